@@ -1,0 +1,135 @@
+"""
+# Hard prune of the integrated image registry
+
+Once a day: the base prune, then a dry run while the registry takes pushes (the *survey*). Only if it shows enough
+orphaned blobs, the **hard prune** of OpenShift's documentation (section 14.7): registry read-only, dry run, delete,
+read-write again. On a day with nothing to prune the registry is never read-only.
+
+| task | step of the documentation | what it does |
+| --- | --- | --- |
+| `verify_access` | 1 log in | permissions and the state of the registry |
+| `base_prune` | 2 base prune | a Job from the cluster's own `image-pruner` template |
+| `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
+| `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
+| `integrity_before` | | which images are broken already |
+| `arm_window` | | writes the lease, suspends the ImagePruner |
+| `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
+| `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
+| `hard_prune` | 6 delete | `dockerregistry -prune=delete` |
+| `restore_read_write` | 7 read-write | runs whatever happens: no pruner lives, pushes are taken again |
+| `integrity_after` | | an image broken now that was whole before fails the run |
+| `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
+
+**Trigger it by hand** with the form: `dry_run_only` shows what would be deleted, deletes nothing, and the registry is
+never read-only; `force` ignores the thresholds. **If it fails**, the log of the first red task says what is wrong and what to do; the registry is read-write
+unless `restore_read_write` itself is red.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.operators import (
+    ArmWindow,
+    BasePruneImages,
+    DryRun,
+    GrantImagePruner,
+    HardPrune,
+    IntegrityAfter,
+    IntegrityBefore,
+    Report,
+    RestoreReadWrite,
+    RevokeImagePruner,
+    SetReadOnly,
+    Survey,
+    VerifyAccess,
+    VerifyRestored,
+)
+from include.registry_prune.sensors import BlobThreshold, SurveyGate
+from include.registry_prune.settings import ClusterSettings, load_clusters, trigger_form
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def build_dag(cluster: ClusterSettings) -> DAG:
+    """The run for one cluster. Why it is wired like this: docs/architecture.md."""
+
+    def limit(name: Any) -> timedelta:
+        """The task's own bound on waiting, and time to say so before Airflow ends it."""
+        return timedelta(seconds=cluster.seconds(name)) + 5 * MINUTE
+
+    with DAG(
+        dag_id=cluster.dag_id,
+        schedule=cluster.schedule,
+        catchup=False,
+        max_active_runs=1,
+        # No dagrun_timeout: when it elapses, teardowns are skipped too and the registry stays read-only.
+        default_args={"cluster": cluster, "retries": 2, "retry_delay": 10 * SECOND, "execution_timeout": 5 * MINUTE},
+        params={name: Param(field.pop("value"), **field) for name, field in trigger_form(cluster.parameters).items()},
+        on_failure_callback=Alert(AlertKind.RUN_FAILED, cluster),
+        on_success_callback=Alert(AlertKind.PRUNED, cluster),
+        doc_md=__doc__,
+        tags=["image-registry", "openshift"],
+    ) as dag:
+        # 1. Log in. 2. Base prune: retried once, it retries its own requests.
+        verify_access = VerifyAccess(task_id="verify_access")
+        base_prune = BasePruneImages(task_id="base_prune", retries=1, execution_timeout=limit("base_prune_limit"))
+
+        # 4. Role, before the window because the survey needs it. 5. Dry run, early.
+        grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
+        survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
+        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
+        integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
+
+        # 3. Read-only. Not retried: a registry that does not settle is put back at once.
+        arm_window = ArmWindow(task_id="arm_window").as_setup()
+        set_read_only = SetReadOnly(
+            task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit")
+        ).as_setup()
+
+        # 5. Dry run: a short pause before a retry, the registry is read-only meanwhile. The gate of the delete.
+        dry_run = DryRun(task_id="dry_run", retry_delay=2 * SECOND, execution_timeout=limit("dry_run_limit"))
+        blob_threshold = BlobThreshold(
+            task_id="blob_threshold",
+            poke_interval=2,
+            timeout=1800,
+            retry_delay=2 * SECOND,
+            execution_timeout=35 * MINUTE,
+        )
+
+        # 6. Delete. Not retried: another run goes on from where it stopped.
+        hard_prune = HardPrune(task_id="hard_prune", retries=0, execution_timeout=limit("delete_limit"))
+
+        # 7. Read-write. Whatever happened; retried for about an hour, because nothing else does it.
+        restore = RestoreReadWrite(
+            task_id="restore_read_write",
+            retries=12,
+            retry_delay=5 * SECOND,
+            retry_exponential_backoff=True,
+            max_retry_delay=10 * MINUTE,
+            execution_timeout=limit("settle_limit"),
+            on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
+        ).as_teardown(setups=[arm_window, set_read_only])
+
+        integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
+        revoke = RevokeImagePruner(
+            task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
+        ).as_teardown(setups=grant)
+        # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
+        verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
+        report = Report(task_id="report").as_teardown()
+
+        verify_access >> base_prune >> grant >> survey >> survey_gate >> integrity_before
+        integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
+        restore >> integrity_after >> revoke
+        # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
+        [restore, revoke] >> verify_restored >> report
+    return dag
+
+
+for _cluster in load_clusters():
+    globals()[_cluster.dag_id] = build_dag(_cluster)

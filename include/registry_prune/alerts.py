@@ -1,0 +1,101 @@
+"""Alerts, as Airflow callbacks: to the log, and to a URL if the cluster's settings name a connection."""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.registry_prune.settings import ClusterSettings
+
+log = logging.getLogger(__name__)
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    RUN_FAILED = "run failed"
+    RESTORE_FAILED = "restore failed"
+    PRUNED = "pruned"
+
+
+_LEVELS = {
+    AlertKind.RUN_FAILED: logging.ERROR,
+    AlertKind.RESTORE_FAILED: logging.CRITICAL,
+    AlertKind.PRUNED: logging.INFO,
+}
+
+
+class Alert(BaseNotifier):
+    """One kind of alert for one cluster.
+
+    Posted as JSON: ``alert``, ``cluster``, ``dag_id``, ``run_id``, ``text``, and ``report`` (see ``report.py``; null if
+    the run got no report).
+
+    :param kind: what it is about.
+    :param cluster: settings of the cluster.
+    """
+
+    def __init__(self, kind: AlertKind, cluster: ClusterSettings) -> None:
+        super().__init__()
+        self.kind = kind
+        self.cluster = cluster
+
+    def notify(self, context: Context) -> None:
+        """Write the alert to the log, then post it."""
+        body = self.body(context)
+        if body is None:
+            return
+        log.log(_LEVELS[self.kind], "ALERT %s: %s", self.kind, body["text"])
+        if not self.cluster.alert_connection:
+            return
+        from airflow.providers.http.notifications.http import HttpNotifier
+
+        HttpNotifier(
+            http_conn_id=self.cluster.alert_connection, endpoint=self.cluster.alert_endpoint or None, json=body
+        ).notify(context)
+
+    def body(self, context: Context) -> dict[str, Any] | None:
+        """What is posted; None if there is nothing to say."""
+        report = _report(context, self.cluster)
+        if self.kind is AlertKind.PRUNED and (report is None or report["outcome"] != "pruned"):
+            return None
+        return {
+            "alert": str(self.kind),
+            "cluster": self.cluster.name,
+            "dag_id": self.cluster.dag_id,
+            "run_id": str(context.get("run_id", "")),
+            "text": self._text(context, report),
+            "report": report,
+        }
+
+    def _text(self, context: Context, report: dict[str, Any] | None) -> str:
+        from include.registry_prune.report import RunReport
+
+        said = RunReport.from_json(report).text() if report else f"Hard prune of {self.cluster.name}: no report"
+        if self.kind is AlertKind.RESTORE_FAILED:
+            return (
+                f"The registry of cluster {self.cluster.name} could not be set back to read-write; pushes and builds "
+                f"fail until it is. What stopped it: {context.get('exception')}. By hand: see that no dockerregistry "
+                "-prune runs in a registry pod, then oc patch configs.imageregistry.operator.openshift.io/cluster "
+                """--type=merge -p '{"spec":{"readOnly":false}}'"""
+            )
+        if self.kind is AlertKind.RUN_FAILED:
+            return f"{said}\nAirflow says: {context.get('reason') or 'the run failed'}"
+        return said
+
+
+def _report(context: Context, cluster: ClusterSettings) -> dict[str, Any] | None:
+    """The run's report from XCom; a DAG's callback runs in the dag-processor, perhaps without a task instance."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    run_id = context.get("run_id")
+    if run_id is None:
+        return None
+    report = XCom.get_one(key="return_value", dag_id=cluster.dag_id, task_id="report", run_id=str(run_id))
+    return report if isinstance(report, dict) else None

@@ -1,0 +1,329 @@
+"""The registry as the Kubernetes API shows it; the only place that calls the API (execs: ``pod_exec.py``).
+
+Objects come and go as JSON, so that pure modules can read them without the client's models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+from kubernetes import client
+
+from include.registry_prune.registry_state import (
+    REGISTRY_CONTAINER,
+    PodState,
+    RegistryState,
+    is_read_only,
+)
+
+NAMESPACE = "openshift-image-registry"
+DEPLOYMENT = "image-registry"
+REGISTRY_POD_LABELS = "docker-registry=default"
+IMAGE_PRUNER_CRON_JOB = "image-pruner"
+IMAGE_PRUNER_ROLE = "system:image-pruner"
+
+CONFIG = "/apis/imageregistry.operator.openshift.io/v1/configs/cluster"
+IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
+IMAGES = "/apis/image.openshift.io/v1/images"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+IMAGES_PER_PAGE = 250
+"""An Image object is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+_CONNECT_AND_READ_SECONDS = (5, 30)
+# Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
+_RETRIES = urllib3.Retry(
+    total=4,
+    backoff_factor=0.3,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=frozenset({"GET"}),
+    respect_retry_after_header=True,
+    raise_on_status=False,
+)
+
+
+class ClusterError(Exception):
+    """A request to the cluster failed; the message says which, why, and what to do.
+
+    :param status: HTTP status, 0 when the API server was not reached.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def permanent(self) -> bool:
+        """Whether asking again is of no use (the request itself is refused)."""
+        return self.status in (400, 401, 403, 404, 405, 422)
+
+
+def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    try:
+        message = json.loads(body).get("message") or body
+    except (ValueError, AttributeError):
+        message = body
+    what = f"{method} {path} at {server}: {status}: {message.strip()[:1000]}"
+    hints = {
+        401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
+        403: "The connection's account lacks this permission: deploy/rbac.yaml has every rule that a run needs.",
+        404: "Is this an OpenShift cluster with the integrated image registry?",
+        409: "Somebody changed the object at the same time.",
+    }
+    return f"{what}. {hints[status]}" if status in hints else what
+
+
+class Cluster:
+    """One OpenShift cluster, as far as its image registry goes.
+
+    :param api_client: a configured client; its configuration (server, credentials, proxy, TLS) is used.
+    """
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self.configuration = api_client.configuration
+        self.configuration.retries = _RETRIES
+        self._api = client.ApiClient(configuration=self.configuration)
+
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return str(self.configuration.host)
+
+    def new_api_client(self) -> client.ApiClient:
+        """A client for one exec alone: ``kubernetes.stream`` replaces its ``request`` while it works."""
+        return client.ApiClient(configuration=self.configuration)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        read_seconds: float | None = None,
+    ) -> Any:
+        timeout = (_CONNECT_AND_READ_SECONDS[0], read_seconds or _CONNECT_AND_READ_SECONDS[1])
+        try:
+            return self._api.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json", "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=timeout,
+            )
+        except client.ApiException as error:
+            body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+            message = _explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            raise ClusterError(message, error.status or 0) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterError(
+                f"{method} {path}: the API server {self.server} cannot be reached: {error}. "
+                "Check the connection's server, network and proxy."
+            ) from error
+
+    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        response = self._request(method, path, **arguments)
+        try:
+            value = json.loads(response.data)
+        except ValueError as error:
+            raise ClusterError(f"{method} {path} at {self.server}: the answer is no JSON") from error
+        if not isinstance(value, dict):
+            raise ClusterError(f"{method} {path} at {self.server}: the answer is no object")
+        return value
+
+    def _json_or_none(self, method: str, path: str, **arguments: Any) -> dict[str, Any] | None:
+        try:
+            return self._json(method, path, **arguments)
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _merge(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        return self._json("PATCH", path, body=patch, content_type="application/merge-patch+json")
+
+    def who_am_i(self) -> str:
+        """The user name that the cluster knows the connection's account by."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        return str(answer["status"]["userInfo"]["username"])
+
+    def may_i(self, attributes: Mapping[str, str]) -> bool:
+        """Whether the account may do what the resource attributes of a SelfSubjectAccessReview say."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": dict(attributes)},
+        }
+        answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"]["allowed"])
+
+    def config(self) -> dict[str, Any]:
+        """The Config CR ``cluster`` of the image registry's operator."""
+        return self._json("GET", CONFIG)
+
+    def patch_config(self, patch: Mapping[str, Any], *, resource_version: str | None = None) -> dict[str, Any]:
+        """Merge into the Config CR.
+
+        :param resource_version: if given, the patch fails with status 409 when the object has changed since.
+        """
+        if resource_version is not None:
+            patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": resource_version}}
+        return self._merge(CONFIG, patch)
+
+    def image_pruner(self) -> dict[str, Any] | None:
+        """The ImagePruner CR ``cluster``; None if the cluster has none."""
+        return self._json_or_none("GET", IMAGE_PRUNER)
+
+    def suspend_image_pruner(self, suspend: bool) -> None:
+        """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob."""
+        self._merge(IMAGE_PRUNER, {"spec": {"suspend": suspend}})
+
+    def deployment(self) -> dict[str, Any] | None:
+        """The registry's Deployment; None if there is none (managementState Removed)."""
+        return self._json_or_none("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{DEPLOYMENT}")
+
+    def pods(self, labels: str = REGISTRY_POD_LABELS) -> list[dict[str, Any]]:
+        """The pods with these labels in the registry's namespace, Terminating ones included."""
+        return list(self._json("GET", PODS, query={"labelSelector": labels})["items"])
+
+    def delete_pod(self, name: str, *, uid: str) -> None:
+        """Delete one pod; one that is gone or has been replaced by another of its name is left alone."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            self._json("DELETE", f"{PODS}/{quote(name)}", body=body)
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+
+    def registry_state(self) -> RegistryState:
+        """The registry at this moment: Config first, pods last, so that nothing looks newer than it is."""
+        config = self.config()
+        deployment = self.deployment()
+        pods = self.pods()
+        status = config.get("status") or {}
+        state = RegistryState(
+            read_only=bool(config["spec"].get("readOnly")),
+            management_state=str(config["spec"].get("managementState", "")),
+            config_generation=config["metadata"].get("generation", 0),
+            config_observed_generation=status.get("observedGeneration", 0),
+            conditions=tuple(
+                f"{each['type']}={each['status']} {each.get('reason', '')}: {each.get('message', '')}"
+                for each in status.get("conditions") or ()
+            ),
+            deployment_found=deployment is not None,
+            pods=tuple(_pod_state(pod) for pod in pods),
+        )
+        return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
+
+    def role_bindings(self) -> list[dict[str, Any]]:
+        """Every ClusterRoleBinding."""
+        return list(self._json("GET", BINDINGS)["items"])
+
+    def create_role_binding(self, binding: Mapping[str, Any]) -> None:
+        """Create a ClusterRoleBinding."""
+        self._json("POST", BINDINGS, body=binding)
+
+    def delete_role_binding(self, name: str) -> bool:
+        """Delete a ClusterRoleBinding; False if it was not there."""
+        return self._json_or_none("DELETE", f"{BINDINGS}/{quote(name)}") is not None
+
+    def cron_job(self) -> dict[str, Any] | None:
+        """The CronJob ``image-pruner``; None if there is none."""
+        return self._json_or_none("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The Jobs of the registry's namespace."""
+        return list(self._json("GET", JOBS)["items"])
+
+    def job(self, name: str) -> dict[str, Any] | None:
+        """One Job; None if it is gone."""
+        return self._json_or_none("GET", f"{JOBS}/{quote(name)}")
+
+    def create_job(self, job: Mapping[str, Any]) -> None:
+        """Create a Job in the registry's namespace."""
+        self._json("POST", JOBS, body=job)
+
+    def delete_job(self, name: str) -> None:
+        """Delete a Job and its pods; one that is gone already is fine."""
+        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Background"})
+
+    def pod_log(self, pod: str, *, follow: bool = False, read_seconds: float | None = None) -> Iterator[str]:
+        """The lines of a pod's log, as they come.
+
+        :param follow: go on until the container ends.
+        :param read_seconds: how long a silence may be before it is an error.
+        """
+        query = {"follow": "true"} if follow else {}
+        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=read_seconds)
+        rest = b""
+        try:
+            for chunk in response.stream(65536, decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterError(f"The log of pod {pod} broke off: {error}") from error
+        finally:
+            response.release_conn()
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def image_count(self) -> int:
+        """How many Image objects there are; where the API server keeps the rest to itself, at least so many."""
+        page = self._json("GET", IMAGES, query={"limit": 1})
+        listed, metadata = len(page["items"]), page["metadata"]
+        return listed + int(metadata.get("remainingItemCount") or bool(metadata.get("continue")))
+
+    def images(self) -> Iterator[dict[str, Any]]:
+        """Every Image object, page by page.
+
+        :raises ClusterError: status 410 if the list took longer than the API server keeps its snapshot; begin again.
+        """
+        query: dict[str, Any] = {"limit": IMAGES_PER_PAGE}
+        while True:
+            page = self._json("GET", IMAGES, query=query)
+            yield from page["items"]
+            if not page["metadata"].get("continue"):
+                return
+            query["continue"] = page["metadata"]["continue"]
+
+
+def _pod_state(pod: Mapping[str, Any]) -> PodState:
+    containers = pod["spec"]["containers"]
+    registry = next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0])
+    status = pod.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    return PodState(
+        name=pod["metadata"]["name"],
+        uid=pod["metadata"]["uid"],
+        read_only=is_read_only(registry),
+        ready=ready,
+        terminating_since=pod["metadata"].get("deletionTimestamp"),
+        ended=status.get("phase") in ("Failed", "Succeeded"),
+        phase=status.get("phase", ""),
+    )
+
+
+def _deployment_fields(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    spec, status = deployment["spec"], deployment.get("status") or {}
+    containers = spec["template"]["spec"]["containers"]
+    registry = next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0])
+    return {
+        "template_read_only": is_read_only(registry),
+        "generation": deployment["metadata"].get("generation", 0),
+        "observed_generation": status.get("observedGeneration", 0),
+        "replicas_wanted": spec.get("replicas", 1),
+        "replicas": status.get("replicas") or 0,
+        "updated_replicas": status.get("updatedReplicas") or 0,
+        "available_replicas": status.get("availableReplicas") or 0,
+    }

@@ -1,0 +1,85 @@
+"""The lease: the annotation on the Config CR that says which run opened the window (pure)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, ValidationError
+
+from include.registry_prune.records import Record
+
+ANNOTATION = "registry-prune/lease"
+
+
+class LeaseError(Exception):
+    """The window may not be opened, or is not ours to close; the message says why and what to do."""
+
+
+class Lease(Record):
+    """Which run opened the window, when, until when, and what was there before.
+
+    :param holder: ``dag_id/run_id`` of the run.
+    :param armed_at: when it was written, before anything was changed.
+    :param opened_at: when readOnly was patched to true; None before that.
+    :param expires_at: when it may be taken away.
+    :param image_pruner_suspended_before: ``spec.suspend`` of the ImagePruner; None if there is no ImagePruner.
+    """
+
+    version: Literal[1] = 1
+    holder: str
+    run_url: str = ""
+    armed_at: AwareDatetime
+    opened_at: AwareDatetime | None = None
+    expires_at: AwareDatetime
+    read_only_before: bool = False
+    image_pruner_suspended_before: bool | None = None
+
+    def to_annotation(self) -> str:
+        """The annotation's value."""
+        return self.model_dump_json(exclude_none=True)
+
+    def opened(self, at: datetime) -> Lease:
+        """The same lease once readOnly is patched; the first opening counts."""
+        return self if self.opened_at else self.model_copy(update={"opened_at": at})
+
+
+def parse_lease(annotation: str | None) -> Lease | None:
+    """Read the annotation back; None if there is none.
+
+    :raises LeaseError: if it is no lease (somebody edited it).
+    """
+    if annotation is None:
+        return None
+    try:
+        return Lease.model_validate_json(annotation)
+    except ValidationError as error:
+        raise LeaseError(
+            f"The annotation {ANNOTATION} of Config cluster is no lease that this version can read: "
+            f"{annotation[:300]!r}. See that no prune runs and the registry is read-write, then remove it: "
+            f"{REMOVE_COMMAND}"
+        ) from error
+
+
+REMOVE_COMMAND = f"oc annotate configs.imageregistry.operator.openshift.io/cluster {ANNOTATION}-"
+
+
+def check_may_arm(held: Lease | None, *, holder: str, read_only: bool) -> None:
+    """Whether ``holder`` may write its lease now.
+
+    :param held: the lease that is there.
+    :param read_only: ``spec.readOnly`` as it is.
+    :raises LeaseError: another run holds the window, or somebody else made the registry read-only.
+    """
+    if held is not None and held.holder != holder:
+        raise LeaseError(
+            f"Another run holds the read-only window: {held.holder} since {held.armed_at:%Y-%m-%d %H:%M:%S %Z}, "
+            f"until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. If that run is gone: see that no "
+            f"dockerregistry -prune runs, set spec.readOnly to false, then {REMOVE_COMMAND}"
+        )
+    if read_only and (held is None or held.opened_at is None):
+        raise LeaseError(
+            "Config cluster: spec.readOnly is already true and no lease of this project says why: somebody else made "
+            "the registry read-only. It is left alone: neither pruned nor set back. Set spec.readOnly to false when "
+            "its reason is gone."
+        )

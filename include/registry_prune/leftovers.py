@@ -1,0 +1,39 @@
+"""What a run may have left behind in the cluster."""
+
+from __future__ import annotations
+
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.pruner_processes import living_pruners
+from include.registry_prune.registry_state import unsettled
+from include.registry_prune.role import OUR_BINDING
+from include.registry_prune.window import read_lease
+
+
+def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str]:
+    """What is left of a run, each in words with what to do; empty if nothing is.
+
+    :param lease: what the run armed its window with; None if it never did, so that a registry which is read-only or
+        a suspended ImagePruner is somebody else's.
+    """
+    state = cluster.registry_state()
+    found = []
+    try:
+        held = read_lease(cluster)
+        if held is not None and held.holder == holder:
+            found.append(f"Config cluster: the lease of {holder} is still there")
+    except LeaseError as error:
+        found.append(str(error))
+    if any(binding["metadata"]["name"] == OUR_BINDING for binding in cluster.role_bindings()):
+        found.append(f"ClusterRoleBinding {OUR_BINDING} is still there: oc delete clusterrolebinding {OUR_BINDING}")
+    if lease is None:
+        return found
+    found += unsettled(state, read_only=lease.read_only_before)
+    found += [f"a pruner still lives: {each}" for each in living_pruners(cluster, state)]
+    pruner = cluster.image_pruner()
+    suspended = None if pruner is None else bool(pruner["spec"].get("suspend"))
+    if suspended is not lease.image_pruner_suspended_before:
+        found.append(
+            f"ImagePruner cluster: spec.suspend is {suspended}, it was {lease.image_pruner_suspended_before} before"
+        )
+    return found

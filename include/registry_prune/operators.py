@@ -1,0 +1,354 @@
+"""The tasks of a run, one operator for each: thin shells that say what a step is in Airflow's terms.
+
+Kubernetes and the modules that need it are imported when a task works, not when a DAG file is parsed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.run_context import Run
+from include.registry_prune.settings import SettingsError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.registry_prune.records import Record
+    from include.registry_prune.settings import ClusterSettings
+
+
+class RegistryOperator(BaseOperator):
+    """A step of a run.
+
+    :param cluster: settings of the cluster that the run is for.
+    """
+
+    retries_refusals = False
+    """Whether a request that the cluster refuses (401, 403 …) is worth a retry: only for what must be put back."""
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cluster = cluster
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Do the step; what it returns goes to XCom as JSON."""
+        from include.registry_prune.access import AccessError
+        from include.registry_prune.cluster import ClusterError
+
+        try:
+            record = self.work(Run(context, self.cluster))
+        except (SettingsError, AccessError) as error:
+            raise AirflowFailException(str(error)) from error
+        except LeaseError as error:
+            raise (AirflowException if self.retries_refusals else AirflowFailException)(str(error)) from error
+        except ClusterError as error:
+            refused = error.permanent and not self.retries_refusals
+            raise (AirflowFailException if refused else AirflowException)(str(error)) from error
+        return None if record is None else record.to_json()
+
+    @abstractmethod
+    def work(self, run: Run) -> Record | None:
+        """The step itself."""
+
+
+class VerifyAccess(RegistryOperator):
+    """Step 1, log in: who am I, may I do all that this run will do, and is the registry in a state for it?"""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.access import needed_permissions, review_access
+
+        parameters = run.parameters
+        permissions = needed_permissions(
+            {
+                "role": parameters.surveys or parameters.may_open_window,
+                "base_prune": parameters.base_prune,
+                "window": parameters.may_open_window,
+            }
+        )
+        review = review_access(
+            run.cluster,
+            holder=run.holder,
+            permissions=permissions,
+            may_open_window=parameters.may_open_window,
+        )
+        self.log.info(
+            "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
+        )
+        return review
+
+
+class BasePruneImages(RegistryOperator):
+    """Step 2, base prune: ``oc adm prune images`` as a Job from the cluster's own template."""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.base_prune import BasePrune, BasePruneError, run_base_prune
+
+        parameters = run.parameters
+        if not parameters.base_prune:
+            self.log.info("base_prune is switched off")
+            return BasePrune(carried_out=False)
+        try:
+            return run_base_prune(
+                run.cluster,
+                holder=run.holder,
+                keep_tag_revisions=parameters.keep_tag_revisions,
+                keep_younger_than=parameters.keep_younger_than,
+                dry_run=parameters.dry_run_only,
+                limit_seconds=self.cluster.seconds("base_prune_limit"),
+            )
+        except BasePruneError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+class GrantImagePruner(RegistryOperator):
+    """Step 4, role: ``system:image-pruner`` for the registry's service account, if it lacks it."""
+
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.role import grant_role
+
+        if not (run.parameters.surveys or run.parameters.may_open_window):
+            self.log.info("This run does not look into the registry's storage: the role is not needed")
+            return None
+        return grant_role(run.cluster)
+
+
+class _DryRun(RegistryOperator):
+    """``dockerregistry -prune=check``; the candidates go to an artifact."""
+
+    def list_candidates(self, run: Run) -> PrunerResult:
+        from include.registry_prune.artifacts import artifact_path, candidate_writer
+        from include.registry_prune.pruning import choose_pod, run_pruner
+
+        cluster = run.cluster
+        pod = choose_pod(self.state(run))
+        path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
+        head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
+        with candidate_writer(path, head) as candidates:
+            result = run_pruner(
+                cluster,
+                pod,
+                "check",
+                limit_seconds=self.cluster.seconds("dry_run_limit"),
+                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                artifact=str(path),
+            )
+        run.hand_over(result)
+        problem = result.problem()
+        if problem:
+            # A lost connection is worth another try; what the pruner itself reports is not.
+            raise (AirflowException if result.exit_status is None else AirflowFailException)(problem)
+        return result
+
+    def state(self, run: Run) -> Any:
+        """The registry as it is now; a dry run inside the window insists on more."""
+        return run.cluster.registry_state()
+
+
+class Survey(_DryRun):
+    """Step 5, early: a dry run while the registry still takes pushes. Is it worth opening a window?"""
+
+    def work(self, run: Run) -> Record | None:
+        if not run.parameters.surveys:
+            self.log.info("survey is switched off: the window opens without a look first, as the documentation has it")
+            return None
+        return self.list_candidates(run)
+
+
+class IntegrityBefore(RegistryOperator):
+    """Which images are broken before anything is deleted? Reported, and held against the check afterwards."""
+
+    def work(self, run: Run) -> Record | None:
+        return self.check(run)
+
+    def check(self, run: Run) -> IntegrityCheck | None:
+        """The check, or None if it is switched off."""
+        from include.registry_prune.pruning import check_integrity, choose_pod
+
+        if not run.parameters.integrity_check:
+            self.log.info("integrity_check is switched off")
+            return None
+        cluster = run.cluster
+        pod = choose_pod(cluster.registry_state())
+        check = check_integrity(cluster, pod, limit_seconds=self.cluster.seconds("integrity_limit"))
+        problem = check.problem()
+        if problem:
+            raise AirflowException(problem)
+        for line in check.broken:
+            self.log.warning("%s", line)
+        self.log.info("Integrity: %d broken images", check.broken_count)
+        return check
+
+
+class IntegrityAfter(IntegrityBefore):
+    """Is an image broken now that was whole before? That is the loudest alert there is."""
+
+    def work(self, run: Run) -> Record | None:
+        check = self.check(run)
+        before = run.result("integrity_before", IntegrityCheck)
+        if check is None or before is None:
+            return check
+        broken = check.newly_broken(before)
+        if broken or check.broken_count > before.broken_count:
+            run.hand_over(check)
+            shown = "\n".join(broken[:50]) or f"{check.broken_count} now, {before.broken_count} before"
+            raise AirflowFailException(
+                "IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again; pause this DAG until it "
+                f"is known why:\n{shown}"
+            )
+        return check
+
+
+class ArmWindow(RegistryOperator):
+    """Writes the lease and suspends the ImagePruner; changes nothing else."""
+
+    def work(self, run: Run) -> Record:
+        from datetime import timedelta
+
+        from include.registry_prune.window import arm
+
+        return arm(
+            run.cluster,
+            holder=run.holder,
+            run_url=run.url,
+            lasts=timedelta(seconds=self.cluster.seconds("lease")),
+        )
+
+
+class SetReadOnly(RegistryOperator):
+    """Step 3, read-only: patch ``readOnly: true``, then wait until no pod takes pushes any more."""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.window import NotSettledError, open_window
+
+        try:
+            return open_window(run.cluster, holder=run.holder, limit_seconds=self.cluster.seconds("settle_limit"))
+        except NotSettledError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+class DryRun(_DryRun):
+    """Step 5, dry run: what the delete will do, with the registry read-only. The list is kept."""
+
+    def work(self, run: Run) -> Record:
+        return self.list_candidates(run)
+
+    def state(self, run: Run) -> Any:
+        return _require_window(run)
+
+
+class HardPrune(RegistryOperator):
+    """Step 6, delete: ``dockerregistry -prune=delete`` in a registry pod.
+
+    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
+    pruner is at work. What it deleted is handed over also when it fails.
+    """
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.pruning import choose_pod, run_pruner
+
+        pod = choose_pod(_require_window(run))
+        dry_run = run.result("dry_run", PrunerResult)
+        result = run_pruner(
+            run.cluster,
+            pod,
+            "delete",
+            limit_seconds=self.cluster.seconds("delete_limit"),
+            expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+        )
+        run.hand_over(result)
+        problem = result.problem()
+        if problem:
+            raise AirflowFailException(problem)
+        return result
+
+
+def _require_window(run: Run) -> Any:
+    """The registry's state, if this run's window is open and nothing else prunes; else the task fails."""
+    from include.registry_prune.window import NotSettledError, require_settled_read_only
+
+    try:
+        return require_settled_read_only(run.cluster, holder=run.holder)
+    except NotSettledError as error:
+        raise AirflowFailException(str(error)) from error
+
+
+class RestoreReadWrite(RegistryOperator):
+    """Step 7, read-write: no pruner lives, what the lease says is put back, every pod takes pushes again."""
+
+    retries_refusals = True
+
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.pruner_processes import PrunerLivesError
+        from include.registry_prune.window import NotSettledError, close_window
+
+        try:
+            return close_window(
+                run.cluster,
+                holder=run.holder,
+                limit_seconds=self.cluster.seconds("settle_limit"),
+                stop_seconds=self.cluster.seconds("pruner_stop"),
+            )
+        except (NotSettledError, PrunerLivesError) as error:
+            raise AirflowException(str(error)) from error
+
+
+class RevokeImagePruner(RegistryOperator):
+    """Takes the role away again, if the binding is ours."""
+
+    retries_refusals = True
+
+    def work(self, run: Run) -> None:
+        from include.registry_prune.role import Grant, revoke_role
+
+        grant = run.result("grant_image_pruner", Grant)
+        if grant is None or not grant.ours:
+            self.log.info("The binding is not ours: it stays")
+            return
+        revoke_role(run.cluster)
+
+
+class VerifyRestored(RegistryOperator):
+    """Looks at the cluster itself; fails the run if anything of it is left behind."""
+
+    def work(self, run: Run) -> None:
+        from include.registry_prune.leftovers import leftovers
+
+        found = leftovers(run.cluster, holder=run.holder, lease=run.result("arm_window", Lease))
+        if found:
+            raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
+        self.log.info("Nothing of this run is left in the cluster")
+
+
+class Report(RegistryOperator):
+    """Stores and publishes the report of every run, also of one that failed at its first step."""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.report import build_report
+
+        ti: Any = run.context["ti"]
+        tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
+        states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+        breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
+        phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
+        try:
+            dry_run_only = run.parameters.dry_run_only
+        except SettingsError:
+            dry_run_only = False
+        report = build_report(
+            run_id=run.run_id,
+            cluster=self.cluster.name,
+            results={task_id: ti.xcom_pull(task_ids=task_id) for task_id in tasks},
+            states={task_id: str(states[task_id]) for task_id in tasks if states.get(task_id)},
+            phases={task_id: phases[task_id] for task_id in tasks if task_id in phases},
+            dry_run_only=dry_run_only,
+        )
+        self.log.info("%s", report.text())
+        return report

@@ -1,0 +1,192 @@
+"""A command in a pod: its two output streams line by line, in constant memory, and how it ended.
+
+The connection is the Kubernetes client's (credentials, TLS, proxy); its frames are read here, because the client's
+own readers keep everything in memory, do not see data that TLS has read ahead, and turn a lost connection into a
+``TypeError``. An end without an exit status is *unknown*, never success: the command lives on in the container.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import yaml
+from kubernetes import client
+from kubernetes.stream import stream
+from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
+
+from include.registry_prune.cluster import NAMESPACE, Cluster, ClusterError
+from include.registry_prune.dockerregistry import Stream
+from include.registry_prune.registry_state import REGISTRY_CONTAINER
+
+PING_SECONDS = 10.0
+"""How often a silent connection is pinged."""
+LOST_AFTER_SECONDS = 45.0
+"""A connection without any frame, not even a pong, for so long is lost."""
+AFTER_STATUS_SECONDS = 2.0
+"""How long to wait for the close frame once the exit status has come."""
+MAXIMUM_LINE_BYTES = 1 << 20
+"""A longer line is handed on in pieces, so that memory stays bounded."""
+
+_ERROR_CHANNEL = 3
+_STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
+LineHandler = Callable[[Stream, str], object]
+
+
+@dataclass(frozen=True)
+class ExecEnd:
+    """How a command in a pod ended.
+
+    :param exit_status: None when its end is unknown.
+    :param how: in words.
+    """
+
+    exit_status: int | None
+    how: str
+
+
+@dataclass
+class _Lines:
+    """Cuts the bytes of one stream into lines; half a character at a frame's end is kept for the next."""
+
+    handler: LineHandler
+    stream: Stream
+    rest: str = ""
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
+    )
+
+    def feed(self, data: bytes, *, final: bool = False) -> None:
+        *lines, self.rest = (self.rest + self.decoder.decode(data, final)).split("\n")
+        for line in lines:
+            self.handler(self.stream, line.removesuffix("\r"))
+        if len(self.rest) > MAXIMUM_LINE_BYTES or (final and self.rest):
+            self.handler(self.stream, self.rest)
+            self.rest = ""
+
+
+class Channels:
+    """Takes the frames of one exec connection apart (pure): output lines to the handler, the status for the end."""
+
+    def __init__(self, on_line: LineHandler) -> None:
+        self._lines = {channel: _Lines(on_line, stream_) for channel, stream_ in _STREAMS.items()}
+        self._status = b""
+
+    def feed(self, frame: bytes) -> None:
+        """Take one data frame: a channel byte and its data."""
+        if not frame:
+            return
+        channel, data = frame[0], frame[1:]
+        if channel in self._lines:
+            self._lines[channel].feed(data)
+        elif channel == _ERROR_CHANNEL:
+            self._status += data
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the status has come: nothing of worth follows it."""
+        return bool(self._status)
+
+    def end(self, how: str) -> ExecEnd:
+        """The connection is at its end: hand on what is left of the lines, and say how the command ended.
+
+        :param how: why the connection ended, used when no status came.
+        """
+        for lines in self._lines.values():
+            lines.feed(b"", final=True)
+        if not self._status:
+            return ExecEnd(None, how)
+        try:
+            status = yaml.safe_load(self._status)
+            if status["status"] == "Success":
+                return ExecEnd(0, "exit status 0")
+            if status.get("reason") == "NonZeroExitCode":
+                exit_status = int(status["details"]["causes"][0]["message"])
+                return ExecEnd(exit_status, f"exit status {exit_status}")
+            return ExecEnd(None, str(status.get("message") or status))
+        except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return ExecEnd(None, f"the exec's status is unreadable: {self._status[:300]!r}")
+
+
+def run_in_pod(
+    cluster: Cluster,
+    pod: str,
+    command: Sequence[str],
+    on_line: LineHandler,
+    *,
+    limit_seconds: float | None = None,
+) -> ExecEnd:
+    """Run a command in a pod's registry container and wait for its end.
+
+    :param pod: name of the pod.
+    :param command: program and arguments.
+    :param on_line: called with the stream and each line, without its line end, as it comes.
+    :param limit_seconds: how long to wait; after that the end is unknown, and the command lives on.
+    :raises ClusterError: if the exec was refused, so that the command was not started.
+    """
+    socket = _connect(cluster, pod, command)
+    channels = Channels(on_line)
+    try:
+        how = _read(socket, channels, limit_seconds)
+    finally:
+        socket.close(timeout=1)
+    return channels.end(how)
+
+
+def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
+    api = client.CoreV1Api(cluster.new_api_client())
+    try:
+        connection = stream(
+            api.connect_get_namespaced_pod_exec,
+            pod,
+            NAMESPACE,
+            container=REGISTRY_CONTAINER,
+            command=list(command),
+            stdin=False,
+            stdout=True,
+            stderr=True,
+            tty=False,
+            _preload_content=False,
+            binary=True,
+        )
+    except client.ApiException as error:
+        # The client puts the handshake's answer into the reason alone, and status 0.
+        reason = str(error.reason)
+        status = next((code for code in (401, 403, 404, 500, 503) if f"status {code}" in reason), 0)
+        raise ClusterError(f"exec in pod {pod} was refused: {reason[-600:]}", status) from error
+    socket: WebSocket = connection.sock
+    return socket
+
+
+def _read(socket: WebSocket, channels: Channels, limit_seconds: float | None) -> str:
+    """Read frames to the end of the connection; returns how it ended."""
+    started = last_frame = time.monotonic()
+    socket.settimeout(PING_SECONDS)
+    while True:
+        now = time.monotonic()
+        if limit_seconds is not None and now - started > limit_seconds:
+            return f"no end after {limit_seconds:.0f} s"
+        if now - last_frame > LOST_AFTER_SECONDS:
+            return f"the connection was silent for {LOST_AFTER_SECONDS:.0f} s and pings were not answered"
+        try:
+            opcode, frame = socket.recv_data_frame(True)
+        except WebSocketTimeoutException:
+            if channels.has_status:
+                return "the status came"
+            with suppress(WebSocketException, OSError):
+                # A connection that cannot even be pinged shows it at the next read.
+                socket.ping()
+            continue
+        except (WebSocketException, OSError) as error:
+            return f"the connection was lost: {error}"
+        last_frame = time.monotonic()
+        if opcode == ABNF.OPCODE_CLOSE:
+            return "the connection was closed without a status"
+        if opcode in (ABNF.OPCODE_BINARY, ABNF.OPCODE_TEXT):
+            channels.feed(frame.data)
+            if channels.has_status:
+                # Output may still be under way behind the status; the close frame ends it.
+                socket.settimeout(AFTER_STATUS_SECONDS)

@@ -1,0 +1,112 @@
+"""Runs of ``dockerregistry`` in a registry pod: dry run, delete, integrity check; with progress and the list."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.dockerregistry import (
+    CHECK_COMMAND,
+    DELETE_COMMAND,
+    INTEGRITY_COMMAND,
+    Line,
+    LineKind,
+    PrunerOutput,
+    PrunerResult,
+    Stream,
+)
+from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
+from include.registry_prune.pod_exec import run_in_pod
+from include.registry_prune.registry_state import RegistryState
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 2.0
+_SHOWN = (LineKind.ERROR, LineKind.WARNING)
+_COMMANDS = {"check": CHECK_COMMAND, "delete": DELETE_COMMAND}
+
+
+def choose_pod(state: RegistryState) -> str:
+    """The pod to work in: ready and not terminating.
+
+    :raises ClusterError: if there is none.
+    """
+    ready = state.ready_pods()
+    if not ready:
+        raise ClusterError(
+            "No registry pod is ready, so there is none to run the pruner in: repair the registry first."
+        )
+    return ready[0].name
+
+
+class _Progress:
+    """Says every few seconds how far the pruner is."""
+
+    def __init__(self, mode: Literal["check", "delete"], expected: int | None) -> None:
+        self._verb = "listed" if mode == "check" else "deleted"
+        self._expected = expected
+        self._started = self._said = time.monotonic()
+
+    def blobs(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._said < PROGRESS_SECONDS:
+            return
+        self._said = now
+        rate = count / (now - self._started)
+        of = f" of {self._expected:,}" if self._expected else ""
+        share = f" ({100 * count / self._expected:.0f} %)" if self._expected else ""
+        log.info("progress: %s%s blobs %s%s, %.0f blobs/s", f"{count:,}", of, self._verb, share, rate)
+
+
+def run_pruner(
+    cluster: Cluster,
+    pod: str,
+    mode: Literal["check", "delete"],
+    *,
+    limit_seconds: float,
+    expected_blobs: int | None = None,
+    on_candidate: Callable[[Line], object] | None = None,
+    artifact: str | None = None,
+) -> PrunerResult:
+    """Run the pruner in a pod and follow it to its end.
+
+    :param expected_blobs: for the progress.
+    :param on_candidate: called for each blob, link and repository as it is listed.
+    :param artifact: where ``on_candidate`` keeps the list; goes into the result.
+    :raises ClusterError: if the exec was refused, so that nothing was started.
+    """
+    output = PrunerOutput(mode)
+    progress = _Progress(mode, expected_blobs)
+
+    def take(stream: Stream, text: str) -> None:
+        line = output.feed(stream, text)
+        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
+            if on_candidate:
+                on_candidate(line)
+            progress.blobs(output.counts[LineKind.BLOB])
+        elif line.kind in _SHOWN and output.counts[line.kind] <= 100:
+            log.warning("%s | %s: %s", pod, line.kind, line.subject)
+        elif line.kind is LineKind.UNKNOWN and output.counts[line.kind] <= 100:
+            log.info("%s | %s", pod, line.subject[:1000])
+
+    log.info("dockerregistry -prune=%s starts in pod %s", mode, pod)
+    started = time.monotonic()
+    end = run_in_pod(cluster, pod, _COMMANDS[mode], take, limit_seconds=limit_seconds)
+    result = output.result(
+        end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
+    )
+    log.info("dockerregistry -prune=%s in pod %s: %s; %s", mode, pod, end.how, result.done())
+    return result
+
+
+def check_integrity(cluster: Cluster, pod: str, *, limit_seconds: float) -> IntegrityCheck:
+    """Ask the pruner's own integrity check which images lack blobs. It changes nothing.
+
+    :raises ClusterError: if the exec was refused.
+    """
+    output = IntegrityOutput()
+    end = run_in_pod(cluster, pod, INTEGRITY_COMMAND, output.feed, limit_seconds=limit_seconds)
+    return output.result(end.exit_status, ended_how=end.how)

@@ -1,0 +1,138 @@
+"""The registry as one moment showed it, and whether it is settled (pure).
+
+Settled means that every pod, Terminating ones included, is in the wanted mode. Neither ``oc rollout status`` nor
+``Progressing=False`` say that: both were seen to report success for the old template right after the patch, and old
+pods go on serving, and accepting uploads, until their preStop and grace have run out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import yaml
+
+from include.registry_prune.records import Record
+
+READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
+REGISTRY_CONTAINER = "registry"
+
+
+class PodState(Record):
+    """One registry pod.
+
+    :param mode: read-only, read-write, by the environment of its container.
+    :param terminating_since: its deletionTimestamp, or None.
+    :param ended: its phase is Failed or Succeeded: it serves nothing any more (an evicted pod stays as an object).
+    """
+
+    name: str
+    uid: str
+    read_only: bool
+    ready: bool
+    terminating_since: str | None = None
+    ended: bool = False
+    phase: str = ""
+
+
+class RegistryState(Record):
+    """What the Kubernetes API showed of the registry at one moment."""
+
+    version: Literal[1] = 1
+    read_only: bool
+    management_state: str
+    config_generation: int
+    config_observed_generation: int
+    conditions: tuple[str, ...] = ()
+    deployment_found: bool = True
+    template_read_only: bool = False
+    generation: int = 0
+    observed_generation: int = 0
+    replicas_wanted: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    available_replicas: int = 0
+    pods: tuple[PodState, ...] = ()
+
+    def ready_pods(self) -> list[PodState]:
+        """The pods that an exec can rely on: ready, not terminating; by name."""
+        ready = [pod for pod in self.pods if pod.ready and pod.terminating_since is None and not pod.ended]
+        return sorted(ready, key=lambda pod: pod.name)
+
+
+class Settled(Record):
+    """Every pod is in the wanted mode.
+
+    :param seconds: how long it took from the patch.
+    :param read_only_seconds: for a closed window: from the patch ``readOnly: true`` until now.
+    """
+
+    version: Literal[1] = 1
+    read_only: bool
+    seconds: float
+    pods: int
+    read_only_seconds: float | None = None
+
+
+def mode_word(read_only: bool) -> str:
+    """The mode in words."""
+    return "read-only" if read_only else "read-write"
+
+
+def is_read_only(container: dict[str, Any]) -> bool:
+    """Whether a container's environment makes the registry in it read-only.
+
+    :param container: a container of a pod or of a pod template, as JSON.
+    """
+    for variable in container.get("env") or ():
+        if variable.get("name") == READ_ONLY_ENVIRONMENT:
+            try:
+                value = yaml.safe_load(variable.get("value") or "")
+            except yaml.YAMLError:
+                return False
+            return isinstance(value, dict) and value.get("enabled") is True
+    return False
+
+
+def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
+    """What is not yet in the wanted mode, each in words; an empty list means settled."""
+    wanted = mode_word(read_only)
+    if state.read_only is not read_only:
+        return [
+            f"Config cluster: spec.readOnly is {str(state.read_only).lower()}, so nothing is on its way to {wanted}"
+        ]
+    reasons = []
+    if state.config_observed_generation < state.config_generation:
+        reasons.append(
+            f"Config cluster: the operator has seen generation {state.config_observed_generation} of "
+            f"{state.config_generation}"
+        )
+    if not state.deployment_found:
+        return [*reasons, f"Deployment image-registry: not found (managementState is {state.management_state})"]
+    if state.template_read_only is not read_only:
+        reasons.append(
+            f"Deployment image-registry: its template is {mode_word(state.template_read_only)}; "
+            f"managementState is {state.management_state}"
+        )
+    reasons += _rollout_reasons(state)
+    for pod in state.pods:
+        if pod.read_only is not read_only and not pod.ended:
+            since = f", Terminating since {pod.terminating_since}" if pod.terminating_since else ""
+            reasons.append(f"pod {pod.name}: still {mode_word(pod.read_only)}{since}")
+    if not state.ready_pods():
+        reasons.append("no registry pod is ready")
+    return reasons
+
+
+def _rollout_reasons(state: RegistryState) -> list[str]:
+    if state.observed_generation < state.generation:
+        return [
+            f"Deployment image-registry: its controller has seen generation {state.observed_generation} of "
+            f"{state.generation}"
+        ]
+    counts = {state.replicas, state.updated_replicas, state.available_replicas}
+    if counts == {state.replicas_wanted}:
+        return []
+    return [
+        f"Deployment image-registry: {state.replicas_wanted} replicas wanted, {state.replicas} there, "
+        f"{state.updated_replicas} updated, {state.available_replicas} available"
+    ]

@@ -1,0 +1,159 @@
+"""What one run found, did and took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field
+
+from include.registry_prune.base_prune import BasePrune
+from include.registry_prune.decision import Action, Verdict
+from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.records import Record
+from include.registry_prune.registry_state import Settled
+from include.registry_prune.units import format_count, format_seconds, format_size
+
+R = TypeVar("R", bound=Record)
+_FAILED_STATES = ("failed", "upstream_failed")
+
+
+class Outcome(StrEnum):
+    """How a run ended, in one word."""
+
+    PRUNED = "pruned"
+    NOT_WORTH_IT = "not worth it"
+    DRY_RUN = "dry run"
+    NO_HARD_PRUNE = "no hard prune"
+    FAILED = "failed"
+
+
+class RunReport(Record):
+    """One run. ``None`` means: not looked at.
+
+    :param orphaned_bytes: as the pruner said it, rounded to four significant digits; likewise ``freed_bytes``.
+    :param read_only_seconds: from the patch ``readOnly: true`` until no pod was read-only any more; 0 if it never was.
+    :param phases: seconds that each task took, by task.
+    """
+
+    version: Literal[1] = 1
+    run_id: str
+    cluster: str
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    base_prune: str | None = None
+    orphaned_blobs: int | None = None
+    orphaned_bytes: int | None = None
+    deleted_blobs: int | None = None
+    freed_bytes: int | None = None
+    read_only_seconds: float | None = None
+    broken_before: int | None = None
+    broken_after: int | None = None
+    artifact: str | None = None
+    phases: dict[str, float] = Field(default_factory=dict)
+    failed_tasks: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The report for people, a line for each figure."""
+        lines = [f"Hard prune of {self.cluster}, run {self.run_id}: {self.outcome}"]
+        lines += [f"  why: {reason}" for reason in self.reasons]
+        if self.failed_tasks:
+            lines.append(f"  failed tasks: {', '.join(self.failed_tasks)}")
+        if self.base_prune is not None:
+            lines.append(f"  base prune: {self.base_prune}")
+        lines += [
+            f"  orphans found: {_amount(self.orphaned_blobs, self.orphaned_bytes)}",
+            f"  deleted: {_amount(self.deleted_blobs, self.freed_bytes)}",
+            f"  read-only: {'unknown' if self.read_only_seconds is None else format_seconds(self.read_only_seconds)}",
+            f"  broken images: {_number(self.broken_before)} before, {_number(self.broken_after)} after",
+        ]
+        if self.artifact:
+            lines.append(f"  list of candidates: {self.artifact}")
+        return "\n".join(lines)
+
+
+def _number(value: int | None) -> str:
+    return "not looked at" if value is None else f"{value:,}"
+
+
+def _amount(blobs: int | None, size_bytes: int | None) -> str:
+    if blobs is None:
+        return "not looked at"
+    size = f", about {format_size(size_bytes)}" if size_bytes is not None else ""
+    return format_count(blobs, "blob") + size
+
+
+def build_report(
+    *,
+    run_id: str,
+    cluster: str,
+    results: Mapping[str, Any],
+    states: Mapping[str, str],
+    phases: Mapping[str, float],
+    dry_run_only: bool,
+) -> RunReport:
+    """Put a run's report together from what its tasks handed over.
+
+    :param results: each task's result as JSON, by task; tasks without one are missing.
+    :param states: each task's state, by task.
+    :param phases: seconds that each task took.
+    """
+    survey = _read(PrunerResult, results.get("survey"))
+    dry_run = _read(PrunerResult, results.get("dry_run")) or survey
+    deletion = _read(PrunerResult, results.get("hard_prune"))
+    verdict = _read(Verdict, results.get("blob_threshold")) or _read(Verdict, results.get("survey_gate"))
+    restored = _read(Settled, results.get("restore_read_write"))
+    base = _read(BasePrune, results.get("base_prune"))
+    before = _read(IntegrityCheck, results.get("integrity_before"))
+    after = _read(IntegrityCheck, results.get("integrity_after"))
+    failed = tuple(task for task, state in states.items() if state in _FAILED_STATES)
+    return RunReport(
+        run_id=run_id,
+        cluster=cluster,
+        outcome=_outcome(failed, deletion, verdict, dry_run_only),
+        reasons=verdict.reasons if verdict else (),
+        base_prune=base.summary or ("switched off" if not base.carried_out else "no summary") if base else None,
+        orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+        orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
+        deleted_blobs=_deleted_blobs(deletion, states),
+        freed_bytes=deletion.said.rounded_bytes if deletion and deletion.said else None,
+        read_only_seconds=_read_only_seconds(restored, states),
+        broken_before=before.broken_count if before and before.exit_status == 0 else None,
+        broken_after=after.broken_count if after and after.exit_status == 0 else None,
+        artifact=dry_run.artifact if dry_run else None,
+        phases=dict(phases),
+        failed_tasks=failed,
+    )
+
+
+def _read(kind: type[R], value: Any) -> R | None:
+    return None if value is None else kind.from_json(value)
+
+
+def _outcome(
+    failed: tuple[str, ...], deletion: PrunerResult | None, verdict: Verdict | None, dry_run_only: bool
+) -> Outcome:
+    if failed:
+        return Outcome.FAILED
+    if deletion is not None:
+        return Outcome.PRUNED
+    if dry_run_only:
+        return Outcome.DRY_RUN
+    if verdict is not None and verdict.action is Action.SKIP:
+        return Outcome.NOT_WORTH_IT
+    return Outcome.NO_HARD_PRUNE
+
+
+def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:
+    if deletion is not None:
+        return deletion.said.blobs if deletion.said else deletion.counted_blobs
+    return 0 if states.get("hard_prune") in ("skipped", "upstream_failed") else None
+
+
+def _read_only_seconds(restored: Settled | None, states: Mapping[str, str]) -> float | None:
+    if restored is not None:
+        return restored.read_only_seconds or 0.0
+    # Nothing was armed: the window was never open.
+    return 0.0 if states.get("arm_window") in ("skipped", "upstream_failed", "failed") else None

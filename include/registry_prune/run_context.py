@@ -1,0 +1,84 @@
+"""One run as its tasks see it: who it is, what it was asked to do, what earlier tasks handed over, its cluster."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from airflow.configuration import conf
+from airflow.sdk.bases.hook import BaseHook
+
+from include.registry_prune.records import Record
+from include.registry_prune.settings import ClusterSettings, RunParameters, parse_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from include.registry_prune.cluster import Cluster
+
+R = TypeVar("R", bound=Record)
+
+
+class Run:
+    """One DAG run, made from the context of one of its tasks."""
+
+    def __init__(self, context: Context, settings: ClusterSettings) -> None:
+        self.context = context
+        self.settings = settings
+        self.dag_id = str(context["dag_run"].dag_id)
+        self.run_id = str(context["run_id"])
+
+    @property
+    def holder(self) -> str:
+        """The run's name in the lease."""
+        return f"{self.dag_id}/{self.run_id}"
+
+    @property
+    def url(self) -> str:
+        """The run's page in Airflow's UI; empty if Airflow does not know its own address."""
+        base = conf.get("api", "base_url", fallback="").rstrip("/")
+        return f"{base}/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}" if base else ""
+
+    @cached_property
+    def parameters(self) -> RunParameters:
+        """What this run was asked to do.
+
+        :raises SettingsError: if it was asked something wrong, unknown keys included.
+        """
+        asked: Mapping[str, Any] = self.context["dag_run"].conf or {}
+        return parse_parameters(asked, self.settings.parameters)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster, by the run's Airflow connection.
+
+        :raises ClusterError: if there is no such connection, or it cannot be used.
+        """
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        from include.registry_prune.cluster import Cluster, ClusterError
+
+        connection = self.settings.connection
+        advice = f"Make a connection {connection} of type kubernetes (docs/connection.md) for the cluster to prune."
+        try:
+            # Without a connection the hook falls back to ~/.kube/config: whichever cluster that is.
+            BaseHook.get_connection(connection)
+        except AirflowNotFoundException as error:
+            raise ClusterError(f"There is no Airflow connection {connection}. {advice}", 404) from error
+        try:
+            return Cluster(KubernetesHook(conn_id=connection).get_conn())
+        except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
+            raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
+
+    def result(self, task_id: str, kind: type[R]) -> R | None:
+        """What an earlier task handed over; None if it handed over nothing."""
+        value = self.context["ti"].xcom_pull(task_ids=task_id)
+        return None if value is None else kind.from_json(value)
+
+    def hand_over(self, record: Record) -> None:
+        """Hand a result over now: for a task that goes on to fail or skip, and so returns nothing."""
+        self.context["ti"].xcom_push("return_value", record.to_json())
