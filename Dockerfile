@@ -2,12 +2,12 @@
 FROM apache/airflow:3.3.2-python3.12
 
 ENV PYTHONPATH=/opt/registry-prune
-COPY --chown=airflow:0 requirements.lock /opt/registry-prune/
+COPY requirements.lock /opt/registry-prune/
 RUN pip install --no-cache-dir --no-deps --require-hashes -r /opt/registry-prune/requirements.lock
 
-COPY --chown=airflow:0 include/ /opt/registry-prune/include/
-COPY --chown=airflow:0 dags/ /opt/registry-prune/dags/
-COPY --chown=airflow:0 plugins/ /opt/registry-prune/plugins/
+COPY include/ /opt/registry-prune/include/
+COPY dags/ /opt/registry-prune/dags/
+COPY plugins/ /opt/registry-prune/plugins/
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/registry-prune/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/registry-prune/plugins \

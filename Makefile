@@ -2,7 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(firstword $(foreach version,3.12 3.13 3.11,$(shell command -v python$(version))) python3)
+# The first that is there and of a version that Airflow 3.3 and the lock are for.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -11,9 +14,8 @@ unexport PYTHONHOME
 
 # For `make run KUBECONFIG=…`: only what was typed on make's own command line, never an inherited variable,
 # so that nobody prunes the cluster he happens to be logged in to.
-ifeq ($(origin KUBECONFIG),command line)
-CLUSTER_OPTIONS := --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT)) $(if $(MODE),--mode $(MODE))
-endif
+typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(subst ','\'',$($(1)))'))
+RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) $(OPTIONS)
 
 .PHONY: help setup run up down test lint types imports unit lock clean
 
@@ -23,18 +25,18 @@ help: ## this list
 setup: $(READY) ## virtual environment with the locked dependencies (the other targets do it by themselves)
 
 $(READY): requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed and was not found. Say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about a minute, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: $(READY) ## the whole procedure, on a sandbox cluster; KUBECONFIG=… [CONTEXT=…] [MODE=prune] for a real one
-	@$(BIN)/python -m local_airflow run $(CLUSTER_OPTIONS) $(OPTIONS)
+	@$(BIN)/python -m local_airflow run $(RUN_OPTIONS)
 
 up: $(READY) ## sandbox and Airflow with its UI, kept running
-	@$(BIN)/python -m local_airflow up $(CLUSTER_OPTIONS) $(OPTIONS)
+	@$(BIN)/python -m local_airflow up $(RUN_OPTIONS)
 
 down: $(READY) ## ends what `make up` started
 	@$(BIN)/python -m local_airflow down

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
+    from include.registry_prune.report import RunReport
     from include.registry_prune.settings import ClusterSettings
 
 log = logging.getLogger(__name__)
+
+POST_LIMIT_SECONDS = 10
+"""A receiver that does not answer may not hold up the dag-processor, or the task, that the alert comes from."""
 
 
 class AlertKind(StrEnum):
@@ -46,8 +51,12 @@ class Alert(BaseNotifier):
         self.kind = kind
         self.cluster = cluster
 
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
+        DAG of a callback has none."""
+
     def notify(self, context: Context) -> None:
-        """Write the alert to the log, then post it."""
+        """Write the alert to the log, then post it. It never raises: the log says if it could not be posted."""
         body = self.body(context)
         if body is None:
             return
@@ -56,14 +65,26 @@ class Alert(BaseNotifier):
             return
         from airflow.providers.http.notifications.http import HttpNotifier
 
-        HttpNotifier(
-            http_conn_id=self.cluster.alert_connection, endpoint=self.cluster.alert_endpoint or None, json=body
-        ).notify(context)
+        notifier = HttpNotifier(
+            http_conn_id=self.cluster.alert_connection,
+            endpoint=self.cluster.alert_endpoint or None,
+            json=body,
+            extra_options={"timeout": POST_LIMIT_SECONDS},
+        )
+        try:
+            notifier.notify(context)
+        except Exception as error:  # whatever the connection, the network and the receiver come up with
+            log.error(  # noqa: TRY400  the traceback says no more
+                "ALERT %s could not be posted through the Airflow connection %s: %s",
+                self.kind,
+                self.cluster.alert_connection,
+                error,
+            )
 
     def body(self, context: Context) -> dict[str, Any] | None:
         """What is posted; None if there is nothing to say."""
         report = _report(context, self.cluster)
-        if self.kind is AlertKind.PRUNED and (report is None or report["outcome"] != "pruned"):
+        if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
             return None
         return {
             "alert": str(self.kind),
@@ -71,13 +92,11 @@ class Alert(BaseNotifier):
             "dag_id": self.cluster.dag_id,
             "run_id": str(context.get("run_id", "")),
             "text": self._text(context, report),
-            "report": report,
+            "report": report.to_json() if report else None,
         }
 
-    def _text(self, context: Context, report: dict[str, Any] | None) -> str:
-        from include.registry_prune.report import RunReport
-
-        said = RunReport.from_json(report).text() if report else f"Hard prune of {self.cluster.name}: no report"
+    def _text(self, context: Context, report: RunReport | None) -> str:
+        said = report.text() if report else f"Hard prune of {self.cluster.name}: no report"
         if self.kind is AlertKind.RESTORE_FAILED:
             return (
                 f"The registry of cluster {self.cluster.name} could not be set back to read-write; pushes and builds "
@@ -90,12 +109,21 @@ class Alert(BaseNotifier):
         return said
 
 
-def _report(context: Context, cluster: ClusterSettings) -> dict[str, Any] | None:
-    """The run's report from XCom; a DAG's callback runs in the dag-processor, perhaps without a task instance."""
+def _report(context: Context, cluster: ClusterSettings) -> RunReport | None:
+    """The run's report from XCom; None if there is none, or if it cannot be read: an alert without it beats none.
+
+    A DAG's callback runs in the dag-processor, perhaps without a task instance.
+    """
     from airflow.sdk.execution_time.xcom import XCom
+
+    from include.registry_prune.report import RunReport
 
     run_id = context.get("run_id")
     if run_id is None:
         return None
-    report = XCom.get_one(key="return_value", dag_id=cluster.dag_id, task_id="report", run_id=str(run_id))
-    return report if isinstance(report, dict) else None
+    try:
+        stored = XCom.get_one(key="return_value", dag_id=cluster.dag_id, task_id="report", run_id=str(run_id))
+        return None if stored is None else RunReport.from_json(stored)
+    except Exception as error:  # Airflow's and pydantic's; and ImportError where no API server is at hand
+        log.warning("The report of run %s cannot be read: %s", run_id, error)
+        return None

@@ -26,8 +26,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "registry-prune"}
 KEPT_LOG_LINES = 200
 """So many last lines of a failed Job's log are put into the task log's error; all are logged as they are read."""
 _POLL_SECONDS = 1.0
-_SUMMARY = re.compile(r"^(?:Summary: )?(?:would delete|deleted) .*$", re.IGNORECASE)
-_NUMBER = re.compile(r"([0-9]+) ([a-z][a-z ]*[a-z](?:\(s\))?)")
+_SUMMARY = re.compile(r"Summary: .+|(?:would delete|deleted) .*", re.IGNORECASE)
+_NUMBER = re.compile(r"\b([0-9]{1,18}) ([a-z][a-z ]*[a-z](?:\(s\))?)")
 
 
 class BasePruneError(Exception):
@@ -91,7 +91,7 @@ def job_from_cron_job(cron_job: Mapping[str, Any], *, name: str, appended: Seque
 def parse_summary(lines: Sequence[str]) -> tuple[str, dict[str, int]]:
     """The summary line of ``oc adm prune images`` and its numbers; empty if there is none."""
     for line in reversed(lines):
-        if _SUMMARY.match(line.strip()):
+        if _SUMMARY.fullmatch(line.strip()):
             return line.strip(), {noun: int(number) for number, noun in _NUMBER.findall(line)}
     return "", {}
 

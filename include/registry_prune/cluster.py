@@ -63,12 +63,17 @@ class ClusterError(Exception):
         return self.status in (400, 401, 403, 404, 405, 422)
 
 
-def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def status_message(body: str) -> str:
+    """The message in a refusal of the API server; its body as it is if it is no Status."""
     try:
         message = json.loads(body).get("message") or body
     except (ValueError, AttributeError):
         message = body
-    what = f"{method} {path} at {server}: {status}: {message.strip()[:1000]}"
+    return str(message).strip()[:1000]
+
+
+def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {
         401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
         403: "The connection's account lacks this permission: deploy/rbac.yaml has every rule that a run needs.",

@@ -5,12 +5,14 @@ It prints nothing when all is whole, else a line for each broken image on stdout
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from include.registry_prune.dockerregistry import KEPT_BROKEN, KEPT_LINES, LineKind, Stream, understand
 from include.registry_prune.records import Record
 
 _BROKEN = ("Broken image ", "Broken imagestream tag ")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class IntegrityCheck(Record):
@@ -35,8 +37,14 @@ class IntegrityCheck(Record):
 
     def newly_broken(self, before: IntegrityCheck) -> tuple[str, ...]:
         """What is broken here and was not ``before``, as far as the lines were kept."""
-        known = set(before.broken)
-        return tuple(line for line in self.broken if line not in known)
+        known = {_missing(line) for line in before.broken}
+        return tuple(line for line in self.broken if _missing(line) not in known)
+
+
+def _missing(line: str) -> str:
+    """What a line says is missing: the last digest in it. Its tag and position change with every push."""
+    digests: list[str] = _DIGEST.findall(line)
+    return digests[-1] if digests else line
 
 
 class IntegrityOutput:

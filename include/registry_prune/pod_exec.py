@@ -8,20 +8,24 @@ own readers keep everything in memory, do not see data that TLS has read ahead, 
 from __future__ import annotations
 
 import codecs
+import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import yaml
+import websocket
 from kubernetes import client
 from kubernetes.stream import stream
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 
-from include.registry_prune.cluster import NAMESPACE, Cluster, ClusterError
+from include.registry_prune.cluster import NAMESPACE, Cluster, ClusterError, status_message
 from include.registry_prune.dockerregistry import Stream
 from include.registry_prune.registry_state import REGISTRY_CONTAINER
 
+CONNECT_SECONDS = 30.0
+"""How long the handshake of an exec may take."""
 PING_SECONDS = 10.0
 """How often a silent connection is pinged."""
 LOST_AFTER_SECONDS = 45.0
@@ -32,6 +36,7 @@ MAXIMUM_LINE_BYTES = 1 << 20
 """A longer line is handed on in pieces, so that memory stays bounded."""
 
 _ERROR_CHANNEL = 3
+_HANDSHAKE_SEPARATOR = "-+-+-"
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
 LineHandler = Callable[[Stream, str], object]
 
@@ -100,14 +105,14 @@ class Channels:
         if not self._status:
             return ExecEnd(None, how)
         try:
-            status = yaml.safe_load(self._status)
+            status = json.loads(self._status)
             if status["status"] == "Success":
                 return ExecEnd(0, "exit status 0")
             if status.get("reason") == "NonZeroExitCode":
                 exit_status = int(status["details"]["causes"][0]["message"])
                 return ExecEnd(exit_status, f"exit status {exit_status}")
             return ExecEnd(None, str(status.get("message") or status))
-        except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError):
             return ExecEnd(None, f"the exec's status is unreadable: {self._status[:300]!r}")
 
 
@@ -138,6 +143,8 @@ def run_in_pod(
 
 def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
     api = client.CoreV1Api(cluster.new_api_client())
+    # The Kubernetes client sets no limit of its own: an API server that accepts and then says nothing would hang it.
+    websocket.setdefaulttimeout(CONNECT_SECONDS)
     try:
         connection = stream(
             api.connect_get_namespaced_pod_exec,
@@ -152,11 +159,13 @@ def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
             _preload_content=False,
             binary=True,
         )
-    except client.ApiException as error:
-        # The client puts the handshake's answer into the reason alone, and status 0.
-        reason = str(error.reason)
+    except (client.ApiException, AttributeError) as error:
+        # The handshake's answer is in the reason alone, with status 0; and client 36.0 stumbles over the missing body.
+        refusal = error if isinstance(error, client.ApiException) else error.__context__
+        reason = str(getattr(refusal, "reason", error))
         status = next((code for code in (401, 403, 404, 500, 503) if f"status {code}" in reason), 0)
-        raise ClusterError(f"exec in pod {pod} was refused: {reason[-600:]}", status) from error
+        message = status_message(reason.rpartition(_HANDSHAKE_SEPARATOR)[2])
+        raise ClusterError(f"exec in pod {pod} was refused: {message}", status) from error
     socket: WebSocket = connection.sock
     return socket
 
@@ -164,11 +173,13 @@ def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
 def _read(socket: WebSocket, channels: Channels, limit_seconds: float | None) -> str:
     """Read frames to the end of the connection; returns how it ended."""
     started = last_frame = time.monotonic()
-    socket.settimeout(PING_SECONDS)
     while True:
         now = time.monotonic()
-        if limit_seconds is not None and now - started > limit_seconds:
+        remaining = math.inf if limit_seconds is None else started + limit_seconds - now
+        if remaining <= 0:
             return f"no end after {limit_seconds:.0f} s"
+        # Once the status has come, output may still be under way behind it; the close frame ends it.
+        socket.settimeout(min(AFTER_STATUS_SECONDS if channels.has_status else PING_SECONDS, remaining))
         if now - last_frame > LOST_AFTER_SECONDS:
             return f"the connection was silent for {LOST_AFTER_SECONDS:.0f} s and pings were not answered"
         try:
@@ -187,6 +198,3 @@ def _read(socket: WebSocket, channels: Channels, limit_seconds: float | None) ->
             return "the connection was closed without a status"
         if opcode in (ABNF.OPCODE_BINARY, ABNF.OPCODE_TEXT):
             channels.feed(frame.data)
-            if channels.has_status:
-                # Output may still be under way behind the status; the close frame ends it.
-                socket.settimeout(AFTER_STATUS_SECONDS)

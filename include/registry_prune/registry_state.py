@@ -87,7 +87,7 @@ def is_read_only(container: dict[str, Any]) -> bool:
         if variable.get("name") == READ_ONLY_ENVIRONMENT:
             try:
                 value = yaml.safe_load(variable.get("value") or "")
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
                 return False
             return isinstance(value, dict) and value.get("enabled") is True
     return False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from include.registry_prune.decision import Mode, Thresholds
 from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
@@ -37,8 +37,14 @@ def _checked_duration(text: str) -> str:
     return text
 
 
+def _whole_number(value: Any) -> Any:
+    """For JSON, and so for the trigger form, 1000.0 is the whole number 1000."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Size = Annotated[str, AfterValidator(_checked_size)]
 Duration = Annotated[str, AfterValidator(_checked_duration)]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 
 
 class _Strict(BaseModel):
@@ -53,9 +59,9 @@ class RunParameters(_Strict):
     base_prune: bool = True
     survey: bool = True
     integrity_check: bool = True
-    keep_tag_revisions: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    keep_tag_revisions: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] | None = None
     keep_younger_than: Duration | None = None
-    min_blobs: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000
+    min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
     min_size: Size = "2GiB"
 
     @property
@@ -140,6 +146,8 @@ class ClusterSettings(_Strict):
 
         :raises SettingsError: with every wrong value.
         """
+        if "name" in values:
+            raise SettingsError(f"clusters.yaml, cluster {name!r}: name: the key of the entry is the cluster's name")
         try:
             return cls.model_validate({**values, "name": name})
         except ValidationError as error:
@@ -172,7 +180,7 @@ def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
         return [ClusterSettings()]
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{path}: it should have an entry for each cluster, such as 'default: {{}}'")

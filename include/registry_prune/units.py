@@ -13,8 +13,9 @@ SIZE_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,6})? ?(B|[KMGTPE]iB|[kMGTPE]B)$"
 """What :func:`parse_size` takes, as a JSON schema says it (and so ASCII digits alone)."""
 
 _DURATION_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,6})?(h|ms|m|s))+$"
-"""What :func:`parse_duration` takes: Go's notation, which ``oc adm prune images`` uses."""
+DURATION_PATTERN = r"^([0-9]{1,6}(\.[0-9]{1,6})?(h|ms|m|s)){1,4}$"
+"""What :func:`parse_duration` takes: Go's notation, which ``oc adm prune images`` uses. Bounded, so that a point in
+time can be reckoned from every duration."""
 
 
 def parse_size(text: str) -> int:
