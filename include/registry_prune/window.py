@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 SAY_EVERY_SECONDS = 15.0
+MAXIMUM_CONFLICTS = 20
 
 
 class NotSettledError(Exception):
@@ -40,6 +41,37 @@ def read_lease(cluster: Cluster) -> Lease | None:
     return _held_lease(cluster.config())
 
 
+def _change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str, Any] | None]) -> bool:
+    """Read the Config, decide on a patch, and write it only if nothing has changed in between; else from the start.
+
+    The operator writes its status to the same object, so a conflict is nothing unusual, and another run's lease is
+    seen by the next look.
+
+    :param decide: gets the Config; returns the patch, or None to change nothing; may raise.
+    :return: whether something was changed.
+    """
+    for _ in range(MAXIMUM_CONFLICTS):
+        config = cluster.config()
+        patch = decide(config)
+        if patch is None:
+            return False
+        try:
+            cluster.patch_config(patch, resource_version=config["metadata"]["resourceVersion"])
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+        else:
+            return True
+    raise ClusterError(
+        f"Config cluster: changed by others {MAXIMUM_CONFLICTS} times in a row while it was written", 409
+    )
+
+
+def _lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
+    patch: dict[str, Any] = {"metadata": {"annotations": {ANNOTATION: lease.to_annotation()}}}
+    return {**patch, "spec": spec} if spec else patch
+
+
 def arm(cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta) -> Lease:
     """Write the lease, then suspend the ImagePruner. Nothing else is changed; calling it again is safe.
 
@@ -47,38 +79,31 @@ def arm(cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta) -> Lea
     :param lasts: after this time the lease may be taken away.
     :raises LeaseError: if another run holds the window, or somebody else made the registry read-only.
     """
-    config = cluster.config()
-    held = _held_lease(config)
-    check_may_arm(held, holder=holder, read_only=bool(config["spec"].get("readOnly")))
     pruner = cluster.image_pruner()
-    lease = held
-    if lease is None:
-        now = datetime.now(UTC)
-        lease = Lease(
-            holder=holder,
-            run_url=run_url,
-            armed_at=now,
-            expires_at=now + lasts,
-            image_pruner_suspended_before=None if pruner is None else bool(pruner["spec"].get("suspend")),
-        )
-        _write_lease(cluster, config, lease)
+    now = datetime.now(UTC)
+    lease = Lease(
+        holder=holder,
+        run_url=run_url,
+        armed_at=now,
+        expires_at=now + lasts,
+        image_pruner_suspended_before=None if pruner is None else bool(pruner["spec"].get("suspend")),
+    )
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal lease
+        held = _held_lease(config)
+        check_may_arm(held, holder=holder, read_only=bool(config["spec"].get("readOnly")))
+        if held is None:
+            return _lease_patch(lease)
+        lease = held
+        return None
+
+    if _change_config(cluster, decide):
         log.info("Lease written for %s, until %s", holder, lease.expires_at.isoformat(timespec="seconds"))
     if pruner is not None and not pruner["spec"].get("suspend"):
         cluster.suspend_image_pruner(True)
         log.info("ImagePruner cluster: suspended for the window")
     return lease
-
-
-def _write_lease(cluster: Cluster, config: dict[str, Any], lease: Lease, **spec: Any) -> None:
-    patch: dict[str, Any] = {"metadata": {"annotations": {ANNOTATION: lease.to_annotation()}}}
-    if spec:
-        patch["spec"] = spec
-    try:
-        cluster.patch_config(patch, resource_version=config["metadata"]["resourceVersion"])
-    except ClusterError as error:
-        if error.status == 409:
-            raise LeaseError("Config cluster was changed by somebody else while the lease was being written") from error
-        raise
 
 
 def require_own_lease(config: dict[str, Any], holder: str) -> Lease:
@@ -101,10 +126,14 @@ def open_window(cluster: Cluster, *, holder: str, limit_seconds: float) -> Settl
     :raises LeaseError: if this run does not hold the lease.
     :raises NotSettledError: if some pod still takes pushes after ``limit_seconds``.
     """
-    config = cluster.config()
-    lease = require_own_lease(config, holder)
-    if not config["spec"].get("readOnly"):
-        _write_lease(cluster, config, lease.opened(datetime.now(UTC)), readOnly=True)
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        lease = require_own_lease(config, holder)
+        if config["spec"].get("readOnly"):
+            return None
+        return _lease_patch(lease.opened(datetime.now(UTC)), readOnly=True)
+
+    if _change_config(cluster, decide):
         log.info("Config cluster: spec.readOnly is set to true; the registry's pods are replaced")
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
