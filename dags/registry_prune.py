@@ -21,8 +21,8 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
 
 **Trigger it by hand** with the form: `dry_run_only` shows what would be deleted, deletes nothing, and the registry is
-never read-only; `force` ignores the thresholds. **If it fails**, the log of the first red task says what is wrong and what to do; the registry is read-write
-unless `restore_read_write` itself is red.
+never read-only; `force` ignores the thresholds. **If it fails**, the log of the first red task says what is wrong and
+what to do; the registry is read-write unless `restore_read_write` itself is red.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         restore >> integrity_after >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
-        [restore, revoke] >> verify_restored >> report
+        [restore, revoke] >> verify_restored
+        # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.
+        [revoke, verify_restored] >> report
     return dag
 
 

@@ -1,0 +1,58 @@
+"""Airflow for the tests: a home of its own in each test process, nothing inherited, set before anything imports it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+_PREFIX = "registry-prune-airflow-"
+
+
+def _isolate_airflow() -> Path:
+    """Point Airflow at a new, empty home; each worker of pytest-xdist loads this file anew and so gets its own."""
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "_AIRFLOW"))]:
+        del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    os.environ |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        # A file: dag.test() uses several connections, and each would have a database in memory of its own.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        # Which clusters there are is for each test to say.
+        "REGISTRY_PRUNE_CLUSTERS": str(home / "clusters.yaml"),
+        # For the processes that tests start: `include` is found by it alone.
+        "PYTHONPATH": str(PROJECT),
+    }
+    (home / "clusters.yaml").write_text("default: {}\n", encoding="utf-8")
+    if str(PROJECT) not in sys.path:
+        sys.path.insert(0, str(PROJECT))
+    return home
+
+
+if "airflow" in sys.modules:
+    raise pytest.UsageError("Airflow was imported before tests/conftest.py: it took its settings from this machine.")
+_HOME = _isolate_airflow()
+
+
+def pytest_unconfigure() -> None:
+    """Remove the home."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's metadata database, for tests that run a DAG in this process."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.utils.db import initdb
+
+    initdb()
+    DagBundlesManager().sync_bundles_to_db()

@@ -1,0 +1,163 @@
+"""Runs a DAG of this project in this process, with steps that say what became of them instead of doing anything."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.xcom import XComModel
+from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.utils.session import create_session
+
+from include.registry_prune.access import AccessReview
+from include.registry_prune.base_prune import BasePrune
+from include.registry_prune.decision import Action, Verdict
+from include.registry_prune.dockerregistry import PrunerResult, Summary
+from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.lease import Lease
+from include.registry_prune.records import Record
+from include.registry_prune.registry_state import Settled
+from include.registry_prune.role import OUR_BINDING, Grant
+from include.registry_prune.run_context import Run
+from include.registry_prune.sensors import Gate
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+GARBAGE = Summary(blobs=3_000, rounded_bytes=4 * 2**30)
+PRUNE = Verdict(action=Action.PRUNE, reasons=("3,000 orphaned blobs ≥ 1,000",))
+SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
+STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
+
+RESULTS: Mapping[str, Record] = {
+    "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443", registry_pods=2, image_count=300),
+    "base_prune": BasePrune(carried_out=True, summary="Deleted 3 objects."),
+    "grant_image_pruner": Grant(service_account="registry", binding=OUR_BINDING, ours=True),
+    "survey": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
+    "integrity_before": IntegrityCheck(exit_status=0),
+    "arm_window": Lease(holder="registry_prune/run", armed_at=NOON, expires_at=NOON + timedelta(hours=73)),
+    "set_read_only": Settled(read_only=True, seconds=12.0, pods=2),
+    "dry_run": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
+    "hard_prune": PrunerResult(mode="delete", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
+    "restore_read_write": Settled(read_only=False, seconds=12.0, pods=2, read_only_seconds=42.0),
+    "integrity_after": IntegrityCheck(exit_status=0),
+}
+
+
+class StepFailedError(Exception):
+    """What a step raises that is played to fail."""
+
+
+@dataclass(frozen=True)
+class PlayedRun:
+    """A run that has ended.
+
+    :param run_id: its id.
+    :param state: what Airflow calls the run.
+    :param tasks: what Airflow calls each task.
+    :param ran: the tasks whose work was started, in that order.
+    :param results: what each task handed over, as JSON.
+    """
+
+    run_id: str
+    state: str
+    tasks: dict[str, str]
+    ran: tuple[str, ...]
+    results: dict[str, Any]
+
+
+def play(
+    dag: DAG,
+    *,
+    failing: Collection[str] = (),
+    steps: Mapping[str, Callable[[], Any]] | None = None,
+    own: Collection[str] = (),
+    conf: Mapping[str, Any] | None = None,
+) -> PlayedRun:
+    """Run a DAG of this project's tasks to its end.
+
+    Every task's ``work`` and every gate's ``verdict`` is played: it hands over what a good run would. ``report`` alone
+    is the real one.
+
+    :param failing: tasks that raise.
+    :param steps: what else a task does instead, by task.
+    :param own: tasks that do what they really do.
+    :param conf: what a user gives at the trigger.
+    """
+    ran: list[str] = []
+    played_steps = dict.fromkeys(failing, _fail) | dict(steps or {})
+    for task in dag.tasks:
+        method = "verdict" if isinstance(task, Gate) else "work"
+        outcome = PRUNE if isinstance(task, Gate) else RESULTS.get(task.task_id)
+        if task.task_id in played_steps:
+            step = _played(played_steps[task.task_id])
+        elif task.task_id in {"report", *own}:
+            step = getattr(task, method)
+        else:
+            step = _played(lambda outcome=outcome: outcome)
+        setattr(task, method, _noted(ran, task.task_id, step))
+    return run_to_its_end(dag, ran, conf)
+
+
+def _fail() -> None:
+    raise StepFailedError("this step is played to fail")
+
+
+def _played(step: Callable[[], Any]) -> Callable[[Run], Any]:
+    return lambda run: step()
+
+
+def _noted(ran: list[str], task_id: str, step: Callable[[Run], Any]) -> Callable[[Run], Any]:
+    def noted(run: Run) -> Any:
+        ran.append(task_id)
+        return step(run)
+
+    return noted
+
+
+def run_to_its_end(dag: DAG, ran: list[str], conf: Mapping[str, Any] | None = None) -> PlayedRun:
+    """Run any DAG, without retries.
+
+    :param ran: where its tasks note that they were started.
+    """
+    # The trigger form is no part of what is looked at here, and its schema would be checked a thousand times.
+    dag.params = ParamsDict()
+    for task in dag.tasks:
+        task.retries = 0
+        task.params = ParamsDict()
+    store(dag)
+    with _hurry():
+        run = dag.test(run_conf=dict(conf or {}))
+    with create_session() as session:
+        tasks = {ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)}
+        rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
+        results = {row.task_id: XComModel.deserialize_value(row) for row in rows}
+    return PlayedRun(run_id=run.run_id, state=str(run.state), tasks=tasks, ran=tuple(ran), results=results)
+
+
+@contextmanager
+def _hurry() -> Iterator[None]:
+    """Without what dag.test() takes its time for.
+
+    It sleeps for a second whenever "skipped" or "upstream failed" goes on to the next task, and first stores what is
+    in the folder of DAGs, which is not what is run here.
+    """
+    sleep = time.sleep
+    with (
+        patch("time.sleep", lambda seconds: sleep(min(seconds, 0.01))),
+        patch("airflow.dag_processing.dagbag.sync_bag_to_db"),
+    ):
+        yield
+
+
+def store(dag: DAG) -> None:
+    """Put a DAG that is in no file into the database, as the dag-processor does."""
+    bag = DagBag(dag_folder=os.devnull)
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)

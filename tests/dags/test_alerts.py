@@ -1,0 +1,233 @@
+"""Who is told what: the DAG's callbacks in the dag-processor, a task's in its process, a receiver over HTTP."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+from airflow.models.dagrun import DagRun
+from airflow.sdk import DAG
+from airflow.utils.session import create_session
+
+from dags.registry_prune import build_dag
+from include.registry_prune import alerts
+from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.settings import CLUSTERS_FILE_VARIABLE, ClusterSettings
+from tests.dags.dag_processor import Processed, process
+from tests.dags.played_run import SKIP, PlayedRun, play
+
+DAG_FILE = Path(__file__).parents[2] / "dags" / "registry_prune.py"
+SETTINGS = ClusterSettings(alert_connection="alerts", alert_endpoint="hook/registry")
+SECRET = "a-password-for-the-receiver"
+RUN = {"run_id": "manual__1", "reason": "task_failure"}
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes alerts on a free port, and keeps what was posted."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _TakeAlert)
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        self.status = 204
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [body for _, body in self.posted]
+
+
+class _TakeAlert(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.posted.append((self.path, body))
+        self.server.may_answer.wait(30)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+def connection_to(port: int) -> str:
+    """The Airflow connection, as its environment variable holds it."""
+    fields = {"conn_type": "http", "host": "127.0.0.1", "port": port, "login": "airflow", "password": SECRET}
+    return json.dumps(fields)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver, and the Airflow connection ``alerts`` to it."""
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS", connection_to(server.server_port))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield server
+        server.may_answer.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def alerting_dag() -> DAG:
+    """The DAG of a cluster whose alerts are posted; only its tasks' callbacks are called while it is played."""
+    dag = build_dag(SETTINGS)
+    dag.on_failure_callback = dag.on_success_callback = None
+    return dag
+
+
+@pytest.fixture
+def end_in_dag_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Processed]:
+    """Lets the dag-processor run the DAG's callbacks for a run that was played, as the scheduler asks it to."""
+    clusters = tmp_path / "clusters.yaml"
+    clusters.write_text(json.dumps({"default": SETTINGS.model_dump(exclude={"name"})}), encoding="utf-8")
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(clusters))
+
+    def run_callbacks(run: PlayedRun, last_task: str | None) -> Processed:
+        return process(DAG_FILE, tmp_path / "log", [callback_request(run, last_task)])
+
+    return run_callbacks
+
+
+def callback_request(run: PlayedRun, last_task: str | None) -> DagCallbackRequest:
+    """What the scheduler asks for when a run has ended.
+
+    :param last_task: whose context goes with it; none if the scheduler found no task to blame.
+    """
+    with create_session() as session:
+        row = session.query(DagRun).filter_by(run_id=run.run_id).one()
+        instances = {ti.task_id: ti for ti in row.get_task_instances(session=session)}
+        return DagCallbackRequest(
+            filepath=DAG_FILE.name,
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            bundle_name="dags-folder",
+            bundle_version=None,
+            is_failure_callback=run.state == "failed",
+            msg="task_failure" if run.state == "failed" else "success",
+            context_from_server=DagRunContext(dag_run=row, last_ti=instances[last_task]) if last_task else None,
+        )
+
+
+@pytest.mark.parametrize("last_task", ["hard_prune", None])
+def test_a_failed_run_is_told_with_its_report(
+    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed], last_task: str | None
+) -> None:
+    run = play(alerting_dag, failing={"hard_prune"})
+    processed = end_in_dag_processor(run, last_task)
+    assert "ALERT run failed: Hard prune of default" in processed.log
+    ((path, body),) = receiver.posted
+    assert path == "/hook/registry"
+    assert (body["alert"], body["cluster"], body["dag_id"]) == ("run failed", "default", "registry_prune")
+    assert body["run_id"] == run.run_id
+    assert body["report"] == run.results["report"]
+    assert (body["report"]["outcome"], body["report"]["failed_tasks"]) == ("failed", ["hard_prune"])
+    assert body["text"] in processed.log
+
+
+def test_a_run_that_pruned_tells_what_it_freed(
+    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
+) -> None:
+    run = play(alerting_dag)
+    processed = end_in_dag_processor(run, "verify_restored")
+    (body,) = receiver.bodies
+    assert body["alert"] == "pruned"
+    assert "deleted: 3,000 blobs, about 4 GiB" in body["text"]
+    assert (body["report"]["deleted_blobs"], body["report"]["freed_bytes"]) == (3_000, 4 * 2**30)
+    assert f"ALERT pruned: {body['text']}" in processed.log
+
+
+def test_a_run_with_nothing_to_prune_tells_nothing(
+    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
+) -> None:
+    run = play(alerting_dag, steps={"survey_gate": lambda: SKIP})
+    processed = end_in_dag_processor(run, "verify_restored")
+    assert "Executing on_success dag callback" in processed.log
+    assert "ALERT" not in processed.log
+    assert receiver.posted == []
+
+
+def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
+    alerting_dag: DAG, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(alerting_dag, failing={"restore_read_write"})
+    (body,) = receiver.bodies
+    assert body["alert"] == "restore failed"
+    assert "this step is played to fail" in body["text"]
+    assert "oc patch configs.imageregistry.operator.openshift.io/cluster" in body["text"]
+    (logged,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert body["text"] in logged.getMessage()
+
+
+def test_a_run_of_airflow_dags_test_is_told_too(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """There the callbacks have no API to read the report from: the alert comes without it."""
+    play(build_dag(SETTINGS), failing={"verify_access"})
+    (body,) = receiver.bodies
+    assert (body["alert"], body["report"]) == ("run failed", None)
+    assert "ALERT run failed: Hard prune of default: no report" in caplog.text
+
+
+def test_without_a_connection_for_alerts_the_log_alone_has_them(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    Alert(AlertKind.RUN_FAILED, ClusterSettings())(RUN)
+    assert "ALERT run failed" in caplog.text
+    assert receiver.posted == []
+
+
+class TestTrouble:
+    """The line in the log is never lost, nothing is raised, and the log says that nobody was told."""
+
+    @pytest.fixture(autouse=True)
+    def _told_in_the_log_alone(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        yield
+        assert "ALERT run failed: Hard prune of default" in caplog.text
+        assert "ALERT run failed could not be posted through the Airflow connection alerts" in caplog.text
+        assert SECRET not in caplog.text
+
+    def tell(self) -> None:
+        Alert(AlertKind.RUN_FAILED, SETTINGS)(RUN)
+
+    def test_nobody_listens(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Receiver() as gone:
+            port = gone.server_port
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS", connection_to(port))
+        self.tell()
+
+    def test_the_receiver_refuses(self, receiver: Receiver) -> None:
+        receiver.status = 500
+        self.tell()
+        assert len(receiver.posted) == 1
+
+    def test_the_receiver_never_answers(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(alerts, "POST_LIMIT_SECONDS", 0.2)
+        receiver.may_answer.clear()
+        self.tell()
+
+    def test_there_is_no_such_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AIRFLOW_CONN_ALERTS", raising=False)
+        self.tell()
+
+
+def test_no_credential_is_posted(alerting_dag: DAG, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "sha256~a-token-of-the-cluster"
+    kubeconfig = {"users": [{"name": "pruner", "user": {"token": token}}]}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT",
+        json.dumps({"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(kubeconfig)}}),
+    )
+    play(alerting_dag, own={"restore_read_write"})
+    (body,) = receiver.bodies
+    assert "Airflow connection kubernetes_default cannot be used" in body["text"]
+    assert token not in json.dumps(body)
+    assert SECRET not in json.dumps(body)

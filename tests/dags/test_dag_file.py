@@ -1,0 +1,142 @@
+"""The DAG file as Airflow's dag-processor sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+
+from include.registry_prune.settings import CLUSTERS_FILE_VARIABLE
+from tests.dags.dag_processor import process
+
+DAGS = Path(__file__).parents[2] / "dags"
+DAG_FILE = DAGS / "registry_prune.py"
+
+TWO_CLUSTERS = """
+default: {}
+berlin:
+  connection: openshift_berlin
+  schedule: "40 2 * * 0"
+  parameters: {min_blobs: 50, min_size: 10GiB}
+"""
+
+
+@pytest.fixture
+def clusters_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the settings of the clusters are looked for; not written yet."""
+    file = tmp_path / "clusters.yaml"
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(file))
+    return file
+
+
+def in_new_process(code: str, **environment: str) -> str:
+    """What a new Python prints last."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        cwd=DAGS.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_every_file_of_the_folder_is_imported_without_an_error() -> None:
+    bag = DagBag(dag_folder=str(DAGS))
+    assert bag.import_errors == {}
+    assert "registry_prune" in bag.dag_ids
+
+
+def test_the_dag_processor_stores_the_dag_as_it_is(tmp_path: Path, dag: DAG) -> None:
+    processed = process(DAG_FILE, tmp_path / "log")
+    assert processed.parsed is not None, processed.log
+    assert not processed.parsed.import_errors
+    (stored,) = processed.parsed.serialized_dags
+    read_back = DagSerialization.from_dict(stored.data)
+    assert read_back.dag_id == "registry_prune"
+    for task in dag.tasks:
+        again = read_back.get_task(task.task_id)
+        assert again.upstream_task_ids == task.upstream_task_ids
+        assert (again.is_setup, again.is_teardown) == (task.is_setup, task.is_teardown)
+        assert again.trigger_rule == task.trigger_rule
+        assert again.retries == task.retries
+        assert again.execution_timeout == task.execution_timeout
+
+
+def test_the_stored_dag_is_the_same_in_every_process() -> None:
+    """Else each parse, every few seconds, would make a new version of the DAG in Airflow's database."""
+    code = (
+        "import dags.registry_prune as file\n"
+        "from airflow.serialization.serialized_objects import DagSerialization\n"
+        "from airflow.models.serialized_dag import SerializedDagModel\n"
+        "print(SerializedDagModel.hash(DagSerialization.to_dict(file.registry_prune)))"
+    )
+    hashes = {in_new_process(code, PYTHONHASHSEED=seed) for seed in ("1", "2")}
+    assert len(hashes) == 1
+
+
+def test_parsing_imports_neither_kubernetes_nor_what_posts_alerts() -> None:
+    """The file is parsed every few seconds, and these take longer than all the rest."""
+    code = (
+        "import json, sys\n"
+        "from airflow.sdk import DAG\n"
+        "before = set(sys.modules)\n"
+        "import dags.registry_prune\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    imported = json.loads(in_new_process(code))
+    heavy = ("kubernetes", "kubernetes_asyncio", "websocket", "requests", "aiohttp", "airflow.providers")
+    assert [name for name in imported if name.startswith(heavy)] == []
+    assert "include.registry_prune.operators" in imported
+
+
+def test_each_cluster_of_the_file_makes_a_dag(clusters_file: Path) -> None:
+    clusters_file.write_text(TWO_CLUSTERS, encoding="utf-8")
+    bag = DagBag(dag_folder=str(DAG_FILE))
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == ["registry_prune", "registry_prune_berlin"]
+    default, berlin = (bag.dags[dag_id] for dag_id in sorted(bag.dag_ids))
+    assert (default.schedule, berlin.schedule) == ("15 3 * * *", "40 2 * * 0")
+    assert (default.params["min_blobs"], berlin.params["min_blobs"]) == (1_000, 50)
+    assert berlin.get_task("survey").cluster.connection == "openshift_berlin"
+    assert default.task_ids == berlin.task_ids
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("berlin: {settle_limit: soon}", ["cluster 'berlin'", "settle_limit", "'soon'", "for example 60m"]),
+        ("berlin: {conection: x}", ["cluster 'berlin'", "conection", "there is no such setting"]),
+        ("berlin: {parameters: {min_size: 2 gigs}}", ["parameters.min_size", "'2 gigs'", "2GiB"]),
+        ("berlin: {parameters: {min_blobs: -1}}", ["parameters.min_blobs", "'-1'"]),
+        ("Berlin: {}", ["cluster 'Berlin'", "name"]),
+        ("- berlin", ["clusters.yaml", "an entry for each cluster"]),
+        ("berlin: [", ["clusters.yaml", "cannot be read"]),
+    ],
+)
+def test_a_broken_clusters_file_is_an_import_error_that_says_what_is_wrong(
+    clusters_file: Path, content: str, said: list[str]
+) -> None:
+    clusters_file.write_text(content, encoding="utf-8")
+    bag = DagBag(dag_folder=str(DAG_FILE))
+    assert bag.dags == {}
+    (message,) = bag.import_errors.values()
+    missing = [fragment for fragment in said if fragment not in message]
+    assert missing == [], message
+
+
+def test_a_clusters_file_that_is_named_but_not_there_is_an_import_error(clusters_file: Path) -> None:
+    bag = DagBag(dag_folder=str(DAG_FILE))
+    (message,) = bag.import_errors.values()
+    assert str(clusters_file) in message
+    assert CLUSTERS_FILE_VARIABLE in message

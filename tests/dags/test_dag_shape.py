@@ -1,0 +1,146 @@
+"""The shape of the real DAG. Why it is so: test_wrong_wirings.py shows what each other shape hides."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import timedelta
+
+import pytest
+from airflow.sdk import DAG, TriggerRule
+from airflow.serialization.serialized_objects import DagSerialization
+
+from include.registry_prune.settings import ClusterSettings
+
+SETUPS = {"grant_image_pruner", "arm_window", "set_read_only"}
+TEARDOWNS = {"restore_read_write", "revoke_image_pruner", "report"}
+CHAIN = (
+    "verify_access",
+    "base_prune",
+    "grant_image_pruner",
+    "survey",
+    "survey_gate",
+    "integrity_before",
+    "arm_window",
+    "set_read_only",
+    "dry_run",
+    "blob_threshold",
+    "hard_prune",
+    "restore_read_write",
+    "integrity_after",
+    "revoke_image_pruner",
+)
+
+
+def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: DAG) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+    assert dag.dagrun_timeout is None, "when it elapses, teardowns are skipped too"
+    assert dag.schedule == "15 3 * * *"
+    assert not dag.fail_fast
+
+
+def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:
+    assert [*CHAIN, "verify_restored", "report"] == dag.task_ids
+    for before, after in itertools.pairwise(CHAIN):
+        assert after in dag.get_task(before).downstream_task_ids
+
+
+def test_which_steps_are_setups_and_which_are_teardowns(dag: DAG) -> None:
+    assert {task.task_id for task in dag.tasks if task.is_setup} == SETUPS
+    assert {task.task_id for task in dag.tasks if task.is_teardown} == TEARDOWNS
+    assert [task.task_id for task in dag.tasks if task.on_failure_fail_dagrun] == []
+
+
+def test_the_window_is_closed_if_it_was_armed_or_opened(dag: DAG) -> None:
+    restore = dag.get_task("restore_read_write")
+    assert setups_of(dag, "restore_read_write") == {"arm_window", "set_read_only"}
+    assert restore.trigger_rule is TriggerRule.ALL_DONE_SETUP_SUCCESS
+    assert setups_of(dag, "revoke_image_pruner") == {"grant_image_pruner"}
+
+
+def setups_of(dag: DAG, task_id: str) -> set[str]:
+    """The setups that decide whether a teardown runs."""
+    return {task for task in dag.get_task(task_id).upstream_task_ids if dag.get_task(task).is_setup}
+
+
+def test_a_failed_delete_is_not_hidden(dag: DAG) -> None:
+    assert dag.get_task("hard_prune").downstream_task_ids == {"restore_read_write"}
+
+
+def test_verify_restored_looks_whatever_became_of_the_teardowns(dag: DAG) -> None:
+    verify = dag.get_task("verify_restored")
+    assert verify.upstream_task_ids == {"restore_read_write", "revoke_image_pruner"}
+    assert verify.trigger_rule is TriggerRule.NONE_FAILED
+    assert not verify.is_teardown
+
+
+def test_the_report_comes_last_and_decides_nothing(dag: DAG) -> None:
+    report = dag.get_task("report")
+    assert report.downstream_task_ids == set()
+    assert report.upstream_task_ids == {"revoke_image_pruner", "verify_restored"}
+    assert setups_of(dag, "report") == set()
+    everything = {task.task_id for task in report.get_flat_relatives(upstream=True)}
+    assert everything == set(dag.task_ids) - {"report"}
+
+
+def test_every_task_is_bounded_in_time(dag: DAG) -> None:
+    unbounded = [task.task_id for task in dag.tasks if not task.execution_timeout]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize(
+    ("task_id", "limit"),
+    [
+        ("base_prune", "base_prune_limit"),
+        ("survey", "dry_run_limit"),
+        ("integrity_before", "integrity_limit"),
+        ("set_read_only", "settle_limit"),
+        ("dry_run", "dry_run_limit"),
+        ("hard_prune", "delete_limit"),
+        ("restore_read_write", "settle_limit"),
+        ("integrity_after", "integrity_limit"),
+    ],
+)
+def test_a_step_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag: DAG, task_id: str, limit: str) -> None:
+    own_limit = timedelta(seconds=ClusterSettings().seconds(limit))  # type: ignore[arg-type]
+    assert dag.get_task(task_id).execution_timeout > own_limit
+
+
+@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+def test_a_gate_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag: DAG, gate: str) -> None:
+    task = dag.get_task(gate)
+    assert task.execution_timeout > timedelta(seconds=task.timeout)
+    assert not task.soft_fail, "a verdict that does not come is a failure, not a quiet day"
+
+
+def test_the_lease_outlives_all_that_may_happen_inside_the_window(dag: DAG) -> None:
+    inside = ("set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
+    longest = sum((dag.get_task(task).execution_timeout for task in inside), timedelta())
+    assert timedelta(seconds=ClusterSettings().seconds("lease")) > longest
+
+
+def test_the_window_is_closed_at_the_first_failure_but_closing_it_is_tried_for_an_hour(dag: DAG) -> None:
+    assert dag.get_task("set_read_only").retries == 0
+    assert dag.get_task("hard_prune").retries == 0
+    restore = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).get_task("restore_read_write")
+    assert restore.retries >= 5
+    assert restore.retry_exponential_backoff > 1
+    pauses = [
+        min(restore.retry_delay * restore.retry_exponential_backoff**retry, restore.max_retry_delay)
+        for retry in range(restore.retries)
+    ]
+    assert sum(pauses, timedelta()) >= timedelta(hours=1)
+
+
+def test_what_has_to_be_put_back_never_waits_in_the_triggerer(dag: DAG) -> None:
+    for task_id in TEARDOWNS:
+        task = dag.get_task(task_id)
+        assert not getattr(task, "deferrable", False)
+        assert not task.start_from_trigger
+
+
+def test_the_page_in_the_ui_names_every_step(dag: DAG) -> None:
+    assert dag.doc_md is not None
+    assert dag.doc_md.strip().startswith("# ")
+    assert set(re.findall(r"`([a-z_]+)`", dag.doc_md)) >= set(dag.task_ids)

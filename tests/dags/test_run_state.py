@@ -1,0 +1,218 @@
+"""What decides the run's state: the real DAG, with one failure (or two) injected into played steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from include.registry_prune.decision import Verdict
+from tests.dags.played_run import SKIP, STOP, PlayedRun, play
+
+IN_ORDER = (
+    "verify_access",
+    "base_prune",
+    "grant_image_pruner",
+    "survey",
+    "survey_gate",
+    "integrity_before",
+    "arm_window",
+    "set_read_only",
+    "dry_run",
+    "blob_threshold",
+    "hard_prune",
+    "restore_read_write",
+    "integrity_after",
+    "revoke_image_pruner",
+    "verify_restored",
+    "report",
+)
+INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
+AFTER_RESTORE = ("integrity_after", "verify_restored")
+QUIET_DAY = ("survey_gate", "integrity_before", "arm_window", *INSIDE_WINDOW, "restore_read_write", "integrity_after")
+
+
+def between(first: str, last: str) -> tuple[str, ...]:
+    """The tasks from one to another, both included."""
+    return IN_ORDER[IN_ORDER.index(first) : IN_ORDER.index(last) + 1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that may happen to a run, and what the run must look like then.
+
+    :param failed: tasks that are played to fail, and must end as failed.
+    :param verdicts: what the gates say.
+    :param conf: what the user switched off; the tasks that it concerns are the real ones.
+    :param run: the run's state.
+    :param skipped: tasks that must end as skipped; likewise ``upstream_failed``. All others must end as success.
+    :param outcome: what the report must call the run; None if there is no report.
+    """
+
+    run: str
+    failed: tuple[str, ...] = ()
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    upstream_failed: tuple[str, ...] = ()
+    outcome: str | None = "failed"
+
+    def tasks(self) -> dict[str, str]:
+        """The state that each task must end in."""
+        return (
+            dict.fromkeys(IN_ORDER, "success")
+            | dict.fromkeys(self.skipped, "skipped")
+            | dict.fromkeys(self.upstream_failed, "upstream_failed")
+            | dict.fromkeys(self.failed, "failed")
+        )
+
+
+BEFORE_THE_WINDOW = {
+    # Nothing was granted, nothing was opened: nothing is to be put back.
+    "verify_access fails": Row("failed", ("verify_access",), upstream_failed=between("base_prune", "verify_restored")),
+    "base_prune fails": Row(
+        "failed", ("base_prune",), upstream_failed=between("grant_image_pruner", "verify_restored")
+    ),
+    "grant_image_pruner fails": Row(
+        "failed", ("grant_image_pruner",), upstream_failed=between("survey", "verify_restored")
+    ),
+    # From here on the grant is taken away.
+    "survey fails": Row(
+        "failed", ("survey",), upstream_failed=(*between("survey_gate", "integrity_after"), "verify_restored")
+    ),
+    "survey_gate fails": Row(
+        "failed", ("survey_gate",), upstream_failed=(*between("integrity_before", "integrity_after"), "verify_restored")
+    ),
+    "survey_gate says stop": Row(
+        "failed",
+        ("survey_gate",),
+        verdicts={"survey_gate": STOP},
+        upstream_failed=(*between("integrity_before", "integrity_after"), "verify_restored"),
+    ),
+    "integrity_before fails": Row(
+        "failed", ("integrity_before",), upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored")
+    ),
+    "arm_window fails": Row(
+        "failed", ("arm_window",), upstream_failed=(*between("set_read_only", "integrity_after"), "verify_restored")
+    ),
+}
+INSIDE_THE_WINDOW = {
+    "set_read_only fails after arm_window succeeded": Row(
+        "failed", ("set_read_only",), upstream_failed=("dry_run", "blob_threshold", "hard_prune")
+    ),
+    "dry_run fails": Row("failed", ("dry_run",), upstream_failed=("blob_threshold", "hard_prune")),
+    "blob_threshold fails": Row("failed", ("blob_threshold",), upstream_failed=("hard_prune",)),
+    "blob_threshold says stop": Row(
+        "failed", ("blob_threshold",), verdicts={"blob_threshold": STOP}, upstream_failed=("hard_prune",)
+    ),
+    "hard_prune fails": Row("failed", ("hard_prune",)),
+}
+AFTER_THE_WINDOW = {
+    "restore_read_write fails, it alone": Row("failed", ("restore_read_write",), upstream_failed=AFTER_RESTORE),
+    "integrity_after fails": Row("failed", ("integrity_after",)),
+    "revoke_image_pruner fails, it alone": Row(
+        "failed", ("revoke_image_pruner",), upstream_failed=("verify_restored",)
+    ),
+    "verify_restored fails": Row("failed", ("verify_restored",)),
+    "report fails": Row("success", ("report",), outcome=None),
+}
+TWO_AT_ONCE = {
+    "hard_prune and restore_read_write fail": Row(
+        "failed", ("hard_prune", "restore_read_write"), upstream_failed=AFTER_RESTORE
+    ),
+    "set_read_only and restore_read_write fail": Row(
+        "failed",
+        ("set_read_only", "restore_read_write"),
+        upstream_failed=("dry_run", "blob_threshold", "hard_prune", *AFTER_RESTORE),
+    ),
+    "restore_read_write and revoke_image_pruner fail": Row(
+        "failed", ("restore_read_write", "revoke_image_pruner"), upstream_failed=AFTER_RESTORE
+    ),
+    "hard_prune and verify_restored fail": Row("failed", ("hard_prune", "verify_restored")),
+    "hard_prune and report fail": Row("failed", ("hard_prune", "report"), outcome=None),
+    "blob_threshold skips and restore_read_write fails": Row(
+        "failed",
+        ("restore_read_write",),
+        verdicts={"blob_threshold": SKIP},
+        skipped=("blob_threshold", "hard_prune"),
+        upstream_failed=AFTER_RESTORE,
+    ),
+    "survey_gate skips and revoke_image_pruner fails": Row(
+        "failed",
+        ("revoke_image_pruner",),
+        verdicts={"survey_gate": SKIP},
+        skipped=QUIET_DAY,
+        upstream_failed=("verify_restored",),
+    ),
+    "survey_gate skips and verify_restored fails": Row(
+        "failed", ("verify_restored",), verdicts={"survey_gate": SKIP}, skipped=QUIET_DAY
+    ),
+}
+NOTHING_FAILS = {
+    "all goes well": Row("success", outcome="pruned"),
+    "survey_gate skips": Row("success", verdicts={"survey_gate": SKIP}, skipped=QUIET_DAY, outcome="not worth it"),
+    "blob_threshold skips": Row(
+        "success",
+        verdicts={"blob_threshold": SKIP},
+        skipped=("blob_threshold", "hard_prune"),
+        outcome="not worth it",
+    ),
+    "base_prune is switched off": Row("success", conf={"base_prune": False}, own=("base_prune",), outcome="pruned"),
+    "survey is switched off": Row("success", conf={"survey": False}, own=("survey", "survey_gate"), outcome="pruned"),
+    "all is switched off": Row(
+        "success",
+        conf={"survey": False, "base_prune": False, "integrity_check": False, "hard_prune": "never"},
+        own=("base_prune", "grant_image_pruner", "survey", "survey_gate"),
+        skipped=QUIET_DAY,
+        outcome="not worth it",
+    ),
+}
+TABLE = BEFORE_THE_WINDOW | INSIDE_THE_WINDOW | AFTER_THE_WINDOW | TWO_AT_ONCE | NOTHING_FAILS
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
+def test_the_run_ends_as_it_must(dag: DAG, row: Row) -> None:
+    played_to_fail = set(row.failed) - set(row.verdicts)
+    verdicts: dict[str, Callable[[], Verdict]] = {
+        gate: (lambda verdict=verdict: verdict) for gate, verdict in row.verdicts.items()
+    }
+    run = play(dag, failing=played_to_fail, steps=verdicts, own=row.own, conf=row.conf)
+
+    assert run.tasks == row.tasks()
+    assert run.state == row.run
+    assert run.results.get("report", {}).get("outcome") == row.outcome
+    assert_safe(run)
+
+
+def assert_safe(run: PlayedRun) -> None:
+    """What holds in every run, whatever happened."""
+    started = set(run.ran)
+    assert started == {task for task, state in run.tasks.items() if state in ("success", "failed")} | (
+        started & {"survey_gate", "blob_threshold"}
+    ), "a task's state does not say whether its work was started"
+    assert "report" in started
+    window_armed = run.tasks["arm_window"] == "success"
+    assert ("restore_read_write" in started) == window_armed
+    granted = run.tasks["grant_image_pruner"] == "success"
+    assert ("revoke_image_pruner" in started) == granted
+    gates_passed = run.tasks["survey_gate"] == run.tasks["blob_threshold"] == "success"
+    assert "hard_prune" not in started or (gates_passed and run.tasks["set_read_only"] == "success")
+    assert run.ran.index("report") == len(run.ran) - 1
+
+
+def test_a_delete_that_takes_too_long_ends_and_the_registry_is_put_back(dag: DAG) -> None:
+    dag.get_task("hard_prune").execution_timeout = timedelta(seconds=0.2)
+    run = play(dag, steps={"hard_prune": lambda: threading.Event().wait(60)})
+    assert run.tasks == Row("failed", ("hard_prune",)).tasks()
+    assert run.state == "failed"
+    assert_safe(run)
+
+
+def test_the_table_has_every_task_failing() -> None:
+    assert {task for row in TABLE.values() for task in row.failed} == set(IN_ORDER)

@@ -1,0 +1,103 @@
+"""What is tried again, and what is not: how a step and a gate turn an error into Airflow's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from include.registry_prune.access import AccessError
+from include.registry_prune.cluster import ClusterError
+from include.registry_prune.decision import Verdict
+from include.registry_prune.lease import LeaseError
+from include.registry_prune.settings import SettingsError
+from tests.dags.played_run import PRUNE, SKIP, STOP
+
+REFUSED, UNREACHABLE = ClusterError("403: forbidden", 403), ClusterError("no answer", 0)
+WHAT_MUST_BE_PUT_BACK = ["restore_read_write", "revoke_image_pruner"]
+
+
+class Context(dict[str, Any]):
+    """As much of a task's context as a step needs before it works."""
+
+    def __init__(self) -> None:
+        super().__init__(dag_run=SimpleNamespace(dag_id="registry_prune"), run_id="run", ti=self)
+        self.handed_over: list[Any] = []
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.handed_over.append((key, value))
+
+
+def raising(error: Exception) -> Callable[[Any], NoReturn]:
+    def step(run: Any) -> NoReturn:
+        raise error
+
+    return step
+
+
+def outcome(dag: DAG, task_id: str, error: Exception) -> AirflowException:
+    """What Airflow gets to see when a step's work raises."""
+    task = dag.get_task(task_id)
+    task.work = raising(error)
+    with pytest.raises(AirflowException) as raised:
+        task.execute(Context())
+    return raised.value
+
+
+@pytest.mark.parametrize("error", [REFUSED, LeaseError("held"), SettingsError("wrong"), AccessError("missing")])
+def test_what_asking_again_does_not_cure_is_not_tried_again(dag: DAG, error: Exception) -> None:
+    raised = outcome(dag, "set_read_only", error)
+    assert type(raised) is AirflowFailException
+    assert str(raised) == str(error)
+
+
+def test_a_cluster_that_does_not_answer_is_asked_again(dag: DAG) -> None:
+    assert type(outcome(dag, "verify_access", UNREACHABLE)) is AirflowException
+
+
+@pytest.mark.parametrize("task_id", WHAT_MUST_BE_PUT_BACK)
+@pytest.mark.parametrize("error", [REFUSED, UNREACHABLE, LeaseError("held")])
+def test_what_must_be_put_back_is_tried_again_whatever_the_cluster_says(
+    dag: DAG, task_id: str, error: Exception
+) -> None:
+    assert type(outcome(dag, task_id, error)) is AirflowException
+
+
+def test_only_what_must_be_put_back_is_tried_again_when_refused(dag: DAG) -> None:
+    stubborn = [task.task_id for task in dag.tasks if getattr(task, "retries_refusals", False)]
+    assert stubborn == WHAT_MUST_BE_PUT_BACK
+
+
+@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+class TestGate:
+    def poke(self, dag: DAG, gate: str, verdict: Callable[[Any], Verdict]) -> tuple[Any, list[Any]]:
+        task, context = dag.get_task(gate), Context()
+        task.verdict = verdict
+        return task.poke(context), context.handed_over
+
+    def test_prune_opens_it(self, dag: DAG, gate: str) -> None:
+        answer, handed_over = self.poke(dag, gate, lambda run: PRUNE)
+        assert answer.is_done
+        assert answer.xcom_value == PRUNE.to_json()
+        assert handed_over == [("return_value", PRUNE.to_json())]
+
+    @pytest.mark.parametrize(("verdict", "ending"), [(SKIP, AirflowSkipException), (STOP, AirflowFailException)])
+    def test_skip_and_stop_end_it_with_their_reasons(
+        self, dag: DAG, gate: str, verdict: Verdict, ending: type[Exception]
+    ) -> None:
+        with pytest.raises(ending, match=verdict.reasons[0]):
+            self.poke(dag, gate, lambda run: verdict)
+
+    def test_it_waits_while_the_cluster_does_not_answer(self, dag: DAG, gate: str) -> None:
+        answer, handed_over = self.poke(dag, gate, raising(UNREACHABLE))
+        assert not answer.is_done
+        assert handed_over == []
+
+    @pytest.mark.parametrize("error", [REFUSED, SettingsError("wrong")])
+    def test_what_waiting_does_not_cure_ends_it(self, dag: DAG, gate: str, error: Exception) -> None:
+        with pytest.raises(AirflowFailException, match=str(error)):
+            self.poke(dag, gate, raising(error))

@@ -1,0 +1,213 @@
+"""The whole DAG against the sandbox: every kind of run leaves a whole registry that takes pushes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from sandbox.cluster import Sandbox
+from sandbox.registry.faults import PrunerFaults
+from tests.integration.conftest import ORPHANS
+from tests.integration.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+WINDOW_TASKS = ("arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
+ENOUGH = {"min_blobs": 10}
+TOO_MUCH = {"min_blobs": 1_000_000, "min_size": "1TiB"}
+
+
+@pytest.fixture(autouse=True)
+def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONNECTION_VARIABLE, connection(account))
+
+
+def generations(admin: client.ApiClient) -> tuple[int, int]:
+    """Generation of the Config's and of the Deployment's spec: any patch of either raises them."""
+    config = client.CustomObjectsApi(admin).get_cluster_custom_object(
+        "imageregistry.operator.openshift.io", "v1", "configs", "cluster"
+    )
+    deployment = client.AppsV1Api(admin).read_namespaced_deployment("image-registry", "openshift-image-registry")
+    return config["metadata"]["generation"], deployment.metadata.generation
+
+
+def assert_whole(sandbox: Sandbox, orphans_left: int) -> None:
+    verified = sandbox.verify()
+    assert verified.ok, verified.problems
+    assert verified.orphans_left == orphans_left
+
+
+def assert_window_never_opened(run: Ended) -> None:
+    assert {run.tasks[task] for task in WINDOW_TASKS} == {"skipped"}
+    assert run.report["read_only_seconds"] == 0
+
+
+def test_a_full_run_deletes_every_orphan_and_no_image(seeded: Sandbox, caplog: Any, tmp_path: Path) -> None:
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False}, artifacts=tmp_path.as_uri())
+    assert run.state == "success", run.errors
+    assert set(run.tasks.values()) == {"success"}
+    assert_whole(seeded, orphans_left=0)
+    report = run.report
+    assert (report["outcome"], report["orphaned_blobs"], report["deleted_blobs"]) == ("pruned", ORPHANS, ORPHANS)
+    assert report["broken_before"] == report["broken_after"], "tags of deleted Images were broken before"
+    assert report["read_only_seconds"] > 0
+    assert report["freed_bytes"] > 0
+    pruners = seeded.pruner_journal()
+    deletes = [line for line in pruners if line["event"] == "start" and line["mode"] == "delete"]
+    assert [line["read_only"] for line in deletes] == [True]
+
+
+def test_the_base_prune_runs_with_the_parameters_and_its_job_is_removed(seeded: Sandbox, caplog: Any) -> None:
+    run = run_dag(caplog, conf={**ENOUGH, "keep_tag_revisions": 1, "keep_younger_than": "0s"})
+    assert run.state == "success", run.errors
+    assert_whole(seeded, orphans_left=0)
+    assert run.results["base_prune"]["carried_out"]
+    assert run.results["base_prune"]["deleted"], run.results["base_prune"]
+
+
+def test_a_run_below_the_thresholds_never_touches_read_only(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    before = generations(admin)
+    run = run_dag(caplog, conf={**TOO_MUCH, "base_prune": False})
+    assert run.state == "success", run.errors
+    assert_window_never_opened(run)
+    assert generations(admin) == before
+    assert (run.report["outcome"], run.report["deleted_blobs"]) == ("not worth it", 0)
+    assert any(f"{ORPHANS} orphaned blobs < 1,000,000" in reason for reason in run.report["reasons"])
+    assert_whole(seeded, orphans_left=ORPHANS)
+
+
+def test_either_threshold_alone_opens_the_gate(seeded: Sandbox, caplog: Any) -> None:
+    run = run_dag(caplog, conf={**TOO_MUCH, "min_size": "1B", "base_prune": False})
+    assert run.report["outcome"] == "pruned"
+    assert_whole(seeded, orphans_left=0)
+
+
+def test_force_prunes_below_the_thresholds(seeded: Sandbox, caplog: Any) -> None:
+    run = run_dag(caplog, conf={**TOO_MUCH, "hard_prune": "force", "base_prune": False})
+    assert run.report["outcome"] == "pruned"
+    assert_whole(seeded, orphans_left=0)
+
+
+def test_hard_prune_never_leaves_the_orphans(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:
+    before = generations(admin)
+    run = run_dag(caplog, conf={**ENOUGH, "hard_prune": "never", "base_prune": False})
+    assert run.state == "success", run.errors
+    assert_window_never_opened(run)
+    assert generations(admin) == before
+    assert_whole(seeded, orphans_left=ORPHANS)
+
+
+def test_dry_run_only_says_what_it_would_delete_and_deletes_nothing(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    before = generations(admin)
+    images = len(
+        client.CustomObjectsApi(admin).list_cluster_custom_object("image.openshift.io", "v1", "images")["items"]
+    )
+    run = run_dag(caplog, conf={**ENOUGH, "dry_run_only": True, "keep_tag_revisions": 1, "keep_younger_than": "0s"})
+    assert run.state == "success", run.errors
+    assert_window_never_opened(run)
+    assert generations(admin) == before
+    assert (run.report["outcome"], run.report["orphaned_blobs"]) == ("dry run", ORPHANS)
+    assert run.results["base_prune"]["dry_run"]
+    after = client.CustomObjectsApi(admin).list_cluster_custom_object("image.openshift.io", "v1", "images")["items"]
+    assert len(after) == images
+    assert_whole(seeded, orphans_left=ORPHANS)
+
+
+def test_without_a_survey_the_documented_order_is_kept(seeded: Sandbox, caplog: Any) -> None:
+    run = run_dag(caplog, conf={**ENOUGH, "survey": False, "base_prune": False})
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
+    checks = [line for line in seeded.pruner_journal() if line["event"] == "start" and line["mode"] == "check"]
+    assert [line["read_only"] for line in checks] == [True]
+    assert_whole(seeded, orphans_left=0)
+
+
+def test_without_a_survey_a_dry_run_below_the_thresholds_opens_the_window_and_closes_it(
+    seeded: Sandbox, caplog: Any
+) -> None:
+    run = run_dag(caplog, conf={**TOO_MUCH, "survey": False, "base_prune": False})
+    assert run.state == "success", run.errors
+    assert (run.tasks["blob_threshold"], run.tasks["hard_prune"]) == ("skipped", "skipped")
+    assert run.tasks["restore_read_write"] == "success"
+    assert run.report["read_only_seconds"] > 0
+    assert_whole(seeded, orphans_left=ORPHANS)
+
+
+def test_a_delete_that_stops_midway_fails_the_run_and_the_registry_takes_pushes_again(
+    seeded: Sandbox, caplog: Any
+) -> None:
+    seeded.order_pruner(PrunerFaults(fail_delete_after_blobs=20))
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "failed"
+    assert run.tasks["hard_prune"] == "failed"
+    assert run.tasks["restore_read_write"] == "success"
+    assert run.tasks["verify_restored"] == "success"
+    assert "stopped midway with exit status 1" in run.errors["hard_prune"]
+    assert "operation not permitted" in run.errors["hard_prune"]
+    assert (run.report["outcome"], run.report["deleted_blobs"]) == ("failed", 21)
+    assert_whole(seeded, orphans_left=ORPHANS - 20)
+
+
+def test_the_next_run_goes_on_from_a_delete_that_stopped(seeded: Sandbox, caplog: Any) -> None:
+    seeded.order_pruner(PrunerFaults(fail_delete_after_blobs=20))
+    assert run_dag(caplog, conf={**ENOUGH, "base_prune": False}).state == "failed"
+    seeded.order_pruner(PrunerFaults())
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "success", run.errors
+    assert_whole(seeded, orphans_left=0)
+
+
+def test_a_pruner_that_is_killed_fails_the_run(seeded: Sandbox, caplog: Any) -> None:
+    seeded.order_pruner(PrunerFaults(modes=("delete",), kill_after_blobs=10))
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False})
+    assert run.state == "failed"
+    assert run.tasks["restore_read_write"] == "success"
+    assert_whole(seeded, orphans_left=ORPHANS - 10)
+
+
+def test_a_role_that_was_there_before_stays(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:
+    binding = {
+        "metadata": {"name": "system:image-pruner"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:image-pruner"},
+        "subjects": [{"kind": "ServiceAccount", "name": "registry", "namespace": "openshift-image-registry"}],
+    }
+    rbac = client.RbacAuthorizationV1Api(admin)
+    rbac.create_cluster_role_binding(binding)
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "success", run.errors
+    assert run.results["grant_image_pruner"]["ours"] is False
+    assert rbac.read_cluster_role_binding("system:image-pruner").subjects[0].name == "registry"
+
+
+def test_an_image_with_an_empty_media_type_stops_the_run_before_the_delete(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    api = client.CustomObjectsApi(admin)
+    images = api.list_cluster_custom_object("image.openshift.io", "v1", "images")["items"]
+    image = next(each for each in images if not each.get("dockerImageManifests"))
+    image["dockerImageManifestMediaType"] = ""
+    api.replace_cluster_custom_object("image.openshift.io", "v1", "images", image["metadata"]["name"], image)
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "failed"
+    assert run.tasks["blob_threshold"] == "failed"
+    assert run.tasks["hard_prune"] == "upstream_failed"
+    assert f"is the config of Image {image['metadata']['name']}" in run.errors["blob_threshold"]
+    verified = seeded.verify()
+    assert verified.ok, verified.problems
+
+
+def test_force_does_not_prune_a_cluster_without_images(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:
+    api = client.CustomObjectsApi(admin)
+    for image in api.list_cluster_custom_object("image.openshift.io", "v1", "images")["items"]:
+        api.delete_cluster_custom_object("image.openshift.io", "v1", "images", image["metadata"]["name"])
+    run = run_dag(caplog, conf={"hard_prune": "force", "base_prune": False})
+    assert run.state == "failed"
+    assert run.tasks["survey_gate"] == "failed"
+    assert "has no Image objects at all" in run.errors["survey_gate"]
+    assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]

@@ -1,0 +1,217 @@
+"""The read-only window against the sandbox: settled, the lease, the pruner first and then the pushes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from include.registry_prune import window
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.lease import ANNOTATION, LeaseError
+from include.registry_prune.leftovers import leftovers
+from include.registry_prune.pruner_processes import end_pruners, living_pruners
+from include.registry_prune.pruning import run_pruner
+from include.registry_prune.registry_state import unsettled
+from include.registry_prune.role import grant_role, revoke_role
+from include.registry_prune.window import NotSettledError, arm, close_window, open_window, require_settled_read_only
+from sandbox.cluster import Sandbox
+from sandbox.registry.faults import PrunerFaults
+
+HOLDER = "registry_prune/manual"
+DAY = timedelta(days=1)
+
+
+def armed(cluster: Cluster, holder: str = HOLDER) -> None:
+    arm(cluster, holder=holder, run_url="", lasts=DAY)
+
+
+def close(cluster: Cluster, holder: str = HOLDER) -> window.Settled | None:
+    return close_window(cluster, holder=holder, limit_seconds=60, stop_seconds=1)
+
+
+def test_an_open_window_has_no_writable_pod_left_not_even_a_terminating_one(cluster: Cluster) -> None:
+    armed(cluster)
+    opened = open_window(cluster, holder=HOLDER, limit_seconds=60)
+    state = cluster.registry_state()
+    assert opened.read_only
+    assert state.pods
+    assert all(pod.read_only for pod in state.pods)
+    closed = close(cluster)
+    assert closed is not None
+    assert closed.read_only_seconds is not None
+    assert closed.read_only_seconds >= opened.seconds
+    assert not any(pod.read_only for pod in cluster.registry_state().pods)
+
+
+def test_right_after_the_patch_nothing_is_taken_for_settled(cluster: Cluster) -> None:
+    """Guards the rules of `unsettled`: the operator still reports the old truth, and old pods serve on."""
+    armed(cluster)
+    cluster.patch_config({"spec": {"readOnly": True}})
+    seen = [unsettled(cluster.registry_state(), read_only=True)]
+    while seen[-1]:
+        state = cluster.registry_state()
+        seen.append(unsettled(state, read_only=True))
+        if any(not pod.read_only and not pod.ended for pod in state.pods):
+            assert seen[-1], "settled although a pod takes pushes"
+    words = " ".join(reason for reasons in seen for reason in reasons)
+    assert "Terminating since" in words
+    assert len(seen) > 2
+
+
+def test_a_registry_that_does_not_settle_is_an_error_that_names_what_is_missing(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    sandbox.stop_operator()
+    armed(cluster)
+    with pytest.raises(NotSettledError, match="the operator has seen generation") as error:
+        open_window(cluster, holder=HOLDER, limit_seconds=2)
+    assert "Operator: Available=True" in str(error.value)
+    sandbox.start_operator()
+    assert close(cluster) is not None
+    assert leftovers(cluster, holder=HOLDER, lease=None) == []
+
+
+def test_arming_changes_nothing_but_lease_and_image_pruner_and_can_be_repeated(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    before = cluster.registry_state()
+    armed(cluster)
+    armed(cluster)
+    lease = window.read_lease(cluster)
+    assert lease is not None
+    assert (lease.holder, lease.opened_at, lease.image_pruner_suspended_before) == (HOLDER, None, False)
+    assert cluster.registry_state().generation == before.generation
+    pruner = cluster.image_pruner()
+    assert pruner is not None
+    assert pruner["spec"]["suspend"] is True
+    close(cluster)
+    verified = sandbox.verify()
+    assert verified.ok, verified.problems
+
+
+def test_an_image_pruner_that_was_suspended_before_stays_suspended(cluster: Cluster, admin: client.ApiClient) -> None:
+    client.CustomObjectsApi(admin).patch_cluster_custom_object(
+        "imageregistry.operator.openshift.io", "v1", "imagepruners", "cluster", {"spec": {"suspend": True}}
+    )
+    armed(cluster)
+    close(cluster)
+    pruner = cluster.image_pruner()
+    assert pruner is not None
+    assert pruner["spec"]["suspend"] is True
+
+
+def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cluster: Cluster) -> None:
+    armed(cluster)
+    with pytest.raises(LeaseError, match="Another run holds the read-only window: registry_prune/manual"):
+        armed(cluster, holder="registry_prune/other")
+    with pytest.raises(LeaseError, match="somebody took the window away"):
+        open_window(cluster, holder="registry_prune/other", limit_seconds=1)
+    assert close(cluster, holder="registry_prune/other") is None
+    assert window.read_lease(cluster) is not None
+    close(cluster)
+
+
+def test_two_runs_that_arm_at_once_never_both_get_the_window(cluster: Cluster) -> None:
+    """Guards the resourceVersion in the lease's patch."""
+    barrier = threading.Barrier(4)
+    outcomes: list[str] = []
+
+    def contend(holder: str) -> None:
+        barrier.wait()
+        try:
+            armed(cluster, holder=holder)
+            outcomes.append(holder)
+        except LeaseError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=contend, args=(f"dag/{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lease = window.read_lease(cluster)
+    assert lease is not None
+    assert sorted(outcomes) == sorted([lease.holder, "refused", "refused", "refused"])
+
+
+def test_a_damaged_lease_is_said_with_the_command_that_removes_it(cluster: Cluster) -> None:
+    cluster.patch_config({"metadata": {"annotations": {ANNOTATION: "{nonsense"}}})
+    with pytest.raises(LeaseError, match="oc annotate configs"):
+        armed(cluster)
+
+
+def in_background(work: Callable[[], Any]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def pruner_at_work(sandbox: Sandbox, cluster: Cluster) -> threading.Thread:
+    """A slow delete in the open window, seen alive."""
+    sandbox.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.5))
+    pod = cluster.registry_state().ready_pods()[0].name
+    thread = in_background(lambda: run_pruner(cluster, pod, "delete", limit_seconds=120))
+    while not sandbox.pruners_alive():
+        assert thread.is_alive() or sandbox.pruners_alive(), "the pruner ended before it was seen"
+    return thread
+
+
+def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the pruner check in restore: take it out and a writable pod is seen beside a living pruner."""
+    armed(cluster)
+    grant_role(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    thread = pruner_at_work(seeded, cluster)
+    torn: list[str] = []
+    closed = threading.Event()
+
+    def look() -> None:
+        while not closed.is_set():
+            alive = seeded.pruners_alive()
+            if alive and cluster.config()["spec"]["readOnly"] is False and seeded.pruners_alive():
+                torn.append("readOnly is false while a pruner lives")
+
+    watcher = in_background(look)
+    close(cluster)
+    closed.set()
+    watcher.join()
+    thread.join()
+    assert torn == []
+    assert not seeded.pruners_alive()
+    revoke_role(cluster)
+    verified = seeded.verify()
+    assert verified.ok, verified.problems
+
+
+def test_a_delete_looks_for_itself_that_the_registry_is_read_only(cluster: Cluster) -> None:
+    """Guards the look before the delete."""
+    armed(cluster)
+    with pytest.raises(NotSettledError, match="nothing is deleted"):
+        require_settled_read_only(cluster, holder=HOLDER)
+
+
+def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, cluster: Cluster) -> None:
+    armed(cluster)
+    grant_role(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    thread = pruner_at_work(seeded, cluster)
+    assert len(living_pruners(cluster, cluster.registry_state())) == 1
+    with pytest.raises(NotSettledError, match="A pruner is at work already"):
+        require_settled_read_only(cluster, holder=HOLDER)
+    assert end_pruners(cluster, stop_seconds=1) == 1
+    thread.join()
+    assert living_pruners(cluster, cluster.registry_state()) == []
+
+
+def test_the_account_of_the_documentation_is_enough_for_the_whole_window(account: Path, cluster: Cluster) -> None:
+    grant = grant_role(cluster)
+    assert grant.ours
+    assert grant_role(cluster) == grant, "a second try takes it for its own"
+    assert revoke_role(cluster)
+    assert not revoke_role(cluster)

@@ -1,0 +1,174 @@
+"""``clusters.yaml``: every wrong value is named, with what it should be; nothing wrong is passed over."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.registry_prune import settings
+from include.registry_prune.settings import (
+    CLUSTERS_FILE_VARIABLE,
+    ClusterSettings,
+    RunParameters,
+    SettingsError,
+    load_clusters,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_inherited_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CLUSTERS_FILE_VARIABLE, raising=False)
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    file = folder / "clusters.yaml"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        """
+        prod-berlin:
+          connection: kubernetes_berlin
+          schedule: "30 1 * * *"
+          settle_limit: 30m
+          artifacts: s3://bucket/registry-prune
+          parameters: {min_blobs: 5000, min_size: 10GiB, keep_younger_than: 96h, base_prune: off}
+        default:
+        by_hand: {schedule: null}
+        """,
+    )
+    berlin, default, by_hand = load_clusters(file)
+    assert [each.dag_id for each in (berlin, default, by_hand)] == [
+        "registry_prune_prod-berlin",
+        "registry_prune",
+        "registry_prune_by_hand",
+    ]
+    assert berlin.connection == "kubernetes_berlin"
+    assert berlin.seconds("settle_limit") == 1800
+    assert berlin.parameters == RunParameters(
+        min_blobs=5000, min_size="10GiB", keep_younger_than="96h", base_prune=False
+    )
+    assert default == ClusterSettings()
+    assert by_hand.schedule is None
+
+
+def test_without_a_file_there_is_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "__file__", str(tmp_path / "include" / "registry_prune" / "settings.py"))
+    assert load_clusters() == [ClusterSettings()]
+
+
+def test_the_file_in_the_projects_root_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "__file__", str(tmp_path / "include" / "registry_prune" / "settings.py"))
+    write(tmp_path, "berlin: {}")
+    assert [each.name for each in load_clusters()] == ["berlin"]
+
+
+def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(write(tmp_path, "berlin: {}")))
+    assert [each.name for each in load_clusters()] == ["berlin"]
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tmp_path / "nowhere.yaml"
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(missing))
+    for load in (load_clusters, lambda: load_clusters(missing)):
+        with pytest.raises(SettingsError, match=f"{missing} is not there: {CLUSTERS_FILE_VARIABLE} names it"):
+            load()
+
+
+@pytest.mark.parametrize("content", ["", "# nothing", "{}", "null", "text", "[default]", "5", "1: {}", "? [a]\n: {}"])
+def test_a_file_without_entries_is_an_error(tmp_path: Path, content: str) -> None:
+    file = write(tmp_path, content)
+    with pytest.raises(SettingsError) as error:
+        load_clusters(file)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["a: {b", "a: \t- b", "a: *nowhere", b"\xff\xfe\x00", "a: 2001-13-01", "!!python/object:os.system {}"]
+)
+def test_a_file_that_is_no_yaml_is_an_error(tmp_path: Path, content: str | bytes) -> None:
+    file = write(tmp_path, content)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_clusters(file)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_clusters(tmp_path)
+
+
+@pytest.mark.parametrize("values", ["text", "5", "[a, b]", "true"])
+def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) -> None:
+    with pytest.raises(SettingsError, match=r"cluster 'berlin': its settings should be a mapping"):
+        load_clusters(write(tmp_path, f"default: {{}}\nberlin: {values}"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "parts"),
+    [
+        ("{conection: x}", ["conection: there is no such setting"]),
+        ("{1: x}", ["1: Keys should be strings"]),
+        ("{name: other}", ["name: the key of the entry is the cluster's name"]),
+        ("{connection: 5}", ["connection: Input should be a valid string (it is '5')"]),
+        ("{connection: 'a b'}", ["connection: String should match pattern"]),
+        ("{settle_limit: 15}", ["settle_limit: Input should be a valid string (it is '15')"]),
+        ("{settle_limit: 15 minutes}", ["settle_limit: '15 minutes' is not a duration: write for example 60m"]),
+        ("{lease: 3d}", ["lease: '3d' is not a duration"]),
+        ("{schedule: 5}", ["schedule: Input should be a valid string"]),
+        ("{parameters: null}", ["parameters: Input should be a valid dictionary"]),
+        ("{parameters: {min_size: 2 gigs}}", ["parameters.min_size: '2 gigs' is not a size"]),
+        ("{parameters: {min_blob: 2}}", ["parameters.min_blob: there is no such setting"]),
+        (
+            "{parameters: {hard_prune: sometimes}}",
+            ["parameters.hard_prune: Input should be 'auto', 'force' or 'never'"],
+        ),
+        (
+            "{foo: 1, delete_limit: soon, parameters: {min_blobs: 0}}",
+            ["foo: there is no such setting", "delete_limit: 'soon'", "parameters.min_blobs: Input should be greater"],
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_cluster(tmp_path: Path, entry: str, parts: list[str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_clusters(write(tmp_path, f"default: {{}}\nberlin: {entry}"))
+    message = str(error.value)
+    assert "cluster 'berlin'" in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("name", ["Berlin", "a b", "-a", "a.b", "a/b", "a" * 64, '"a\\n"'])
+def test_a_name_that_makes_no_dag_id_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="name: String should match pattern"):
+        load_clusters(write(tmp_path, f"{name}: {{}}"))
+
+
+@given(
+    content=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["default", "lease", "parameters", "min_size", "x"]) | st.text(), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_entry_is_too_strange(content: object) -> None:
+    if not isinstance(content, dict):
+        content = {"lease": content}
+    with suppress(SettingsError):
+        assert ClusterSettings.from_mapping("berlin", content).name == "berlin"
+
+
+def test_the_lease_outlasts_all_limits_inside_the_window() -> None:
+    default = ClusterSettings()
+    inside = ("settle_limit", "dry_run_limit", "delete_limit", "settle_limit")
+    assert default.seconds("lease") > sum(default.seconds(limit) for limit in inside)  # type: ignore[arg-type]

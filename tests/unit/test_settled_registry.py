@@ -1,0 +1,356 @@
+"""Settled means that every pod, Terminating ones included, is in the wanted mode, and nothing less."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.registry_prune.registry_state import PodState, RegistryState, is_read_only, unsettled
+
+TIMELINES = Path(__file__).parent / "timelines"
+
+
+def pod(name: str = "image-registry-new-1", **changes: Any) -> PodState:
+    fields: dict[str, Any] = {
+        "name": name,
+        "uid": f"uid of {name}",
+        "read_only": True,
+        "ready": True,
+        "phase": "Running",
+    }
+    return PodState(**(fields | changes))
+
+
+def old_pod(**changes: Any) -> PodState:
+    return pod("image-registry-old-1", read_only=False, **changes)
+
+
+NEW_PODS = (pod("image-registry-new-1"), pod("image-registry-new-2"))
+SETTLED_READ_ONLY = RegistryState(
+    read_only=True,
+    management_state="Managed",
+    config_generation=6,
+    config_observed_generation=6,
+    template_read_only=True,
+    generation=4,
+    observed_generation=4,
+    replicas_wanted=2,
+    replicas=2,
+    updated_replicas=2,
+    available_replicas=2,
+    pods=NEW_PODS,
+)
+BEFORE = SETTLED_READ_ONLY.model_copy(
+    update={
+        "read_only": False,
+        "template_read_only": False,
+        "config_generation": 5,
+        "config_observed_generation": 5,
+        "pods": (old_pod(), pod("image-registry-old-2", read_only=False)),
+    }
+)
+
+
+def state(base: RegistryState = SETTLED_READ_ONLY, **changes: Any) -> RegistryState:
+    return base.model_copy(update=changes)
+
+
+def test_the_settled_states() -> None:
+    assert unsettled(SETTLED_READ_ONLY, read_only=True) == []
+    assert unsettled(BEFORE, read_only=False) == []
+
+
+# In each of these one rule alone speaks against it, so that none of them can be left out.
+ONE_REASON = {
+    "spec.readOnly is not what is wanted": (
+        state(read_only=False),
+        "Config cluster: spec.readOnly is false, so nothing is on its way to read-only",
+    ),
+    "the operator has not seen the patch": (
+        state(config_observed_generation=5),
+        "Config cluster: the operator has seen generation 5 of 6",
+    ),
+    "there is no Deployment": (
+        state(deployment_found=False),
+        "Deployment image-registry: not found (managementState is Managed)",
+    ),
+    "the template is in the other mode": (
+        state(template_read_only=False),
+        "Deployment image-registry: its template is read-write; managementState is Managed",
+    ),
+    "the Deployment's controller has not seen the template": (
+        state(observed_generation=3),
+        "Deployment image-registry: its controller has seen generation 3 of 4",
+    ),
+    "a replica too many": (state(replicas=3), "2 replicas wanted, 3 there, 2 updated, 2 available"),
+    "a replica not updated": (state(updated_replicas=1), "2 replicas wanted, 2 there, 1 updated, 2 available"),
+    "a replica not available": (state(available_replicas=1), "2 replicas wanted, 2 there, 2 updated, 1 available"),
+    "an old pod still terminates": (
+        state(pods=(*NEW_PODS, old_pod(terminating_since="2026-11-23T17:51:48Z"))),
+        "pod image-registry-old-1: still read-write, Terminating since 2026-11-23T17:51:48Z",
+    ),
+    "an old pod that is not ready may be so again": (
+        state(pods=(*NEW_PODS, old_pod(ready=False))),
+        "pod image-registry-old-1: still read-write",
+    ),
+    "no pod": (state(pods=()), "no registry pod is ready"),
+    "no pod is ready": (state(pods=(pod(ready=False),)), "no registry pod is ready"),
+    "the only ready pods terminate": (state(pods=(pod(terminating_since="now"),)), "no registry pod is ready"),
+}
+
+
+@pytest.mark.parametrize(("seen", "reason"), ONE_REASON.values(), ids=ONE_REASON.keys())
+def test_one_reason_is_enough(seen: RegistryState, reason: str) -> None:
+    (only,) = unsettled(seen, read_only=True)
+    assert reason in only
+
+
+SETTLED_ALL_THE_SAME = {
+    "an evicted old pod stays as an object": state(pods=(*NEW_PODS, old_pod(ready=False, ended=True, phase="Failed"))),
+    "a completed old pod": state(pods=(*NEW_PODS, old_pod(ready=False, ended=True, phase="Succeeded"))),
+    "a pod in the wanted mode terminates": state(pods=(*NEW_PODS, pod("extra", terminating_since="now"))),
+    "a pod in the wanted mode is not ready, another is": state(pods=(pod("a", ready=False), pod("b"))),
+    "one replica": state(replicas_wanted=1, replicas=1, updated_replicas=1, available_replicas=1, pods=NEW_PODS[:1]),
+}
+
+
+@pytest.mark.parametrize("seen", SETTLED_ALL_THE_SAME.values(), ids=SETTLED_ALL_THE_SAME.keys())
+def test_what_does_not_speak_against_it(seen: RegistryState) -> None:
+    assert unsettled(seen, read_only=True) == []
+
+
+TROUBLE = {
+    # 0.1 s after the patch everything reports success, for the old template.
+    "right after the patch, observed by the operator": (
+        state(BEFORE, read_only=True, config_generation=6, config_observed_generation=6),
+        ["its template is read-write", "pod image-registry-old-1: still read-write", "pod image-registry-old-2"],
+    ),
+    "Unmanaged: accepted, observed, and nothing happens": (
+        state(
+            BEFORE,
+            read_only=True,
+            management_state="Unmanaged",
+            config_generation=9,
+            config_observed_generation=9,
+        ),
+        ["managementState is Unmanaged", "old-1: still read-write", "old-2: still read-write"],
+    ),
+    "Removed: there is nothing": (
+        RegistryState(
+            read_only=True, management_state="Removed", config_generation=12, config_observed_generation=12,
+            deployment_found=False,
+        ),
+        ["Deployment image-registry: not found (managementState is Removed)"],
+    ),
+    "the operator is dead: the patch is accepted, everything looks done": (
+        state(BEFORE, read_only=True, config_generation=6),
+        ["the operator has seen generation 5 of 6", "its template is read-write", "old-1", "old-2"],
+    ),
+    "the operator is dead and the window is to be closed": (
+        state(read_only=False, config_generation=7),
+        ["the operator has seen generation 6 of 7", "its template is read-only", "new-1: still read-only", "new-2"],
+    ),
+    "new pods never get ready": (
+        state(available_replicas=0, pods=(pod("a", ready=False), pod("b", ready=False), old_pod())),
+        ["2 updated, 0 available", "old-1: still read-write"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "reasons"), TROUBLE.values(), ids=TROUBLE.keys())
+def test_what_was_seen_in_trouble_is_not_settled(seen: RegistryState, reasons: list[str]) -> None:
+    found = unsettled(seen, read_only=seen.read_only)
+    assert len(found) == len(reasons)
+    for reason, part in zip(found, reasons, strict=True):
+        assert part in reason
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a recorded timeline.
+
+    :param done_for_others: what ``oc rollout status`` and ``oc wait`` for Progressing=False go by says "done".
+    """
+
+    seconds: float
+    state: RegistryState
+    done_for_others: bool
+
+
+def number(line: str, key: str) -> int:
+    """The value of ``key=…`` in a line; the client prints None for a count of zero."""
+    found = re.search(rf"\b{key}=(\w+)", line)
+    assert found, line
+    return 0 if found.group(1) == "None" else int(found.group(1))
+
+
+def deployment_fields(line: str) -> dict[str, Any]:
+    return {
+        "template_read_only": "READONLY={enabled: true}" in line,
+        "generation": number(line, "generation"),
+        "observed_generation": number(line, "observed"),
+        "replicas": number(line, "replicas"),
+        "updated_replicas": number(line, "updated"),
+        "available_replicas": number(line, "available"),
+    }
+
+
+def replay(name: str, *, read_only_replica_set: str) -> list[Moment]:
+    """Every moment of a recorded timeline: a line changes one object, the others stay as they were last seen."""
+    fields: dict[str, Any] = {"management_state": "Managed", "replicas_wanted": 2}
+    progressing, moments = True, []
+    for line in (TIMELINES / name).read_text(encoding="utf-8").splitlines():
+        seconds, _, what = line.strip().partition("s ")
+        what = what.strip()
+        if what.startswith("config:"):
+            fields |= {
+                "read_only": "readOnly=True" in what,
+                "config_generation": number(what, "generation"),
+                "config_observed_generation": number(what, "observedGeneration"),
+            }
+        elif what.startswith("deployment:"):
+            fields |= deployment_fields(what)
+        elif what.startswith("pods:"):
+            fields["pods"] = tuple(recorded_pod(each, read_only_replica_set) for each in what.split()[1:])
+        elif what.startswith("Progressing:"):
+            progressing = "Progressing: True" in what
+            if "Unmanaged" in what:
+                fields["management_state"] = "Unmanaged"
+        if {"read_only", "generation", "pods"} <= set(fields):
+            seen = RegistryState(**fields)
+            counts = {seen.replicas, seen.updated_replicas, seen.available_replicas}
+            rolled_out = seen.observed_generation == seen.generation and counts == {seen.replicas_wanted}
+            moments.append(Moment(float(seconds), seen, rolled_out and not progressing))
+    return moments
+
+
+def recorded_pod(text: str, read_only_replica_set: str) -> PodState:
+    name, _, status = text.partition(":")
+    phase, _, ready = status.partition("/")
+    return PodState(
+        name=name,
+        uid=name,
+        read_only=name.startswith(read_only_replica_set),
+        ready=ready == "ready",
+        terminating_since="then" if phase == "Terminating" else None,
+        phase="Running" if phase == "Terminating" else phase,
+    )
+
+
+def settled_after(moments: list[Moment], *, read_only: bool) -> list[float]:
+    return [
+        moment.seconds
+        for moment in moments
+        if moment.state.read_only is read_only and not unsettled(moment.state, read_only=read_only)
+    ]
+
+
+def test_the_documented_procedure_settles_when_the_last_old_pod_is_gone() -> None:
+    moments = replay("documented-procedure-timeline.txt", read_only_replica_set="7bd6b4ddf7")
+    # Patched at 0.64 s and back at 45.82 s; the rollouts took 42.5 s each.
+    read_only = settled_after(moments, read_only=True)
+    assert (read_only[0], read_only[-1]) == (43.18, 43.24)
+    assert settled_after([moment for moment in moments if moment.seconds > 45], read_only=False) == [88.44]
+
+
+def test_on_five_nodes_all_is_reported_done_while_writable_pods_serve_on() -> None:
+    moments = replay("rollout-5-nodes-timeline.txt", read_only_replica_set="7bd6b4ddf7")
+    after_patch = [moment for moment in moments if moment.state.read_only]
+    done = next(moment for moment in after_patch if moment.done_for_others and moment.state.template_read_only)
+    assert done.seconds == 19.26
+    reasons = unsettled(done.state, read_only=True)
+    assert [reason.split(",")[0] for reason in reasons] == [
+        "pod 6c64c6d799-w5fns: still read-write",
+        "pod 6c64c6d799-xj6lt: still read-write",
+    ]
+    assert settled_after(moments, read_only=True) == [43.64]
+
+
+def test_an_unmanaged_registry_never_settles() -> None:
+    moments = replay("state-unmanaged-timeline.txt", read_only_replica_set="none")
+    last = moments[-1]
+    assert last.done_for_others
+    assert last.state.read_only
+    assert settled_after(moments, read_only=True) == []
+
+
+RACES = (TIMELINES / "race-after-patch.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("line", [line for line in RACES if "returned 0" in line])
+def test_what_oc_took_for_done_right_after_the_patch_is_not_settled(line: str) -> None:
+    """Even if the operator had seen the patch, and the pods that were not looked at were all in the wanted mode."""
+    wanted = "patch readOnly=true" in line
+    updated, replicas = re.search(r"updated=(\d)/(\d)", line).groups()  # type: ignore[union-attr]
+    seen = state(
+        read_only=wanted,
+        template_read_only="READONLY={enabled: true}" in line,
+        generation=number(line, "generation"),
+        observed_generation=number(line, "observed"),
+        replicas=int(replicas),
+        updated_replicas=int(updated),
+        pods=(pod(read_only=wanted),),
+    )
+    reasons = unsettled(seen, read_only=wanted)
+    assert len(reasons) == 1
+    assert reasons[0].startswith("Deployment image-registry: ")
+
+
+def test_ten_races_were_recorded() -> None:
+    assert len([line for line in RACES if "returned 0" in line]) == 10
+
+
+@pytest.mark.parametrize(
+    ("value", "read_only"),
+    [
+        ("{enabled: true}", True),
+        ('{"enabled": true}', True),
+        ("enabled: true", True),
+        ("{enabled: false}", False),
+        ('{enabled: "true"}', False),
+        ("{}", False),
+        ("true", False),
+        ("", False),
+        (None, False),
+        ("{enabled: ", False),
+        ("2001-13-01", False),
+        ("[enabled]", False),
+        ("\x00", False),
+    ],
+)
+def test_the_environment_that_makes_a_registry_read_only(value: str | None, read_only: bool) -> None:
+    variables = [
+        {"name": "REGISTRY_LOG_LEVEL", "value": "info"},
+        {"name": "REGISTRY_STORAGE_MAINTENANCE_READONLY", "value": value},
+    ]
+    assert is_read_only({"name": "registry", "env": variables}) is read_only
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {},
+        {"env": None},
+        {"env": []},
+        {"env": [{"name": "REGISTRY_STORAGE_MAINTENANCE_READONLY"}]},
+        {"env": [{"name": "REGISTRY_STORAGE_MAINTENANCE_READONLY", "valueFrom": {"fieldRef": {}}}]},
+        {"env": [{"name": "REGISTRY_STORAGE_MAINTENANCE", "value": "{enabled: true}"}]},
+    ],
+)
+def test_without_that_environment_it_takes_pushes(container: dict[str, Any]) -> None:
+    assert not is_read_only(container)
+
+
+def test_an_exec_relies_on_pods_that_are_ready_and_stay() -> None:
+    pods = (
+        pod("d"),
+        pod("c", terminating_since="now"),
+        pod("b", ready=False),
+        pod("a", ended=True),
+        pod("0"),
+    )
+    assert [each.name for each in state(pods=pods).ready_pods()] == ["0", "d"]
