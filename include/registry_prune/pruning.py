@@ -24,7 +24,9 @@ from include.registry_prune.registry_state import RegistryState
 
 log = logging.getLogger(__name__)
 
-PROGRESS_SECONDS = 2.0
+FIRST_PROGRESS_SECONDS = 0.5
+PROGRESS_SHARE = 0.05
+"""Progress is said again after this share of the time so far: often at first, every few minutes after hours."""
 _SHOWN = (LineKind.ERROR, LineKind.WARNING)
 _COMMANDS = {"check": CHECK_COMMAND, "delete": DELETE_COMMAND}
 
@@ -52,10 +54,13 @@ class _Progress:
 
     def blobs(self, count: int) -> None:
         now = time.monotonic()
-        if now - self._said < PROGRESS_SECONDS:
-            return
-        self._said = now
-        rate = count / (now - self._started)
+        pause = max(FIRST_PROGRESS_SECONDS, PROGRESS_SHARE * (now - self._started))
+        if now - self._said >= pause:
+            self._said = now
+            self.say(count)
+
+    def say(self, count: int) -> None:
+        rate = count / max(time.monotonic() - self._started, 0.001)
         of = f" of {self._expected:,}" if self._expected else ""
         share = f" ({100 * count / self._expected:.0f} %)" if self._expected else ""
         log.info("progress: %s%s blobs %s%s, %.0f blobs/s", f"{count:,}", of, self._verb, share, rate)
@@ -95,6 +100,7 @@ def run_pruner(
     log.info("dockerregistry -prune=%s starts in pod %s", mode, pod)
     started = time.monotonic()
     end = run_in_pod(cluster, pod, _COMMANDS[mode], take, limit_seconds=limit_seconds)
+    progress.say(output.counts[LineKind.BLOB])
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
     )

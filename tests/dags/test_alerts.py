@@ -54,7 +54,7 @@ class _TakeAlert(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class calls it so
         """Quiet."""
 
 
@@ -185,38 +185,48 @@ def test_without_a_connection_for_alerts_the_log_alone_has_them(
     assert receiver.posted == []
 
 
-class TestTrouble:
-    """The line in the log is never lost, nothing is raised, and the log says that nobody was told."""
+@pytest.fixture
+def tell_in_vain(caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
+    """Raises an alert that cannot be posted: nothing is raised, its line in the log is there, and a line that says that
+    nobody was told."""
 
-    @pytest.fixture(autouse=True)
-    def _told_in_the_log_alone(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-        yield
+    def tell() -> None:
+        Alert(AlertKind.RUN_FAILED, SETTINGS)(RUN)
         assert "ALERT run failed: Hard prune of default" in caplog.text
         assert "ALERT run failed could not be posted through the Airflow connection alerts" in caplog.text
         assert SECRET not in caplog.text
 
-    def tell(self) -> None:
-        Alert(AlertKind.RUN_FAILED, SETTINGS)(RUN)
+    return tell
 
-    def test_nobody_listens(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-        with Receiver() as gone:
-            port = gone.server_port
-        monkeypatch.setenv("AIRFLOW_CONN_ALERTS", connection_to(port))
-        self.tell()
 
-    def test_the_receiver_refuses(self, receiver: Receiver) -> None:
-        receiver.status = 500
-        self.tell()
-        assert len(receiver.posted) == 1
+def test_an_alert_survives_that_nobody_listens(
+    receiver: Receiver, tell_in_vain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver() as gone:
+        port = gone.server_port
+    monkeypatch.setenv("AIRFLOW_CONN_ALERTS", connection_to(port))
+    tell_in_vain()
 
-    def test_the_receiver_never_answers(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(alerts, "POST_LIMIT_SECONDS", 0.2)
-        receiver.may_answer.clear()
-        self.tell()
 
-    def test_there_is_no_such_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("AIRFLOW_CONN_ALERTS", raising=False)
-        self.tell()
+def test_an_alert_survives_a_receiver_that_refuses(receiver: Receiver, tell_in_vain: Callable[[], None]) -> None:
+    receiver.status = 500
+    tell_in_vain()
+    assert len(receiver.posted) == 1
+
+
+def test_an_alert_survives_a_receiver_that_never_answers(
+    receiver: Receiver, tell_in_vain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "POST_LIMIT_SECONDS", 0.2)
+    receiver.may_answer.clear()
+    tell_in_vain()
+
+
+def test_an_alert_survives_that_its_connection_is_missing(
+    tell_in_vain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_ALERTS", raising=False)
+    tell_in_vain()
 
 
 def test_no_credential_is_posted(alerting_dag: DAG, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

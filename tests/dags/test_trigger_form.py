@@ -114,7 +114,7 @@ def test_what_gets_past_the_form_the_first_task_refuses_by_name(name: str, value
 
 def test_a_key_that_the_form_does_not_have_fails_the_run_at_its_first_task(dag: DAG) -> None:
     reasons: list[Any] = []
-    dag.get_task("verify_access").on_failure_callback = lambda context: reasons.append(context["exception"])
+    dag.get_task("verify_access").on_failure_callback = [lambda context: reasons.append(context["exception"])]
     run = play(dag, own={"verify_access"}, conf={"min_blob": 1})
     assert run.ran == ("verify_access", "report")
     assert run.state == "failed"

@@ -1,0 +1,147 @@
+"""One Airflow of four processes: its database made, its processes started and awaited."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from local_airflow import processes
+from local_airflow.environment import (
+    LOOPBACK,
+    AirflowSettings,
+    Secrets,
+    airflow_environment,
+    write_private,
+)
+from local_airflow.errors import LocalAirflowError
+from local_airflow.interruption import Interruption
+from local_airflow.rest import loopback_session
+
+# The servers that hand out logs of running tasks listen on all interfaces and cannot be told otherwise;
+# on one machine the api-server reads the files.
+COMMANDS = {
+    "api-server": ["api-server"],
+    "dag-processor": ["dag-processor"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+POLL_SECONDS = 0.1
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
+class AirflowInstance:
+    """A real Airflow that belongs to one state folder.
+
+    :param state_folder: the folder that marks the processes (see :func:`processes.with_mark`).
+    """
+
+    def __init__(self, settings: AirflowSettings, state_folder: Path, interruption: Interruption) -> None:
+        self.settings = settings
+        self.secrets = Secrets.generate()
+        self._interruption = interruption
+        self._environment = processes.with_mark(
+            airflow_environment(settings, self.secrets, os.environ), state_folder, "airflow"
+        )
+        self._session = loopback_session()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def log_file(self, name: str) -> Path:
+        """Where the output of one process goes."""
+        return self.settings.home / "logs" / f"{name}.log"
+
+    def create_database(self) -> None:
+        """Make the database and the files with the keys.
+
+        :raises LocalAirflowError: if ``airflow db migrate`` fails.
+        """
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        self.secrets.write(self.settings.home / "secrets.json")
+        if self.settings.login:
+            write_private(self.settings.password_file, f'{{"admin": "{self.secrets.admin_password}"}}\n')
+        child = self._start("db-migrate", ["db", "migrate"])
+        while child.poll() is None:
+            self._interruption.wait(POLL_SECONDS)
+        if child.returncode != 0:
+            raise LocalAirflowError(self._failure("db-migrate", child.returncode))
+        with sqlite3.connect(self.settings.database) as connection:
+            # Readers and the one writer no longer keep each other out. The mode stays with the file.
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+
+    def start_processes(self) -> list[processes.ProcessIdentity]:
+        """Start the four processes side by side.
+
+        :return: which processes they are.
+        """
+        for name, arguments in COMMANDS.items():
+            self._interruption.check()
+            self._children[name] = self._start(name, arguments)
+        return [processes.ProcessIdentity.of(name, child.pid) for name, child in self._children.items()]
+
+    def wait_until_healthy(self, limit_seconds: float = 90.0) -> None:
+        """Wait until the api-server answers and the other three have reported to the database.
+
+        :raises LocalAirflowError: if a process ends meanwhile, or it takes longer than the limit.
+        """
+        waited = 0.0
+        while True:
+            missing = self._unhealthy()
+            if not missing:
+                return
+            self.check_alive()
+            if waited > limit_seconds:
+                raise LocalAirflowError(
+                    f"Airflow's {', '.join(missing)} did not get healthy in {limit_seconds:.0f} s; "
+                    f"see the logs in {self.settings.home / 'logs'}"
+                )
+            self._interruption.wait(POLL_SECONDS)
+            waited += POLL_SECONDS
+
+    def warm_up(self) -> None:
+        """Let the api-server build the API that tasks talk to.
+
+        It does so at its first request and takes 3 s, which otherwise the first task would wait.
+        """
+        with contextlib.suppress(requests.RequestException):
+            self._session.get(f"{self.settings.url}/execution/health", timeout=10)
+        self._session.close()  # an open connection would keep the api-server from ending
+
+    def check_alive(self) -> None:
+        """Raise :class:`LocalAirflowError` if one of the processes has ended."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                raise LocalAirflowError(self._failure(name, child.returncode))
+
+    def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return processes.start(command, self._environment, self.log_file(name), self.settings.home)
+
+    def _unhealthy(self) -> list[str]:
+        """Which processes are not healthy yet."""
+        try:
+            response = self._session.get(f"{self.settings.url}/api/v2/monitor/health", timeout=5)
+            health = response.json()
+        except (requests.RequestException, ValueError):
+            return ["api-server"]
+        parts = {"scheduler": "scheduler", "triggerer": "triggerer", "dag_processor": "dag-processor"}
+        return [name for key, name in parts.items() if health.get(key, {}).get("status") != "healthy"]
+
+    def _failure(self, name: str, exit_status: int) -> str:
+        log = self.log_file(name)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        last = "\n".join(f"    {line}" for line in lines)
+        return f"airflow {name} ended with exit status {exit_status}; the end of {log}:\n{last}"

@@ -1,0 +1,74 @@
+"""The kubeconfig that a person names for a real cluster, looked at before anything is started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_airflow.environment import KubernetesConnection
+from local_airflow.errors import LocalAirflowError
+
+
+@dataclass(frozen=True)
+class ChosenCluster:
+    """What a kubeconfig and a context lead to.
+
+    :param description: context, user and server, in words.
+    """
+
+    connection: KubernetesConnection
+    description: str
+
+
+def choose_cluster(kubeconfig: str, context: str | None) -> ChosenCluster:
+    """Find the context in the kubeconfig.
+
+    :param kubeconfig: path of a file, or several with ``:`` between them as in ``KUBECONFIG``.
+    :param context: ``None`` for the kubeconfig's current one.
+    :raises LocalAirflowError: if there is no such file or context.
+    """
+    files = [Path(part).expanduser().absolute() for part in kubeconfig.split(os.pathsep) if part]
+    present = [file for file in files if file.is_file()]
+    if not present:
+        raise LocalAirflowError(f"there is no kubeconfig {kubeconfig}; give its path with KUBECONFIG=…")
+    contents = [_content(file) for file in present]
+    chosen = context or next((name for name in map(_current, contents) if name), None)
+    contexts = _by_name(contents, "contexts", "context")
+    if chosen is None:
+        raise LocalAirflowError(f"{kubeconfig} has no current context; choose one with CONTEXT=…: {_list(contexts)}")
+    if chosen not in contexts:
+        raise LocalAirflowError(f"{kubeconfig} has no context {chosen!r}; it has: {_list(contexts)}")
+    cluster = _by_name(contents, "clusters", "cluster").get(str(contexts[chosen].get("cluster")), {})
+    user = contexts[chosen].get("user", "?")
+    server = cluster.get("server", "an unknown server")
+    connection = KubernetesConnection(os.pathsep.join(map(str, present)), chosen)
+    return ChosenCluster(connection, f"{server} as {user} (context {chosen})")
+
+
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LocalAirflowError(f"the kubeconfig {file} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise LocalAirflowError(f"{file} is no kubeconfig")
+    return content
+
+
+def _current(content: dict[str, Any]) -> str | None:
+    return content.get("current-context") or None
+
+
+def _by_name(contents: list[dict[str, Any]], kind: str, key: str) -> dict[str, dict[str, Any]]:
+    """The named entries of all files; of two with one name the first counts, as for kubectl."""
+    return {
+        str(item.get("name")): item.get(key) or {} for content in reversed(contents) for item in content.get(kind) or []
+    }
+
+
+def _list(names: dict[str, dict[str, Any]]) -> str:
+    return ", ".join(sorted(names)) or "none"

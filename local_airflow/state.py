@@ -1,0 +1,150 @@
+"""The folder in which one start keeps all it has, and what is written down about it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from local_airflow import processes
+from local_airflow.environment import write_private
+from local_airflow.errors import LocalAirflowError
+from local_airflow.processes import ProcessIdentity
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """One state folder: at most one Airflow and one sandbox live in it.
+
+    :param root: its absolute path.
+    """
+
+    root: Path
+
+    @property
+    def airflow(self) -> Path:
+        """``AIRFLOW_HOME``."""
+        return self.root / "airflow"
+
+    @property
+    def sandbox(self) -> Path:
+        """The sandbox's own state folder."""
+        return self.root / "sandbox"
+
+    @property
+    def sandbox_log(self) -> Path:
+        """What the sandbox's commands printed."""
+        return self.root / "sandbox.log"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of the service account that the DAG uses in the sandbox."""
+        return self.root / "kubeconfig"
+
+    @property
+    def clusters_file(self) -> Path:
+        """The project's ``clusters.yaml`` with one cluster, reached as the settings here say."""
+        return self.root / "clusters.yaml"
+
+    @property
+    def record(self) -> Path:
+        """JSON: which processes were started, and where they can be reached."""
+        return self.root / "instance.json"
+
+    @property
+    def _marker(self) -> Path:
+        """Says that the folder is ours and what is in it may be deleted."""
+        return self.root / ".local-airflow"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.root / "lock"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for oneself; the lock ends with this process, however that ends.
+
+        :raises LocalAirflowError: if somebody else holds it, or the folder is not one of this tool's.
+        """
+        self._make()
+        with self._lock_file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LocalAirflowError(
+                    f"another run of this tool is at work in {self.root}; wait for it, or use another --state"
+                ) from None
+            yield
+
+    def clear(self) -> None:
+        """Delete what an earlier start left."""
+        for folder in (self.airflow, self.sandbox):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.sandbox_log, self.kubeconfig, self.clusters_file, self.record):
+            file.unlink(missing_ok=True)
+
+    def _make(self) -> None:
+        if self.root.is_dir() and not self._marker.exists() and any(self.root.iterdir()):
+            raise LocalAirflowError(
+                f"{self.root} holds something else, which would be deleted; give --state another folder"
+            )
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._marker.touch()
+
+
+@dataclass(frozen=True)
+class InstanceRecord:
+    """What is running in a state folder.
+
+    :param url: address of Airflow's UI.
+    :param cluster: which cluster it works on, in words.
+    :param password: of the user ``admin``; ``None`` if no login is asked for.
+    :param background: whether it was meant to live on when the one who started it ended.
+    """
+
+    url: str
+    cluster: str
+    password: str | None
+    background: bool
+    processes: list[ProcessIdentity]
+
+    def write(self, state: StateFolder) -> None:
+        """Write it down, for nobody else to read."""
+        write_private(state.record, json.dumps({"version": 1, **asdict(self)}, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, state: StateFolder) -> InstanceRecord | None:
+        """What was written down; ``None`` if nothing was, or not to its end."""
+        try:
+            value = json.loads(state.record.read_text(encoding="utf-8"))
+            identities = [ProcessIdentity(**item) for item in value["processes"]]
+            return cls(value["url"], value["cluster"], value["password"], value["background"], identities)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def living(self) -> list[ProcessIdentity]:
+        """Those of the processes that still run."""
+        return [identity for identity in self.processes if identity.find() is not None]
+
+
+def refuse_if_up(state: StateFolder) -> None:
+    """Raise :class:`LocalAirflowError` if something is kept running in this folder on purpose."""
+    record = InstanceRecord.read(state)
+    if record is not None and record.background and record.living():
+        raise LocalAirflowError(
+            f"an Airflow is up in {state.root} ({record.url}); take it down, or use another --state"
+        )
+
+
+def end_everything(state: StateFolder) -> list[str]:
+    """End all processes of a state folder, the sandbox's pods included, whatever became of them.
+
+    :return: a description of each process that could not be ended.
+    """
+    record = InstanceRecord.read(state)
+    identities = record.processes if record else []
+    return processes.end_all(lambda: [*processes.with_descendants(identities), *processes.marked(state.root)])
