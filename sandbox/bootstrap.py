@@ -1,0 +1,94 @@
+"""The objects that a cluster has after its installation, and the programs that its pods find."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.kubelet.node import KUBELET_PORT, Node
+from sandbox.names import CONFIGS
+from sandbox.paths import StateDirectory
+from sandbox.server.resources import of_kind
+from sandbox.server.store import Store
+from sandbox.settings import SandboxSettings
+
+_MANIFESTS = Path(__file__).parent / "manifests"
+_PROJECT = Path(__file__).parent.parent
+
+_STAND_INS = {"dockerregistry": "sandbox.registry.dockerregistry", "oc": "sandbox.registry.image_pruner"}
+_EXECUTABLE = """\
+#!{python} -I
+import os
+import sys
+
+sys.path.insert(0, {project!r})
+
+from {module} import main
+
+sys.exit(main(sys.argv[1:], os.environ))
+"""
+
+
+def create_objects(store: Store, settings: SandboxSettings, nodes: Sequence[Node]) -> None:
+    """Fill an empty store.
+
+    The Deployment and the CronJob are left to the registry's operator.
+    """
+    for obj in (*_manifests(), *map(_node, nodes)):
+        kind = of_kind(obj["apiVersion"], obj["kind"])
+        if kind is None:
+            raise ValueError(f"{obj['apiVersion']} {obj['kind']} is in a manifest, but the API does not serve it")
+        if kind.name == CONFIGS:
+            obj["spec"]["replicas"] = settings.replicas
+        if store.find(kind.name, obj["metadata"]["name"], obj["metadata"].get("namespace")) is None:
+            store.create(kind.name, obj)
+
+
+def _manifests() -> Iterator[dict[str, Any]]:
+    for path in sorted(_MANIFESTS.glob("*.yaml")):
+        yield from yaml.safe_load_all(path.read_text())
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": node.name,
+            "labels": {
+                "kubernetes.io/hostname": node.name,
+                "kubernetes.io/os": "linux",
+                "node-role.kubernetes.io/worker": "",
+            },
+        },
+        "spec": {},
+        "status": {
+            "addresses": [
+                {"type": "InternalIP", "address": node.address},
+                {"type": "Hostname", "address": node.name},
+            ],
+            "capacity": {"cpu": "4", "memory": "16Gi", "pods": "250"},
+            "allocatable": {"cpu": "4", "memory": "15Gi", "pods": "250"},
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+            "nodeInfo": {
+                "kubeletVersion": "v1.31.8",
+                "containerRuntimeVersion": "cri-o://1.31.8",
+                "osImage": "Red Hat Enterprise Linux CoreOS 418",
+                "operatingSystem": "linux",
+                "architecture": "amd64",
+            },
+        },
+    }
+
+
+def write_executables(state: StateDirectory) -> None:
+    """Write the programs that pods see in ``/usr/bin``: the stand-ins for ``dockerregistry`` and ``oc``."""
+    state.executables.mkdir(parents=True, exist_ok=True)
+    for name, module in _STAND_INS.items():
+        path = state.executables / name
+        path.write_text(_EXECUTABLE.format(python=sys.executable, project=str(_PROJECT), module=module))
+        path.chmod(0o755)

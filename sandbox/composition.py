@@ -1,0 +1,238 @@
+"""All parts of a sandbox put together, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import shutil
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.baseline import Baseline
+from sandbox.bootstrap import create_objects, write_executables
+from sandbox.control import Control
+from sandbox.controllers.base import Controller
+from sandbox.controllers.deployment import DEPLOYMENTS, DeploymentController
+from sandbox.controllers.image_pruner import CRON_JOBS, ImagePrunerOperator
+from sandbox.controllers.job import JobController
+from sandbox.controllers.node_lifecycle import NodeLifecycle
+from sandbox.controllers.registry_operator import RegistryOperator
+from sandbox.controllers.replica_set import ReplicaSetController
+from sandbox.controllers.scheduler import Scheduler
+from sandbox.credentials import Credentials
+from sandbox.errors import SandboxError
+from sandbox.kubelet.environment import ApiAddress
+from sandbox.kubelet.kubelet import Kubelet
+from sandbox.kubelet.node import Node
+from sandbox.kubelet.processes import kill_everything
+from sandbox.names import (
+    CLUSTER,
+    CONFIGS,
+    DEPLOYMENT,
+    IMAGE_PRUNERS,
+    NAMESPACE,
+    POD_SELECTOR,
+    PRUNER_CRON_JOB,
+)
+from sandbox.paths import StateDirectory
+from sandbox.server.application import build_application
+from sandbox.server.certificates import server_context
+from sandbox.server.faults import ApiFaults
+from sandbox.server.request_counts import RequestCounts
+from sandbox.server.store import Store
+from sandbox.settings import LOOPBACK, SandboxSettings
+from sandbox.settled import is_settled
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_SECONDS = 1.0
+_FAREWELL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
+
+
+class Cluster:
+    """One running sandbox.
+
+    :param state: its folder; made if it is not there.
+    """
+
+    def __init__(self, state: StateDirectory, settings: SandboxSettings) -> None:
+        state.root.mkdir(parents=True, exist_ok=True)
+        self.state = state
+        self.settings = settings
+        self.credentials = Credentials(state)
+        self.store = Store()
+        self.api_faults = ApiFaults()
+        self.request_counts = RequestCounts()
+        self.url = ""
+        nodes = [Node(index) for index in range(settings.nodes)]
+        self._authenticator = self.credentials.prepare()
+        self.kubelet = Kubelet(state, settings, self.store, nodes, self._authenticator.service_account_token)
+        self._nodes = nodes
+        self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._operator_tasks: list[asyncio.Task[None]] = []
+
+    # --- start and stop
+
+    async def start(self) -> None:
+        """Serve the API and start everything; the registry is not ready yet.
+
+        :raises SandboxError: the port is taken.
+        """
+        kill_everything(self.state.root)
+        shutil.rmtree(self.state.root / "pods", ignore_errors=True)
+        self.state.storage.mkdir(parents=True, exist_ok=True)
+        write_executables(self.state)
+        create_objects(self.store, self.settings, self._nodes)
+        port = await self._serve()
+        self.url = f"https://{LOOPBACK}:{port}"
+        self.credentials.write_administrator_kubeconfig(self.url)
+        address = ApiAddress(LOOPBACK, port, self.credentials.authority.decode())
+        lag = self.settings.controller_lag
+        controllers: list[Controller] = [
+            DeploymentController(self.store, lag),
+            ReplicaSetController(self.store, lag),
+            JobController(self.store, lag, self.settings.job_backoff),
+            Scheduler(self.store, lag),
+        ]
+        lifecycle = NodeLifecycle(self.store, self.settings, self._nodes)
+        runs = [self.kubelet.run(address), lifecycle.run(), *(controller.run() for controller in controllers)]
+        self._tasks = [asyncio.create_task(run) for run in runs]
+        for task in self._tasks:
+            task.add_done_callback(_report_end)
+        self.start_operator()
+
+    async def stop(self) -> None:
+        """End everything, every process in a pod included."""
+        tasks = [*self._operator_tasks, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._stop_serving()
+        kill_everything(self.state.root)
+        self.state.kubeconfig.unlink(missing_ok=True)
+
+    async def _stop_serving(self) -> None:
+        if self._runner is None:
+            return
+        if self._listener is not None:
+            self._listener.close()
+        server = self._runner.server
+        transports = [handler.transport for handler in server.connections] if server else []
+        await self._runner.cleanup()
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self) -> int:
+        application = build_application(
+            self.store,
+            self._authenticator,
+            pods=self.kubelet,
+            faults=self.api_faults,
+            counts=self.request_counts,
+        )
+        Control(self, self._authenticator).add_routes(application)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        assert self._runner.server is not None
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._runner.server,
+                LOOPBACK,
+                self.settings.port,
+                ssl=server_context(self.credentials.tls_directory),
+                # A client that has gone without a farewell is not waited for.
+                ssl_shutdown_timeout=_FAREWELL_SECONDS,
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise SandboxError(
+                    f"port {self.settings.port} of {LOOPBACK} is taken by another program; "
+                    "choose another with --port, or 0 for any free one"
+                ) from error
+            raise
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    # --- what it does and how it is
+
+    def start_operator(self) -> None:
+        """Start the registry's operator; nothing happens if it runs."""
+        if not self.operator_running:
+            controllers = [
+                RegistryOperator(self.store, self.settings),
+                ImagePrunerOperator(self.store, self.settings),
+            ]
+            self._operator_tasks = [asyncio.create_task(controller.run()) for controller in controllers]
+            for task in self._operator_tasks:
+                task.add_done_callback(_report_end)
+
+    async def stop_operator(self) -> None:
+        """Stop the registry's operator: nobody turns the Config into the Deployment any more."""
+        for task in self._operator_tasks:
+            task.cancel()
+        if self._operator_tasks:
+            await asyncio.wait(self._operator_tasks)
+        self._operator_tasks = []
+
+    @property
+    def operator_running(self) -> bool:
+        """Whether the registry's operator runs."""
+        return bool(self._operator_tasks)
+
+    def settled(self) -> bool:
+        """Whether every registry pod there is, Terminating ones included, is as the Config wants it."""
+        config = self.store.get(CONFIGS, CLUSTER)
+        found = self.store.find(DEPLOYMENTS, DEPLOYMENT, NAMESPACE)
+        pods = self.store.list("pods", NAMESPACE, labels=POD_SELECTOR)
+        return is_settled(config, found.object if found else None, pods)
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Return when the registry has come up and its operator has said so.
+
+        :raises SandboxError: it has not in that time.
+        """
+        await self.wait_until_settled(seconds)
+        while not self._installed():  # noqa: ASYNC110 - the operator is about to write it
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _installed(self) -> bool:
+        conditions = self.store.get(CONFIGS, CLUSTER)["status"]["conditions"]
+        progressing = next(found for found in conditions if found["type"] == "Progressing")
+        return (
+            progressing["status"] == "False"
+            and self.store.find(CRON_JOBS, PRUNER_CRON_JOB, NAMESPACE) is not None
+            and "conditions" in self.store.get(IMAGE_PRUNERS, CLUSTER).get("status", {})
+        )
+
+    async def wait_until_settled(self, seconds: float) -> None:
+        """Return when the cluster is :meth:`settled`.
+
+        :raises SandboxError: it is not in that time.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.settled():  # noqa: ASYNC110 - many things have to come together
+                    await asyncio.sleep(_POLL_SECONDS)
+                return
+        pods = [
+            f"{pod['metadata']['name']} ({pod['status'].get('phase')})"
+            for pod in self.store.list("pods", NAMESPACE, labels=POD_SELECTOR)
+        ]
+        raise SandboxError(f"the registry has not settled within {seconds:g} s; its pods: {', '.join(pods) or 'none'}")
+
+    def record_baseline(self) -> None:
+        """Keep how the cluster is now as what ``verify`` compares with."""
+        Baseline.take(self.store.list).write(self.state)
+
+
+def _report_end(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a part of the sandbox has ended: %r", error, exc_info=error)

@@ -1,0 +1,81 @@
+"""The files that a pod sees, and where they really are: a pod of the sandbox has no file system of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandbox.paths import StateDirectory
+
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_SERVICE_CA = "/var/run/configmaps/serviceca"
+_SAFE_ROOT = re.compile(r"/[\w./+@-]*")
+
+
+class PodFiles:
+    """The folder of one pod.
+
+    :param state: the sandbox's folder; its path must not need quoting in a shell.
+    :raises ValueError: it does.
+    """
+
+    def __init__(self, state: StateDirectory, pod_uid: str) -> None:
+        if not _SAFE_ROOT.fullmatch(str(state.root)):
+            raise ValueError(
+                f"the state folder {state.root} has characters that a shell would take apart; "
+                "choose one of letters, digits and ./_+@- (option --state)"
+            )
+        self.root = state.pod(pod_uid)
+        self.service_account = self.root / "serviceaccount"
+        self.shared_memory = self.root / "shm"
+        self.ca_trust = self.root / "ca-trust"
+        self.processes = self.root / "proc"
+        self.logs = self.root / "logs"
+        self._places = {
+            "/usr/bin/dockerregistry": state.executables / "dockerregistry",
+            "/usr/bin/oc": state.executables / "oc",
+            "/registry": state.storage,
+            _SERVICE_ACCOUNT: self.service_account,
+            _SERVICE_CA: self.service_account,
+            "/dev/shm": self.shared_memory,
+            "/etc/pki/ca-trust/extracted": self.ca_trust,
+            "/proc": self.processes,
+        }
+        alternatives = "|".join(sorted(map(re.escape, self._places), key=len, reverse=True))
+        # Only whole paths: neither /docker/registry nor /registry-backup nor /usr/bin/octave is meant.
+        self._pattern = re.compile(rf"(?<![\w./-])(?:{alternatives})(?![\w.-])")
+
+    def create(self, token: str, namespace: str, ca_certificate: str) -> None:
+        """Make the folder, with the files of the service account."""
+        for folder in (
+            self.service_account, self.shared_memory, self.ca_trust, self.processes, self.logs
+        ):  # fmt: skip
+            folder.mkdir(parents=True, exist_ok=True)
+        contents = {
+            "token": token, "namespace": namespace, "ca.crt": ca_certificate, "service-ca.crt": ca_certificate
+        }  # fmt: skip
+        for name, content in contents.items():
+            (self.service_account / name).write_text(content)
+        self.link_processes(())
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def translate(self, text: str) -> str:
+        """The text with every container path replaced by the real one."""
+        return self._pattern.sub(lambda match: str(self._places[match.group()]), text)
+
+    def link_processes(self, pids: Iterable[int]) -> None:
+        """Make the pod's ``/proc`` show these processes, and ``self``, and no others."""
+        wanted = {str(pid) for pid in pids} | {"self"}
+        try:
+            present = {entry.name for entry in self.processes.iterdir()}
+            for name in wanted - present:
+                (self.processes / name).symlink_to(Path("/proc") / name)
+            for name in present - wanted:
+                (self.processes / name).unlink()
+        except FileNotFoundError:
+            return  # The pod's end removed the folder meanwhile.
