@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from include.registry_prune.base_prune import active_jobs, job_name
-from include.registry_prune.cluster import IMAGE_PRUNER_ROLE, NAMESPACE, Cluster
+from include.registry_prune.base_prune import active_jobs
+from include.registry_prune.base_prune_job import job_name
+from include.registry_prune.cluster import Cluster
 from include.registry_prune.lease import LeaseError, check_may_arm
+from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import RegistryState
-from include.registry_prune.role import OUR_BINDING
 from include.registry_prune.window import read_lease
 
 _OPERATOR = "imageregistry.operator.openshift.io"

@@ -13,18 +13,14 @@ from urllib.parse import quote
 import urllib3
 from kubernetes import client
 
-from include.registry_prune.registry_state import (
+from include.registry_prune.names import (
+    DEPLOYMENT,
+    IMAGE_PRUNER_CRON_JOB,
+    NAMESPACE,
     REGISTRY_CONTAINER,
-    PodState,
-    RegistryState,
-    is_read_only,
+    REGISTRY_POD_LABELS,
 )
-
-NAMESPACE = "openshift-image-registry"
-DEPLOYMENT = "image-registry"
-REGISTRY_POD_LABELS = "docker-registry=default"
-IMAGE_PRUNER_CRON_JOB = "image-pruner"
-IMAGE_PRUNER_ROLE = "system:image-pruner"
+from include.registry_prune.registry_state import PodState, RegistryState, is_read_only
 
 CONFIG = "/apis/imageregistry.operator.openshift.io/v1/configs/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"

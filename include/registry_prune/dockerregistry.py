@@ -100,7 +100,8 @@ class PrunerResult(Record):
                 f"The pruner says: {errors}. Repair what it names; another run is safe and goes on from there."
             )
         return (
-            f"The {what} in pod {self.pod} failed with exit status {self.exit_status}. The pruner says: {errors}. "
+            f"The {what} in pod {self.pod} failed with exit status {self.exit_status}; it {self.done()}. "
+            f"The pruner says: {errors}. "
             f"{self._unknown_in_words()}"
         )
 

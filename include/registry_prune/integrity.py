@@ -38,7 +38,10 @@ class IntegrityCheck(Record):
     def newly_broken(self, before: IntegrityCheck) -> tuple[str, ...]:
         """What is broken here and was not ``before``, as far as the lines were kept."""
         known = {_missing(line) for line in before.broken}
-        return tuple(line for line in self.broken if _missing(line) not in known)
+        new = tuple(line for line in self.broken if _missing(line) not in known)
+        if not new and self.broken_count > max(len(self.broken), before.broken_count):
+            return (f"{self.broken_count} lines about broken images, {before.broken_count} before",)
+        return new
 
 
 def _missing(line: str) -> str:

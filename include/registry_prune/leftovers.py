@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.registry_state import unsettled
-from include.registry_prune.role import OUR_BINDING
 from include.registry_prune.window import read_lease
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.decision import Mode
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
@@ -68,7 +69,7 @@ class VerifyAccess(RegistryOperator):
         parameters = run.parameters
         permissions = needed_permissions(
             {
-                "role": parameters.surveys or parameters.may_open_window,
+                "role": parameters.needs_role,
                 "base_prune": parameters.base_prune,
                 "window": parameters.may_open_window,
             }
@@ -89,7 +90,8 @@ class BasePruneImages(RegistryOperator):
     """Step 2, base prune: ``oc adm prune images`` as a Job from the cluster's own template."""
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.base_prune import BasePrune, BasePruneError, run_base_prune
+        from include.registry_prune.base_prune import BasePruneError, run_base_prune
+        from include.registry_prune.base_prune_job import BasePrune
 
         parameters = run.parameters
         if not parameters.base_prune:
@@ -114,7 +116,7 @@ class GrantImagePruner(RegistryOperator):
     def work(self, run: Run) -> Record | None:
         from include.registry_prune.role import grant_role
 
-        if not (run.parameters.surveys or run.parameters.may_open_window):
+        if not run.parameters.needs_role:
             self.log.info("This run does not look into the registry's storage: the role is not needed")
             return None
         return grant_role(run.cluster)
@@ -196,9 +198,9 @@ class IntegrityAfter(IntegrityBefore):
         if check is None or before is None:
             return check
         broken = check.newly_broken(before)
-        if broken or check.broken_count > before.broken_count:
+        if broken:
             run.hand_over(check)
-            shown = "\n".join(broken[:50]) or f"{check.broken_count} now, {before.broken_count} before"
+            shown = "\n".join(broken[:50])
             raise AirflowFailException(
                 "IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again; pause this DAG until it "
                 f"is known why:\n{shown}"
@@ -308,9 +310,12 @@ class RevokeImagePruner(RegistryOperator):
     def work(self, run: Run) -> None:
         from include.registry_prune.role import Grant, revoke_role
 
+        if not run.parameters.needs_role:
+            self.log.info("This run did not need the role")
+            return
         grant = run.result("grant_image_pruner", Grant)
-        if grant is None or not grant.ours:
-            self.log.info("The binding is not ours: it stays")
+        if grant is not None and not grant.ours:
+            self.log.info("ClusterRoleBinding %s is not ours: it stays", grant.binding)
             return
         revoke_role(run.cluster)
 
@@ -340,14 +345,16 @@ class Report(RegistryOperator):
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:
             dry_run_only = run.parameters.dry_run_only
+            hard_prune_wanted = run.parameters.mode is not Mode.NEVER
         except SettingsError:
-            dry_run_only = False
+            dry_run_only, hard_prune_wanted = False, True
         report = build_report(
             run_id=run.run_id,
             cluster=self.cluster.name,
             results={task_id: ti.xcom_pull(task_ids=task_id) for task_id in tasks},
             states={task_id: str(states[task_id]) for task_id in tasks if states.get(task_id)},
             phases={task_id: phases[task_id] for task_id in tasks if task_id in phases},
+            hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
         self.log.info("%s", report.text())

@@ -20,9 +20,9 @@ from kubernetes import client
 from kubernetes.stream import stream
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 
-from include.registry_prune.cluster import NAMESPACE, Cluster, ClusterError, status_message
+from include.registry_prune.cluster import Cluster, ClusterError, status_message
 from include.registry_prune.dockerregistry import Stream
-from include.registry_prune.registry_state import REGISTRY_CONTAINER
+from include.registry_prune.names import NAMESPACE, REGISTRY_CONTAINER
 
 CONNECT_SECONDS = 30.0
 """How long the handshake of an exec may take."""

@@ -14,7 +14,6 @@ import yaml
 from include.registry_prune.records import Record
 
 READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
-REGISTRY_CONTAINER = "registry"
 
 
 class PodState(Record):

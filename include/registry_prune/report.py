@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from include.registry_prune.base_prune import BasePrune
+from include.registry_prune.base_prune_job import BasePrune
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
@@ -93,12 +93,14 @@ def build_report(
     states: Mapping[str, str],
     phases: Mapping[str, float],
     dry_run_only: bool,
+    hard_prune_wanted: bool = True,
 ) -> RunReport:
     """Put a run's report together from what its tasks handed over.
 
     :param results: each task's result as JSON, by task; tasks without one are missing.
     :param states: each task's state, by task.
     :param phases: seconds that each task took.
+    :param hard_prune_wanted: False for a run with ``hard_prune: never``.
     """
     survey = _read(PrunerResult, results.get("survey"))
     dry_run = _read(PrunerResult, results.get("dry_run")) or survey
@@ -108,11 +110,11 @@ def build_report(
     base = _read(BasePrune, results.get("base_prune"))
     before = _read(IntegrityCheck, results.get("integrity_before"))
     after = _read(IntegrityCheck, results.get("integrity_after"))
-    failed = tuple(task for task, state in states.items() if state in _FAILED_STATES)
+    went_wrong = any(state in _FAILED_STATES for state in states.values())
     return RunReport(
         run_id=run_id,
         cluster=cluster,
-        outcome=_outcome(failed, deletion, verdict, dry_run_only),
+        outcome=_outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
         reasons=verdict.reasons if verdict else (),
         base_prune=base.summary or ("switched off" if not base.carried_out else "no summary") if base else None,
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
@@ -124,7 +126,8 @@ def build_report(
         broken_after=after.broken_count if after and after.exit_status == 0 else None,
         artifact=dry_run.artifact if dry_run else None,
         phases=dict(phases),
-        failed_tasks=failed,
+        # Not the ones that were given up because of them: they would bury the cause.
+        failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
     )
 
 
@@ -132,10 +135,8 @@ def _read(kind: type[R], value: Any) -> R | None:
     return None if value is None else kind.from_json(value)
 
 
-def _outcome(
-    failed: tuple[str, ...], deletion: PrunerResult | None, verdict: Verdict | None, dry_run_only: bool
-) -> Outcome:
-    if failed:
+def _outcome(went_wrong: bool, deletion: PrunerResult | None, verdict: Verdict | None, dry_run_only: bool) -> Outcome:
+    if went_wrong:
         return Outcome.FAILED
     if deletion is not None:
         return Outcome.PRUNED

@@ -6,14 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from include.registry_prune.base_prune import MANAGED_BY
-from include.registry_prune.cluster import IMAGE_PRUNER_ROLE, NAMESPACE, Cluster, ClusterError
+from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.names import IMAGE_PRUNER_ROLE, MANAGED_BY, NAMESPACE, OUR_BINDING
 from include.registry_prune.records import Record
 
 log = logging.getLogger(__name__)
-
-OUR_BINDING = "registry-prune-image-pruner"
-"""One fixed name: what a run that died left behind is found again, and taken away by the next."""
 
 
 class Grant(Record):
@@ -69,10 +66,16 @@ def grant_role(cluster: Cluster) -> Grant:
             "Service account %s has %s already, by ClusterRoleBinding %s", service_account, IMAGE_PRUNER_ROLE, binding
         )
         return Grant(service_account=service_account, binding=binding, ours=False)
-    if any(each["metadata"]["name"] == OUR_BINDING for each in bindings):
+    ours = next((each for each in bindings if each["metadata"]["name"] == OUR_BINDING), None)
+    wanted = _our_binding(service_account)
+    if ours is not None and ours.get("subjects") != wanted["subjects"]:
+        cluster.delete_role_binding(OUR_BINDING)
+        log.warning("ClusterRoleBinding %s was for another account; it is made anew", OUR_BINDING)
+        ours = None
+    if ours is not None:
         log.info("ClusterRoleBinding %s is there from an earlier try; it is this run's now", OUR_BINDING)
     else:
-        cluster.create_role_binding(_our_binding(service_account))
+        cluster.create_role_binding(wanted)
         log.info(
             "ClusterRoleBinding %s created: %s for service account %s", OUR_BINDING, IMAGE_PRUNER_ROLE, service_account
         )

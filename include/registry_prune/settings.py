@@ -80,6 +80,11 @@ class RunParameters(_Strict):
         return self.mode is not Mode.NEVER and not self.dry_run_only
 
     @property
+    def needs_role(self) -> bool:
+        """Whether the run looks into the registry's storage, for which the registry's account needs the role."""
+        return self.surveys or self.may_open_window
+
+    @property
     def surveys(self) -> bool:
         """Whether the run looks before it would open a window."""
         return self.survey or self.dry_run_only

@@ -18,14 +18,15 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.utils.session import create_session
 
 from include.registry_prune.access import AccessReview
-from include.registry_prune.base_prune import BasePrune
+from include.registry_prune.base_prune_job import BasePrune
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease
+from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
-from include.registry_prune.role import OUR_BINDING, Grant
+from include.registry_prune.role import Grant
 from include.registry_prune.run_context import Run
 from include.registry_prune.sensors import Gate
 

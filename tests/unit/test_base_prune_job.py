@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune import MANAGED_BY, arguments, job_from_cron_job, job_name, parse_summary
+from include.registry_prune.base_prune_job import arguments, job_from_cron_job, job_name, parse_summary
+from include.registry_prune.names import MANAGED_BY
 
 CRON_JOB: dict[str, Any] = {
     "apiVersion": "batch/v1",

@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from include.registry_prune.access import (
-    BASE_PRUNE,
-    LOOK,
-    ROLE,
-    WINDOW,
-    Permission,
-    needed_permissions,
-    state_problems,
-)
+from include.registry_prune.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions, state_problems
+from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.registry_state import PodState, RegistryState
-from include.registry_prune.role import OUR_BINDING, covering_binding
+from include.registry_prune.role import covering_binding
 
 RBAC = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
 NAMESPACE = "openshift-image-registry"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune import BasePrune
+from include.registry_prune.base_prune_job import BasePrune
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.integrity import IntegrityCheck
@@ -169,12 +169,12 @@ def test_a_run_that_fails_at_its_first_step_has_a_report() -> None:
     states = dict.fromkeys(TASKS, "upstream_failed") | {"verify_access": "failed"}
     failed = report({}, states)
     assert failed.outcome is Outcome.FAILED
-    assert "verify_access" in failed.failed_tasks
+    assert failed.failed_tasks == ("verify_access",)
     assert (failed.deleted_blobs, failed.read_only_seconds) == (0, 0.0)
     assert failed.base_prune is None
     assert failed.reasons == ()
     assert "  orphans found: not looked at" in failed.text()
-    assert "  failed tasks: verify_access" in failed.text()
+    assert "  failed tasks: verify_access\n" in failed.text()
 
 
 def test_a_stopped_run_says_why() -> None:
