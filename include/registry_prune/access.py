@@ -8,11 +8,11 @@ from typing import Literal
 from include.registry_prune.base_prune import active_jobs
 from include.registry_prune.base_prune_job import job_name
 from include.registry_prune.cluster import Cluster
-from include.registry_prune.lease import LeaseError, check_may_arm
+from include.registry_prune.lease import LeaseError
 from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import RegistryState
-from include.registry_prune.window import read_lease
+from include.registry_prune.window import check_may_arm_now
 
 _OPERATOR = "imageregistry.operator.openshift.io"
 
@@ -66,7 +66,9 @@ BASE_PRUNE = (
 )
 """What the base prune needs."""
 WINDOW = (
-    *_each("patch", _OPERATOR, "configs", name="cluster"),
+    *_each("patch watch", _OPERATOR, "configs", name="cluster"),
+    *_each("watch", "apps", "deployments", namespace=NAMESPACE, name="image-registry"),
+    *_each("watch", "", "pods", namespace=NAMESPACE),
     *_each("patch", _OPERATOR, "imagepruners", name="cluster"),
     *_each("delete", "", "pods", namespace=NAMESPACE),
 )
@@ -136,7 +138,7 @@ def review_access(
     problems = state_problems(state)
     if may_open_window:
         try:
-            check_may_arm(read_lease(cluster), holder=holder, read_only=state.read_only)
+            check_may_arm_now(cluster, holder=holder)
         except LeaseError as error:
             problems.append(str(error))
     jobs = active_jobs(cluster, except_job=job_name(holder))

@@ -27,12 +27,14 @@ class AlertKind(StrEnum):
     RUN_FAILED = "run failed"
     RESTORE_FAILED = "restore failed"
     PRUNED = "pruned"
+    GUARD = "guard"
 
 
 _LEVELS = {
     AlertKind.RUN_FAILED: logging.ERROR,
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
+    AlertKind.GUARD: logging.CRITICAL,
 }
 
 
@@ -83,17 +85,32 @@ class Alert(BaseNotifier):
 
     def body(self, context: Context) -> dict[str, Any] | None:
         """What is posted; None if there is nothing to say."""
+        if self.kind is AlertKind.GUARD:
+            return self._guard_body(context)
         report = _report(context, self.cluster)
         if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
             return None
+        return self._body(context, self.cluster.dag_id, self._text(context, report), report)
+
+    def _body(self, context: Context, dag_id: str, text: str, report: RunReport | None = None) -> dict[str, Any]:
         return {
             "alert": str(self.kind),
             "cluster": self.cluster.name,
-            "dag_id": self.cluster.dag_id,
+            "dag_id": dag_id,
             "run_id": str(context.get("run_id", "")),
-            "text": self._text(context, report),
+            "text": text,
             "report": report.to_json() if report else None,
         }
+
+    def _guard_body(self, context: Context) -> dict[str, Any] | None:
+        """Of the guard's own tasks: what it could not do, or what it did if that is worth an alert."""
+        task = context["ti"]
+        error = context.get("exception")
+        if error is not None:
+            text = f"The guard could not look after the registry of cluster {self.cluster.name}: {error}"
+            return self._body(context, task.dag_id, text)
+        seen = task.xcom_pull(task_ids=task.task_id)
+        return self._body(context, task.dag_id, seen["text"]) if seen and seen["alert"] else None
 
     def _text(self, context: Context, report: RunReport | None) -> str:
         said = report.text() if report else f"Hard prune of {self.cluster.name}: no report"

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 import urllib3
 from kubernetes import client
+from kubernetes.config import ConfigException
+from kubernetes.config.incluster_config import InClusterConfigLoader
 
 from include.registry_prune.names import (
     DEPLOYMENT,
@@ -22,10 +25,12 @@ from include.registry_prune.names import (
 )
 from include.registry_prune.registry_state import PodState, RegistryState, is_read_only
 
-CONFIG = "/apis/imageregistry.operator.openshift.io/v1/configs/cluster"
+CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
+CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
@@ -89,6 +94,21 @@ class Cluster:
         self.configuration = api_client.configuration
         self.configuration.retries = _RETRIES
         self._api = client.ApiClient(configuration=self.configuration)
+
+    @classmethod
+    def of_service_account(cls, directory: Path) -> Self:
+        """The cluster that this process runs in, by its pod's service account.
+
+        :param directory: where the account's ``token`` and ``ca.crt`` are mounted.
+        :raises ClusterError: if this is no pod of a cluster.
+        """
+        configuration = client.Configuration()
+        loader = InClusterConfigLoader(token_filename=str(directory / "token"), cert_filename=str(directory / "ca.crt"))
+        try:
+            loader.load_and_set(configuration)
+        except ConfigException as error:
+            raise ClusterError(f"This is no pod of a cluster: {error}") from error
+        return cls(client.ApiClient(configuration=configuration))
 
     @property
     def server(self) -> str:
@@ -192,7 +212,7 @@ class Cluster:
 
     def deployment(self) -> dict[str, Any] | None:
         """The registry's Deployment; None if there is none (managementState Removed)."""
-        return self._json_or_none("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{DEPLOYMENT}")
+        return self._json_or_none("GET", f"{DEPLOYMENTS}/{DEPLOYMENT}")
 
     def pods(self, labels: str = REGISTRY_POD_LABELS) -> list[dict[str, Any]]:
         """The pods with these labels in the registry's namespace, Terminating ones included."""
@@ -226,6 +246,23 @@ class Cluster:
             pods=tuple(_pod_state(pod) for pod in pods),
         )
         return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
+
+    def watch(self, path: str, query: Mapping[str, Any], *, seconds: int) -> Iterator[dict[str, Any]]:
+        """Events of a collection, beginning with its present state, until the API server ends the watch.
+
+        :param path: of the collection, such as ``PODS``.
+        :param seconds: how long the API server keeps the watch open.
+        :raises ClusterError: if it is refused or breaks off.
+        """
+        options = {**query, "watch": "true", "timeoutSeconds": seconds}
+        response = self._request("GET", path, query=options, read_seconds=seconds + 10)
+        try:
+            for line in _lines(response):
+                yield json.loads(line)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ClusterError(f"The watch of {path} broke off: {error}") from error
+        finally:
+            response.close()
 
     def role_bindings(self) -> list[dict[str, Any]]:
         """Every ClusterRoleBinding."""
@@ -267,17 +304,12 @@ class Cluster:
         """
         query = {"follow": "true"} if follow else {}
         response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=read_seconds)
-        rest = b""
         try:
-            for chunk in response.stream(65536, decode_content=True):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode(errors="replace") for line in lines)
+            yield from (line.decode(errors="replace") for line in _lines(response))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The log of pod {pod} broke off: {error}") from error
         finally:
             response.release_conn()
-        if rest:
-            yield rest.decode(errors="replace")
 
     def image_count(self) -> int:
         """How many Image objects there are; where the API server keeps the rest to itself, at least so many."""
@@ -299,6 +331,15 @@ class Cluster:
             query["continue"] = page["metadata"]["continue"]
 
 
+def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.stream(65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
 def _pod_state(pod: Mapping[str, Any]) -> PodState:
     containers = pod["spec"]["containers"]
     registry = next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0])
@@ -312,6 +353,7 @@ def _pod_state(pod: Mapping[str, Any]) -> PodState:
         terminating_since=pod["metadata"].get("deletionTimestamp"),
         ended=status.get("phase") in ("Failed", "Succeeded"),
         phase=status.get("phase", ""),
+        created_at=pod["metadata"].get("creationTimestamp"),
     )
 
 

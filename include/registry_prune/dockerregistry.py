@@ -19,7 +19,15 @@ EXECUTABLE = "/usr/bin/dockerregistry"
 # The container's own level may hide the list (warn) or bury it (debug), so both are always set.
 _LOGGING = "REGISTRY_LOG_LEVEL=info REGISTRY_LOG_FORMATTER=json"
 CHECK_COMMAND = ("/bin/sh", "-c", f"{_LOGGING} exec {EXECUTABLE} -prune=check")
-DELETE_COMMAND = ("/bin/sh", "-c", f"{_LOGGING} exec {EXECUTABLE} -prune=delete")
+WRITABLE_FOLDERS = ("/dev/shm", "/etc/pki/ca-trust/extracted")  # noqa: S108 - in a pod, and of its own
+"""What can be written to in a registry pod: its root file system is read-only since 4.20."""
+CLOSING_MARKER = "registry-prune.closing"
+"""File in the first of these that takes it: this pod's window is being closed, no delete starts here any more."""
+_NOT_WHILE_CLOSING = "; ".join(
+    f"[ ! -e {folder}/{CLOSING_MARKER} ] || {{ echo the window is being closed >&2; exit 75; }}"
+    for folder in WRITABLE_FOLDERS
+)
+DELETE_COMMAND = ("/bin/sh", "-c", f"{_NOT_WHILE_CLOSING}; {_LOGGING} exec {EXECUTABLE} -prune=delete")
 INTEGRITY_COMMAND = (
     "/bin/sh",
     "-c",

@@ -22,8 +22,12 @@ class Lease(Record):
     :param holder: ``dag_id/run_id`` of the run.
     :param armed_at: when it was written, before anything was changed.
     :param opened_at: when readOnly was patched to true; None before that.
-    :param expires_at: when it may be taken away.
+    :param expires_at: when it may be taken away; moved on while the run works.
     :param image_pruner_suspended_before: ``spec.suspend`` of the ImagePruner; None if there is no ImagePruner.
+    :param binding_ours: the role binding is this project's and goes with the run.
+    :param delete_started_at: when a delete was begun; None if none was, so that no cache knows a deleted blob.
+    :param closing_since: when somebody first set about closing the window.
+    :param pods_before_closing: uids of the registry pods of that moment: after a delete each has to be replaced.
     """
 
     version: Literal[1] = 1
@@ -34,6 +38,10 @@ class Lease(Record):
     expires_at: AwareDatetime
     read_only_before: bool = False
     image_pruner_suspended_before: bool | None = None
+    binding_ours: bool = False
+    delete_started_at: AwareDatetime | None = None
+    closing_since: AwareDatetime | None = None
+    pods_before_closing: tuple[str, ...] = ()
 
     def to_annotation(self) -> str:
         """The annotation's value."""
@@ -42,6 +50,24 @@ class Lease(Record):
     def opened(self, at: datetime) -> Lease:
         """The same lease once readOnly is patched; the first opening counts."""
         return self if self.opened_at else self.model_copy(update={"opened_at": at})
+
+    def deleting(self, at: datetime) -> Lease:
+        """The same lease once a delete is about to begin; the first one counts."""
+        return self if self.delete_started_at else self.model_copy(update={"delete_started_at": at})
+
+    def closing(self, at: datetime, pods: tuple[str, ...]) -> Lease:
+        """The same lease once somebody sets about closing the window; the first time counts."""
+        if self.closing_since:
+            return self
+        return self.model_copy(update={"closing_since": at, "pods_before_closing": pods})
+
+    def renewed(self, until: datetime) -> Lease:
+        """The same lease, valid until then."""
+        return self.model_copy(update={"expires_at": until})
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it may be taken away."""
+        return self.expires_at <= now
 
 
 def parse_lease(annotation: str | None) -> Lease | None:
@@ -64,18 +90,19 @@ def parse_lease(annotation: str | None) -> Lease | None:
 REMOVE_COMMAND = f"oc annotate configs.imageregistry.operator.openshift.io/cluster {ANNOTATION}-"
 
 
-def check_may_arm(held: Lease | None, *, holder: str, read_only: bool) -> None:
+def check_may_arm(held: Lease | None, *, holder: str, read_only: bool, now: datetime) -> Lease | None:
     """Whether ``holder`` may write its lease now.
 
     :param held: the lease that is there.
     :param read_only: ``spec.readOnly`` as it is.
+    :return: an expired lease of another run, whose window has to be closed first; else None.
     :raises LeaseError: another run holds the window, or somebody else made the registry read-only.
     """
-    if held is not None and held.holder != holder:
+    if held is not None and held.holder != holder and not held.expired(now):
         raise LeaseError(
             f"Another run holds the read-only window: {held.holder} since {held.armed_at:%Y-%m-%d %H:%M:%S %Z}, "
-            f"until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. If that run is gone: see that no "
-            f"dockerregistry -prune runs, set spec.readOnly to false, then {REMOVE_COMMAND}"
+            f"until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. A run that works moves that time on; if it "
+            "is gone, the guard or the next run closes its window after that time."
         )
     if read_only and (held is None or held.opened_at is None):
         raise LeaseError(
@@ -83,3 +110,4 @@ def check_may_arm(held: Lease | None, *, holder: str, read_only: bool) -> None:
             "the registry read-only. It is left alone: neither pruned nor set back. Set spec.readOnly to false when "
             "its reason is gone."
         )
+    return held if held is not None and held.holder != holder else None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from include.registry_prune.cluster import Cluster, ClusterError
-from include.registry_prune.dockerregistry import Stream
+from include.registry_prune.dockerregistry import CLOSING_MARKER, WRITABLE_FOLDERS, Stream
 from include.registry_prune.pod_exec import run_in_pod
 from include.registry_prune.registry_state import PodState, RegistryState
 
@@ -27,6 +27,9 @@ _FIND = (
     "done; exit 0"
 )
 FIND_COMMAND = ("/bin/sh", "-c", _FIND)
+# First the marker, then the search: a delete that saw no marker is found, its shell's command line names the pruner.
+_FORBID = " || ".join(f"{{ true > {folder}/{CLOSING_MARKER}; }} 2>/dev/null" for folder in WRITABLE_FOLDERS)
+FORBID_AND_FIND_COMMAND = ("/bin/sh", "-c", f"{_FORBID}; {_FIND}")
 
 
 class PrunerLivesError(Exception):
@@ -37,7 +40,7 @@ def _signal_command(signal: str, pids: list[int]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f"kill -{signal} {' '.join(str(pid) for pid in pids)} 2>/dev/null; exit 0")
 
 
-def _find(cluster: Cluster, pod: PodState) -> dict[int, str]:
+def _find(cluster: Cluster, pod: PodState, command: tuple[str, ...] = FIND_COMMAND) -> dict[int, str]:
     """Process id and command line of every pruner in a pod.
 
     :raises ClusterError: if the pod could not be looked into.
@@ -49,7 +52,7 @@ def _find(cluster: Cluster, pod: PodState) -> dict[int, str]:
         if stream is Stream.STDOUT and pid.isdigit():
             found[int(pid)] = command.strip()
 
-    end = run_in_pod(cluster, pod.name, FIND_COMMAND, take, limit_seconds=_LOOK_SECONDS)
+    end = run_in_pod(cluster, pod.name, command, take, limit_seconds=_LOOK_SECONDS)
     if end.exit_status != 0:
         raise ClusterError(f"pod {pod.name} could not be searched for a pruner: {end.how}")
     return found
@@ -80,7 +83,7 @@ def _is_gone(cluster: Cluster, pod: PodState) -> bool:
 
 
 def end_pruners(cluster: Cluster, *, stop_seconds: float, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Make sure that no pruner lives in any registry pod.
+    """Make sure that no pruner lives in any registry pod, and that no delete of ours starts in them any more.
 
     Each is asked to stop (SIGTERM: it ends between two blobs), killed after ``stop_seconds``, and where even that or
     the look into the pod fails, the pod is deleted.
@@ -101,7 +104,7 @@ def end_pruners(cluster: Cluster, *, stop_seconds: float, sleep: Callable[[float
 
 
 def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float, sleep: Callable[[float], None]) -> int:
-    pruners = _find(cluster, pod)
+    pruners = _find(cluster, pod, FORBID_AND_FIND_COMMAND)
     if not pruners:
         return 0
     count = len(pruners)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import yaml
+from pydantic import AwareDatetime
 
 from include.registry_prune.records import Record
 
@@ -31,6 +32,12 @@ class PodState(Record):
     terminating_since: str | None = None
     ended: bool = False
     phase: str = ""
+    created_at: AwareDatetime | None = None
+
+    @property
+    def left_over(self) -> bool:
+        """Whether only the object is left, and stays: an evicted pod. One that is Terminating is soon gone for good."""
+        return self.ended and self.terminating_since is None
 
 
 class RegistryState(Record):
@@ -114,7 +121,7 @@ def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
         )
     reasons += _rollout_reasons(state)
     for pod in state.pods:
-        if pod.read_only is not read_only and not pod.ended:
+        if pod.read_only is not read_only and not pod.left_over:
             since = f", Terminating since {pod.terminating_since}" if pod.terminating_since else ""
             reasons.append(f"pod {pod.name}: still {mode_word(pod.read_only)}{since}")
     if not state.ready_pods():

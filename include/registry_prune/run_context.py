@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.cluster import Cluster
+    from include.registry_prune.lease_keeper import LeaseKeeper
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
@@ -73,6 +78,23 @@ class Run:
             return Cluster(KubernetesHook(conn_id=connection).get_conn())
         except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
             raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
+
+    def lease_keeper(self) -> LeaseKeeper:
+        """Keeps this run's lease from running out while a task works; a context manager."""
+        from include.registry_prune.lease_keeper import LeaseKeeper
+
+        lasts = timedelta(seconds=self.settings.seconds("lease"))
+        return LeaseKeeper(self.cluster, holder=self.holder, lasts=lasts)
+
+    def is_over(self, holder: str) -> bool:
+        """Whether Airflow knows that the run of a lease's holder has ended; False if it does not know that run."""
+        dag_id, _, run_id = holder.partition("/")
+        try:
+            state = self.context["ti"].get_dagrun_state(dag_id, run_id)
+        except Exception as error:  # the execution API has no kind of its own for an unknown run
+            log.warning("Airflow does not tell the state of run %s: %s", holder, error)
+            return False
+        return str(state) in ("success", "failed")
 
     def result(self, task_id: str, kind: type[R]) -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""

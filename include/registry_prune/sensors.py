@@ -88,8 +88,9 @@ class BlobThreshold(Gate):
         dry_run = run.result("dry_run", PrunerResult)
         if dry_run is None or dry_run.artifact is None:
             raise AirflowFailException("There is no dry run to judge: clear dry_run, so that it is done again.")
-        candidates = set(read_candidates(dry_run.artifact, kind="blob"))
-        reference_audit = audit(candidates, run.cluster.images())
+        with run.lease_keeper():
+            candidates = set(read_candidates(dry_run.artifact, kind="blob"))
+            reference_audit = audit(candidates, run.cluster.images())
         return decide(
             dry_run,
             mode=run.parameters.mode,

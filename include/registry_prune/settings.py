@@ -104,7 +104,11 @@ class ClusterSettings(_Strict):
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
     :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
-    :param lease: after so long a window may be taken away from its run; longer than all limits inside the window.
+    :param lease: a run that has not renewed its lease for so long is taken for dead, and the guard closes its window.
+        It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
+    :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for so long, the
+        registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
+    :param unexplained_read_only: a registry that is read-only for so long without a lease is worth an alert.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -119,7 +123,9 @@ class ClusterSettings(_Strict):
     delete_limit: Duration = "48h"
     integrity_limit: Duration = "12h"
     pruner_stop: Duration = "30s"
-    lease: Duration = "73h"
+    lease: Duration = "15m"
+    reopen_anyway: Duration = "4h"
+    unexplained_read_only: Duration = "1h"
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
@@ -140,6 +146,8 @@ class ClusterSettings(_Strict):
             "integrity_limit",
             "pruner_stop",
             "lease",
+            "reopen_anyway",
+            "unexplained_read_only",
         ],
     ) -> float:
         """One of the durations, in seconds."""

@@ -9,20 +9,40 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_may_arm, parse_lease
-from include.registry_prune.pruner_processes import end_pruners, living_pruners
+from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
 from include.registry_prune.registry_state import RegistryState, Settled, mode_word, unsettled
+from include.registry_prune.role import revoke_role
 from include.registry_prune.units import format_seconds
+from include.registry_prune.watching import Changes
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
+LOOK_AGAIN_SECONDS = 5.0
+"""A look is taken so often even if no watch reports a change."""
 SAY_EVERY_SECONDS = 15.0
 MAXIMUM_CONFLICTS = 20
+
+
+@dataclass(frozen=True)
+class ClosingLimits:
+    """How long the steps of closing a window may take, in seconds.
+
+    :param settle_seconds: until the registry is settled.
+    :param stop_seconds: for a pruner to end when it is asked to.
+    :param reopen_anyway_seconds: after so long the registry is reopened although it is not known that no pruner lives.
+    :param revokes_role: take the role binding away too; a run does it by a task of its own.
+    """
+
+    settle_seconds: float
+    stop_seconds: float
+    reopen_anyway_seconds: float
+    revokes_role: bool = True
 
 
 class NotSettledError(Exception):
@@ -72,13 +92,23 @@ def _lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
     return {**patch, "spec": spec} if spec else patch
 
 
-def arm(cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta) -> Lease:
+def arm(
+    cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta, binding_ours: bool, limits: ClosingLimits
+) -> Lease:
     """Write the lease, then suspend the ImagePruner. Nothing else is changed; calling it again is safe.
 
+    The window of a run that is gone (its lease has expired) is closed first, as the guard would close it.
+
     :param holder: ``dag_id/run_id`` of this run.
-    :param lasts: after this time the lease may be taken away.
+    :param lasts: after this time the lease may be taken away unless it is renewed.
+    :param binding_ours: the role binding is taken away with the window if this run cannot do it.
+    :param limits: for the closing of a dead run's window.
     :raises LeaseError: if another run holds the window, or somebody else made the registry read-only.
     """
+    dead = check_may_arm_now(cluster, holder=holder)
+    if dead is not None:
+        log.warning("The lease of %s ran out at %s: its window is closed now", dead.holder, dead.expires_at)
+        close_window(cluster, holder=dead.holder, limits=limits)
     pruner = cluster.image_pruner()
     now = datetime.now(UTC)
     lease = Lease(
@@ -87,12 +117,14 @@ def arm(cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta) -> Lea
         armed_at=now,
         expires_at=now + lasts,
         image_pruner_suspended_before=None if pruner is None else bool(pruner["spec"].get("suspend")),
+        binding_ours=binding_ours,
     )
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal lease
         held = _held_lease(config)
-        check_may_arm(held, holder=holder, read_only=bool(config["spec"].get("readOnly")))
+        if _check(config, holder) is not None:
+            raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
         if held is None:
             return _lease_patch(lease)
         lease = held
@@ -104,6 +136,31 @@ def arm(cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta) -> Lea
         cluster.suspend_image_pruner(True)
         log.info("ImagePruner cluster: suspended for the window")
     return lease
+
+
+def _check(config: dict[str, Any], holder: str) -> Lease | None:
+    return check_may_arm(
+        _held_lease(config), holder=holder, read_only=bool(config["spec"].get("readOnly")), now=datetime.now(UTC)
+    )
+
+
+def check_may_arm_now(cluster: Cluster, *, holder: str) -> Lease | None:
+    """Whether a run may open a window now; see :func:`lease.check_may_arm`."""
+    return _check(cluster.config(), holder)
+
+
+def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Lease]) -> None:
+    """Write a change to this run's lease.
+
+    :raises LeaseError: if this run does not hold it.
+    """
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        lease = require_own_lease(config, holder)
+        changed = change(lease)
+        return None if changed == lease else _lease_patch(changed)
+
+    _change_config(cluster, decide)
 
 
 def require_own_lease(config: dict[str, Any], holder: str) -> Lease:
@@ -138,35 +195,86 @@ def open_window(cluster: Cluster, *, holder: str, limit_seconds: float) -> Settl
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
 
-def close_window(cluster: Cluster, *, holder: str, limit_seconds: float, stop_seconds: float) -> Settled | None:
+def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
     """End every pruner, put back what the lease says, wait until settled, then take the lease away.
 
     Calling it again is safe: it goes on from what the cluster shows.
 
-    :param stop_seconds: how long a pruner may take to end when it is asked to.
-    :return: None if this run holds no lease: then nothing of its is left to put back.
-    :raises NotSettledError: if some pod is still read-only after ``limit_seconds``.
+    :return: None if ``holder`` holds no lease: then nothing of its is left to put back.
+    :raises PrunerLivesError: if a pruner may still live and the limit to reopen anyway is not reached.
+    :raises NotSettledError: if some pod is still read-only after the limit.
     """
-    config = cluster.config()
-    held = _held_lease(config)
-    if held is None or held.holder != holder:
-        other = f"the window is held by {held.holder}" if held else "there is no lease"
-        log.warning(
-            "Nothing to put back for %s: %s; spec.readOnly is %s", holder, other, config["spec"].get("readOnly")
-        )
+    lease = _begin_closing(cluster, holder)
+    if lease is None:
         return None
-    end_pruners(cluster, stop_seconds=stop_seconds)
-    if bool(config["spec"].get("readOnly")) is not held.read_only_before:
-        cluster.patch_config({"spec": {"readOnly": held.read_only_before}})
-        log.info("Config cluster: spec.readOnly is set back to %s", str(held.read_only_before).lower())
-    _restore_image_pruner(cluster, held)
-    settled = wait_until_settled(cluster, read_only=held.read_only_before, limit_seconds=limit_seconds)
+    _end_pruners(cluster, lease, limits)
+    cluster.patch_config({"spec": {"readOnly": lease.read_only_before}})
+    log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+    _restore_image_pruner(cluster, lease)
+    settled = wait_until_settled(cluster, read_only=lease.read_only_before, limit_seconds=limits.settle_seconds)
+    if lease.delete_started_at is not None:
+        _replace_pods(cluster, lease, limits)
+    if lease.binding_ours and limits.revokes_role:
+        revoke_role(cluster)
     cluster.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
-    if held.opened_at is None:
+    if lease.opened_at is None:
         return settled
-    open_for = (datetime.now(UTC) - held.opened_at).total_seconds()
+    open_for = (datetime.now(UTC) - lease.opened_at).total_seconds()
     log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
     return settled.model_copy(update={"read_only_seconds": round(open_for, 3)})
+
+
+def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
+    """Note in the lease that the window is being closed, and which pods there are; None if it is not ``holder``'s."""
+    pods = tuple(pod.uid for pod in cluster.registry_state().pods if not pod.ended)
+    lease: Lease | None = None
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal lease
+        held = _held_lease(config)
+        if held is None or held.holder != holder:
+            other = f"the window is held by {held.holder}" if held else "there is no lease"
+            read_only = bool(config["spec"].get("readOnly"))
+            log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
+            return None
+        lease = held.closing(datetime.now(UTC), pods)
+        return None if lease == held else _lease_patch(lease)
+
+    _change_config(cluster, decide)
+    return lease
+
+
+def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
+    try:
+        end_pruners(cluster, stop_seconds=limits.stop_seconds)
+    except (PrunerLivesError, ClusterError) as error:
+        assert lease.closing_since is not None
+        tried = (datetime.now(UTC) - lease.closing_since).total_seconds()
+        if tried < limits.reopen_anyway_seconds:
+            raise
+        log.critical(
+            "For %s it could not be made sure that no pruner lives. Its pods were deleted; the registry takes pushes "
+            "again all the same, because the limit is reached. Images pushed now may be torn: %s",
+            format_seconds(tried),
+            error,
+        )
+
+
+def _replace_pods(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
+    """See to it that no pod lives on that was there during a delete.
+
+    Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be pulled.
+    Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back meanwhile.
+    """
+    for uid in lease.pods_before_closing:
+        pods = {pod.uid: pod for pod in cluster.registry_state().pods if not pod.ended}
+        if uid not in pods:
+            continue
+        log.warning("Pod %s was there during the delete and knows deleted blobs: it is replaced", pods[uid].name)
+        cluster.delete_pod(pods[uid].name, uid=uid)
+        wait_until_settled(
+            cluster, read_only=lease.read_only_before, limit_seconds=limits.settle_seconds, without_pod=uid
+        )
 
 
 def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
@@ -179,42 +287,45 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
 
 
 def wait_until_settled(
-    cluster: Cluster,
-    *,
-    read_only: bool,
-    limit_seconds: float,
-    sleep: Callable[[float], None] = time.sleep,
+    cluster: Cluster, *, read_only: bool, limit_seconds: float, without_pod: str | None = None
 ) -> Settled:
     """Wait until every pod, Terminating ones included, is in the wanted mode.
 
     An API server that does not answer for a while is waited for, too.
 
+    :param without_pod: uid of a pod that has to be gone as well.
     :raises NotSettledError: after ``limit_seconds``; it names what is not settled and the operator's conditions.
     """
     started = said = time.monotonic()
-    while True:
-        state: RegistryState | None = None
-        try:
-            state = cluster.registry_state()
-            reasons = unsettled(state, read_only=read_only)
-        except ClusterError as error:
-            if error.permanent:
-                raise
-            reasons = [str(error)]
-        now = time.monotonic()
-        if state is not None and not reasons:
-            log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
-            return Settled(read_only=read_only, seconds=round(now - started, 3), pods=len(state.pods))
-        if now - started > limit_seconds:
-            conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
-            raise NotSettledError(
-                f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
-                f"{'; '.join(reasons)}.{conditions}"
-            )
-        if now - said > SAY_EVERY_SECONDS:
-            said = now
-            log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
-        sleep(POLL_SECONDS)
+    with Changes(cluster) as changes:
+        while True:
+            state, reasons = _look(cluster, read_only, without_pod)
+            now = time.monotonic()
+            if state is not None and not reasons:
+                log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
+                return Settled(read_only=read_only, seconds=round(now - started, 3), pods=len(state.pods))
+            if now - started > limit_seconds:
+                conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
+                raise NotSettledError(
+                    f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
+                    f"{'; '.join(reasons)}.{conditions}"
+                )
+            if now - said > SAY_EVERY_SECONDS:
+                said = now
+                log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
+            changes.wait(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
+
+
+def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:
+    """The registry now and what is not settled about it; no state while the API server does not answer."""
+    try:
+        state = cluster.registry_state()
+    except ClusterError as error:
+        if error.permanent:
+            raise
+        return None, [str(error)]
+    still_there = [f"pod {pod.name}: still there" for pod in state.pods if pod.uid == without_pod and not pod.ended]
+    return state, unsettled(state, read_only=read_only) + still_there
 
 
 def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState:
@@ -223,7 +334,8 @@ def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState
     :raises LeaseError: if this run does not hold the window.
     :raises NotSettledError: if a pod takes pushes, or a pruner is at work already.
     """
-    require_own_lease(cluster.config(), holder)
+    if require_own_lease(cluster.config(), holder).closing_since is not None:
+        raise NotSettledError("The window of this run is being closed, so nothing is deleted")
     state = cluster.registry_state()
     reasons = unsettled(state, read_only=True)
     if reasons:

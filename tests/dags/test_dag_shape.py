@@ -114,12 +114,6 @@ def test_a_gate_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag:
     assert not task.soft_fail, "a verdict that does not come is a failure, not a quiet day"
 
 
-def test_the_lease_outlives_all_that_may_happen_inside_the_window(dag: DAG) -> None:
-    inside = ("set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
-    longest = sum((dag.get_task(task).execution_timeout for task in inside), timedelta())
-    assert timedelta(seconds=ClusterSettings().seconds("lease")) > longest
-
-
 def test_the_window_is_closed_at_the_first_failure_but_closing_it_is_tried_for_an_hour(dag: DAG) -> None:
     assert dag.get_task("set_read_only").retries == 0
     assert dag.get_task("hard_prune").retries == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from include.registry_prune.pruner_processes import end_pruners, living_pruners
 from include.registry_prune.pruning import run_pruner
 from include.registry_prune.registry_state import unsettled
 from include.registry_prune.role import grant_role, revoke_role
-from include.registry_prune.window import NotSettledError, arm, close_window, open_window, require_settled_read_only
+from include.registry_prune.window import (
+    ClosingLimits,
+    NotSettledError,
+    arm,
+    close_window,
+    open_window,
+    require_settled_read_only,
+)
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 
@@ -27,12 +34,15 @@ HOLDER = "registry_prune/manual"
 DAY = timedelta(days=1)
 
 
-def armed(cluster: Cluster, holder: str = HOLDER) -> None:
-    arm(cluster, holder=holder, run_url="", lasts=DAY)
+LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=3600)
+
+
+def armed(cluster: Cluster, holder: str = HOLDER, lasts: timedelta = DAY) -> None:
+    arm(cluster, holder=holder, run_url="", lasts=lasts, binding_ours=True, limits=LIMITS)
 
 
 def close(cluster: Cluster, holder: str = HOLDER) -> window.Settled | None:
-    return close_window(cluster, holder=holder, limit_seconds=60, stop_seconds=1)
+    return close_window(cluster, holder=holder, limits=LIMITS)
 
 
 def test_an_open_window_has_no_writable_pod_left_not_even_a_terminating_one(cluster: Cluster) -> None:
@@ -57,7 +67,7 @@ def test_right_after_the_patch_nothing_is_taken_for_settled(cluster: Cluster) ->
     while seen[-1]:
         state = cluster.registry_state()
         seen.append(unsettled(state, read_only=True))
-        if any(not pod.read_only and not pod.ended for pod in state.pods):
+        if any(not pod.read_only for pod in state.pods):
             assert seen[-1], "settled although a pod takes pushes"
     words = " ".join(reason for reasons in seen for reason in reasons)
     assert "Terminating since" in words
@@ -207,6 +217,27 @@ def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, c
     assert end_pruners(cluster, stop_seconds=1) == 1
     thread.join()
     assert living_pruners(cluster, cluster.registry_state()) == []
+
+
+def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the marker: a second try of the delete, started between the search for pruners and the patch."""
+    armed(cluster)
+    grant_role(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    assert end_pruners(cluster, stop_seconds=1) == 0
+    for pod in cluster.registry_state().ready_pods():
+        result = run_pruner(cluster, pod.name, "delete", limit_seconds=30)
+        assert result.exit_status == 75
+        assert "the window is being closed" in result.unknown_lines
+    assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
+
+
+def test_a_delete_does_not_start_once_its_window_is_being_closed(cluster: Cluster) -> None:
+    armed(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
+    with pytest.raises(NotSettledError, match="is being closed"):
+        require_settled_read_only(cluster, holder=HOLDER)
 
 
 def test_the_account_of_the_documentation_is_enough_for_the_whole_window(account: Path, cluster: Cluster) -> None:

@@ -169,7 +169,6 @@ def test_no_entry_is_too_strange(content: object) -> None:
         assert ClusterSettings.from_mapping("berlin", content).name == "berlin"
 
 
-def test_the_lease_outlasts_all_limits_inside_the_window() -> None:
-    default = ClusterSettings()
-    inside = ("settle_limit", "dry_run_limit", "delete_limit", "settle_limit")
-    assert default.seconds("lease") > sum(default.seconds(limit) for limit in inside)  # type: ignore[arg-type]
+def test_the_lease_outlasts_an_airflow_that_is_away_for_a_few_minutes() -> None:
+    """It is renewed every third of its life; two renewals may fail before the guard takes the run for dead."""
+    assert ClusterSettings().seconds("lease") * 2 / 3 >= 600

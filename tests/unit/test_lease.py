@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_may_arm, parse_lease
 
 ARMED = datetime(2026, 11, 23, 3, 20, tzinfo=UTC)
+NOW = ARMED + timedelta(hours=1)
 OURS = "registry_prune/scheduled__2026-11-23T03:15:00+00:00"
 THEIRS = "registry_prune/manual__2026-11-22T09:00:00+00:00"
 REMOVE = f"oc annotate configs.imageregistry.operator.openshift.io/cluster {ANNOTATION}-"
@@ -108,22 +109,45 @@ MAY_NOT = {
     "theirs, opened": (lease(THEIRS, opened_at=ARMED), True, "since 2026-11-23 03:20:00 UTC"),
     "theirs, set back": (lease(THEIRS, opened_at=ARMED), False, "until 2026-11-26 04:20:00 UTC"),
     "theirs, with its page": (lease(THEIRS, run_url="https://airflow/run"), False, "https://airflow/run"),
-    "theirs, what to do": (lease(THEIRS), False, f"set spec.readOnly to false, then {REMOVE}"),
-    "theirs, expired long ago": (
-        lease(THEIRS, armed_at=ARMED - timedelta(days=900), expires_at=ARMED - timedelta(days=897)),
+    "theirs, what happens next": (lease(THEIRS), False, "the guard or the next run closes its window after that time"),
+    "theirs, one second before it runs out": (
+        lease(THEIRS, expires_at=NOW + timedelta(seconds=1)),
         False,
-        "If that run is gone: see that no dockerregistry -prune runs",
+        "A run that works",
     ),
 }
 
 
 @pytest.mark.parametrize(("held", "read_only"), MAY_ARM.values(), ids=MAY_ARM.keys())
 def test_a_run_may_arm(held: Lease | None, read_only: bool) -> None:
-    check_may_arm(held, holder=OURS, read_only=read_only)
+    assert check_may_arm(held, holder=OURS, read_only=read_only, now=NOW) is None
 
 
 @pytest.mark.parametrize(("held", "read_only", "reason"), MAY_NOT.values(), ids=MAY_NOT.keys())
 def test_a_run_may_not_arm(held: Lease | None, read_only: bool, reason: str) -> None:
     with pytest.raises(LeaseError) as error:
-        check_may_arm(held, holder=OURS, read_only=read_only)
+        check_may_arm(held, holder=OURS, read_only=read_only, now=NOW)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_window_of_a_run_whose_lease_ran_out_has_to_be_closed_first(opened: bool) -> None:
+    dead = lease(THEIRS, expires_at=NOW, opened_at=ARMED if opened else None)
+    assert check_may_arm(dead, holder=OURS, read_only=opened, now=NOW) == dead
+
+
+def test_our_own_lease_is_never_taken_for_dead() -> None:
+    assert check_may_arm(lease(expires_at=ARMED), holder=OURS, read_only=False, now=NOW) is None
+
+
+def test_a_renewal_moves_the_end_and_nothing_else() -> None:
+    renewed = OPENED.renewed(NOW)
+    assert renewed.expires_at == NOW
+    assert renewed.model_copy(update={"expires_at": OPENED.expires_at}) == OPENED
+
+
+def test_the_first_delete_and_the_first_closing_count() -> None:
+    deleting = lease().deleting(ARMED).deleting(NOW)
+    assert deleting.delete_started_at == ARMED
+    closing = deleting.closing(ARMED, ("pod-1",)).closing(NOW, ("pod-2",))
+    assert (closing.closing_since, closing.pods_before_closing) == (ARMED, ("pod-1",))

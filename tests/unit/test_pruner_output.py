@@ -215,4 +215,6 @@ def test_only_exit_status_zero_with_the_summary_is_complete(exit_status: int | N
 def test_the_log_is_set_explicitly_so_that_the_containers_own_level_does_not_matter(command: tuple[str, ...]) -> None:
     shell, option, script = command
     assert (shell, option) == ("/bin/sh", "-c")
-    assert script.startswith("REGISTRY_LOG_LEVEL=info REGISTRY_LOG_FORMATTER=json exec /usr/bin/dockerregistry -")
+    assert script.rpartition("; ")[2].startswith(
+        "REGISTRY_LOG_LEVEL=info REGISTRY_LOG_FORMATTER=json exec /usr/bin/dockerregistry -"
+    )

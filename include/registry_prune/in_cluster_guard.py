@@ -1,0 +1,52 @@
+"""The guard inside the cluster, for when Airflow itself is gone: ``python -m include.registry_prune.in_cluster_guard``.
+
+Runs as the CronJob of ``deploy/guard.yaml``, knows nothing of Airflow, and closes a window when its lease has run out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.guard import Found, guard
+from include.registry_prune.lease import LeaseError
+from include.registry_prune.pruner_processes import PrunerLivesError
+from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.units import parse_duration
+from include.registry_prune.window import ClosingLimits, NotSettledError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """One round of the guard.
+
+    :return: exit status: 0 if nothing is wrong now, 1 if a window could not be closed or the cluster not be asked.
+    """
+    defaults = ClusterSettings()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--service-account-directory", type=Path, default=SERVICE_ACCOUNT)
+    for name in ("settle_limit", "pruner_stop", "reopen_anyway"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=parse_duration, default=getattr(defaults, name))
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
+    limits = ClosingLimits(
+        settle_seconds=options.settle_limit.total_seconds(),
+        stop_seconds=options.pruner_stop.total_seconds(),
+        reopen_anyway_seconds=options.reopen_anyway.total_seconds(),
+    )
+    try:
+        cluster = Cluster.of_service_account(options.service_account_directory)
+        seen = guard(cluster, limits=limits, run_is_over=lambda holder: False)
+    except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
+        logging.critical("The guard could not do its work, the next round tries again: %s", error)
+        return 1
+    logging.log(logging.WARNING if seen.found in (Found.CLOSED, Found.UNEXPLAINED) else logging.INFO, seen.text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The guard against the sandbox: it closes the window of a run that is gone, and touches no other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.registry_prune import window
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.guard import Found, GuardRound, guard, worth_an_alert
+from include.registry_prune.lease import LeaseError
+from include.registry_prune.lease_keeper import LeaseKeeper
+from include.registry_prune.role import grant_role
+from include.registry_prune.window import ClosingLimits, arm, change_own_lease, close_window, open_window
+from sandbox.cluster import Sandbox
+from tests.integration.conftest import kubectl
+from tests.integration.test_window import LIMITS, pruner_at_work
+
+HOLDER = "registry_prune/gone"
+CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
+EXPIRED = timedelta(seconds=-1)
+
+
+def never(_holder: str) -> bool:
+    return False
+
+
+def always(_holder: str) -> bool:
+    return True
+
+
+def leave_window_open(cluster: Cluster, lasts: timedelta = EXPIRED) -> None:
+    """What a run leaves that dies in its window; by default its lease has run out."""
+    grant_role(cluster)
+    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(days=1), binding_ours=True, limits=LIMITS)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + lasts))
+
+
+def assert_as_before(sandbox: Sandbox) -> None:
+    verified = sandbox.verify()
+    assert verified.ok, verified.problems
+
+
+def test_a_window_whose_lease_ran_out_is_closed_and_everything_put_back(seeded: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert seen.found is Found.CLOSED
+    assert f"The guard closed the window of {HOLDER}: its lease ran out" in seen.text
+    assert seen.read_only_seconds is not None
+    assert_as_before(seeded)
+
+
+def test_a_window_whose_run_is_over_is_closed_before_its_lease_runs_out(seeded: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    assert guard(cluster, limits=LIMITS, run_is_over=always).found is Found.CLOSED
+    assert_as_before(seeded)
+
+
+def test_a_run_that_works_is_left_alone(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.AT_WORK
+    assert cluster.registry_state().read_only
+
+
+def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    thread = pruner_at_work(seeded, cluster)
+    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.CLOSED
+    thread.join()
+    assert not seeded.pruners_alive()
+    assert_as_before(seeded)
+
+
+def test_an_armed_lease_of_a_dead_run_gives_the_image_pruner_back(sandbox: Sandbox, cluster: Cluster) -> None:
+    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=False, limits=LIMITS)
+    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.CLOSED
+    assert_as_before(sandbox)
+
+
+def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    kubectl(sandbox.kubeconfig, "patch", CONFIG, "--type=merge", "-p", '{"spec":{"readOnly":true}}')
+    window.wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    seen = guard(cluster, limits=LIMITS, run_is_over=always)
+    assert seen.found is Found.UNEXPLAINED
+    assert "no lease of this project says why" in seen.text
+    assert cluster.registry_state().read_only
+
+
+@pytest.mark.parametrize(
+    ("age", "told"), [(3599, False), (3600, True), (3899, True), (3900, False), (7100, False), (7200, True)]
+)
+def test_an_unexplained_read_only_is_told_once_an_hour(age: float, told: bool) -> None:
+    seen = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=age)
+    assert worth_an_alert(seen, limit_seconds=3600, period_seconds=300) is told
+
+
+def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    lease = arm(
+        cluster, holder="registry_prune/next", run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS
+    )
+    assert lease.holder == "registry_prune/next"
+    assert not cluster.registry_state().read_only
+    close_window(cluster, holder="registry_prune/next", limits=LIMITS)
+    assert_as_before(sandbox)
+
+
+def test_a_lease_is_renewed_while_a_task_works(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(seconds=1))
+    lasts = timedelta(hours=1)
+    with LeaseKeeper(cluster, holder=HOLDER, lasts=lasts):
+        while True:
+            lease = window.read_lease(cluster)
+            assert lease is not None
+            if lease.expires_at > datetime.now(UTC) + lasts / 2:
+                break
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+
+
+def test_a_lost_lease_is_not_renewed(cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    guard(cluster, limits=LIMITS, run_is_over=never)
+    with LeaseKeeper(cluster, holder=HOLDER, lasts=timedelta(hours=1)):
+        pass
+    assert window.read_lease(cluster) is None
+    with pytest.raises(LeaseError, match="somebody took the window away"):
+        open_window(cluster, holder=HOLDER, limit_seconds=1)
+
+
+def test_after_a_delete_pods_that_knew_the_deleted_blobs_are_replaced(sandbox: Sandbox, cluster: Cluster) -> None:
+    """Somebody else set readOnly back, so that closing finds writable pods that were there during the delete."""
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    change_own_lease(cluster, HOLDER, lambda lease: lease.deleting(datetime.now(UTC)))
+    cluster.patch_config({"spec": {"readOnly": False}})
+    window.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    before = {pod.uid for pod in cluster.registry_state().pods}
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    after = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
+    assert after
+    assert not before & after
+    assert_as_before(sandbox)
+
+
+def test_without_a_delete_no_pod_is_replaced_needlessly(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    cluster.patch_config({"spec": {"readOnly": False}})
+    window.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    before = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    assert {pod.uid for pod in cluster.registry_state().pods if not pod.ended} == before
+
+
+def test_a_pod_that_cannot_be_searched_keeps_the_registry_closed_until_the_limit(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the order: the pruner first, then the pushes; and the limit after which it reopens anyway."""
+    from include.registry_prune import window as window_module
+    from include.registry_prune.pruner_processes import PrunerLivesError
+
+    leave_window_open(cluster)
+
+    def unknown(*_arguments: object, **_options: object) -> int:
+        raise PrunerLivesError("Pod x could neither be searched for a pruner nor deleted")
+
+    monkeypatch.setattr(window_module, "end_pruners", unknown)
+    with pytest.raises(PrunerLivesError):
+        guard(cluster, limits=LIMITS, run_is_over=never)
+    assert cluster.registry_state().read_only
+    at_once = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=0)
+    assert guard(cluster, limits=at_once, run_is_over=never).found is Found.CLOSED
+    assert_as_before(sandbox)
