@@ -46,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--nodes", type=int, help="worker nodes (3)")
     up.add_argument("--timing", choices=_TIMINGS, default="quick", help="of operator and pods (%(default)s)")
     up.add_argument("--port", type=int, default=0, help="of the API server on 127.0.0.1; 0 takes a free one")
+    up.add_argument(
+        "--real-registry",
+        action=argparse.BooleanOptionalAction,
+        help="the registry pods run docker-registry and serve (if it is installed)",
+    )
     up.add_argument("--foreground", action="store_true", help="run it in this process, until Ctrl-C")
     up.set_defaults(run=_up)
 
@@ -84,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> SandboxSettings:
-    given = {name: getattr(arguments, name) for name in ("replicas", "nodes") if getattr(arguments, name) is not None}
+    names = ("replicas", "nodes", "real_registry")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     try:
         return _TIMINGS[arguments.timing](port=arguments.port, **given)
     except ValueError as error:
@@ -96,6 +102,8 @@ def _options(arguments: argparse.Namespace) -> list[str]:
     for name in ("replicas", "nodes"):
         if getattr(arguments, name) is not None:
             options.append(f"--{name}={getattr(arguments, name)}")
+    if arguments.real_registry is not None:
+        options.append("--real-registry" if arguments.real_registry else "--no-real-registry")
     return options
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -21,6 +22,7 @@ from sandbox.server.request_counts import RequestCounts
 from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
+    from sandbox.pusher import Pusher
     from sandbox.registry.faults import PrunerFaults
     from sandbox.registry.inventory import SeedInventory
     from sandbox.registry.seed import SeedPlan
@@ -30,6 +32,7 @@ Result = TypeVar("Result")
 
 _CALL_SECONDS = 60.0
 _START_SECONDS = 60.0
+_JOIN_SECONDS = 0.1
 
 
 class Sandbox:
@@ -56,7 +59,11 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.wait()
+        try:
+            self._started.wait()
+        except BaseException:
+            self._end()
+            raise
         if self._failure is not None:
             self._thread.join()
             raise self._failure
@@ -65,9 +72,15 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._end()
+
+    def _end(self) -> None:
+        while self._thread.is_alive():
+            # The loop may not be there yet, or not any more.
+            if self._loop is not None:
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -82,10 +95,14 @@ class Sandbox:
         self._cluster = cluster = Cluster(self.state, self.settings)
         try:
             await cluster.start()
-            await cluster.wait_until_ready(_START_SECONDS + self.settings.readiness)
-            cluster.record_baseline()
-            self._started.set()
-            await self._stop.wait()
+            stop = asyncio.ensure_future(self._stop.wait())
+            ready = asyncio.ensure_future(cluster.wait_until_ready(_START_SECONDS + self.settings.readiness))
+            await asyncio.wait([ready, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                await ready
+                cluster.record_baseline()
+                self._started.set()
+                await stop
         finally:
             await cluster.stop()
 
@@ -142,6 +159,22 @@ class Sandbox:
     def registry_pods(self) -> list[dict[str, Any]]:
         """The registry's pods, Terminating and failed ones included."""
         return self.list_objects("pods", NAMESPACE, POD_SELECTOR)
+
+    def registry_addresses(self) -> dict[str, str]:
+        """Pod to ``IP:PORT`` (plain HTTP) of every registry that answers, those in Terminating pods included.
+
+        Empty if the pods idle: see ``SandboxSettings.real_registry``.
+        """
+        return self.call(lambda cluster: cluster.kubelet.registry_addresses())
+
+    def pusher(self, interval: float = 0.05) -> Pusher:
+        """Pushes to all of these, as long as it is entered as a context.
+
+        :param interval: seconds between two rounds.
+        """
+        from sandbox.pusher import Pusher
+
+        return Pusher(self.registry_addresses, self.pruner_journal, interval)
 
     def configure_registry(self, **changes: Any) -> dict[str, Any]:
         """Change fields of the ``spec`` of the registry's Config (``readOnly=True``, ``managementState="Removed"``)."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import re
 import shutil
 from typing import Any
 
@@ -38,6 +39,8 @@ from sandbox.names import (
     PRUNER_CRON_JOB,
 )
 from sandbox.paths import StateDirectory
+from sandbox.real_registry.program import NOT_INSTALLED, SWITCHED_OFF
+from sandbox.real_registry.server import RegistryServers
 from sandbox.server.application import build_application
 from sandbox.server.certificates import server_context
 from sandbox.server.faults import ApiFaults
@@ -51,15 +54,23 @@ log = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 1.0
 _FAREWELL_SECONDS = 0.1
 _POLL_SECONDS = 0.05
+_SAFE_ROOT = re.compile(r"/[\w./+@-]*")
 
 
 class Cluster:
     """One running sandbox.
 
     :param state: its folder; made if it is not there.
+    :raises SandboxError: the folder's path would have to be quoted in a shell; the settings want real registries and
+        there is no ``docker-registry``.
     """
 
     def __init__(self, state: StateDirectory, settings: SandboxSettings) -> None:
+        if not _SAFE_ROOT.fullmatch(str(state.root)):
+            raise SandboxError(
+                f"the state folder {state.root} has characters that a shell would take apart, and scripts in pods "
+                "get it as it is: choose one of letters, digits and ./_+@- (option --state)"
+            )
         state.root.mkdir(parents=True, exist_ok=True)
         self.state = state
         self.settings = settings
@@ -70,7 +81,10 @@ class Cluster:
         self.url = ""
         nodes = [Node(index) for index in range(settings.nodes)]
         self._authenticator = self.credentials.prepare()
-        self.kubelet = Kubelet(state, settings, self.store, nodes, self._authenticator.service_account_token)
+        self.registries = RegistryServers.find(settings.real_registry, state, self.store)
+        self.kubelet = Kubelet(
+            state, settings, self.store, nodes, self._authenticator.service_account_token, self.registries
+        )
         self._nodes = nodes
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -87,6 +101,10 @@ class Cluster:
         kill_everything(self.state.root)
         shutil.rmtree(self.state.root / "pods", ignore_errors=True)
         self.state.storage.mkdir(parents=True, exist_ok=True)
+        if self.registries is not None:
+            await self.registries.notifications.start()
+        else:
+            log.info("%s", self.registry_server)
         write_executables(self.state)
         create_objects(self.store, self.settings, self._nodes)
         port = await self._serve()
@@ -115,6 +133,8 @@ class Cluster:
         if tasks:
             await asyncio.wait(tasks)
         await self._stop_serving()
+        if self.registries is not None:
+            await self.registries.notifications.stop()
         kill_everything(self.state.root)
         self.state.kubeconfig.unlink(missing_ok=True)
 
@@ -187,6 +207,13 @@ class Cluster:
         """Whether the registry's operator runs."""
         return bool(self._operator_tasks)
 
+    @property
+    def registry_server(self) -> str:
+        """What the registry pods run, for people."""
+        if self.registries is not None:
+            return f"the registry pods run {self.registries.program}"
+        return SWITCHED_OFF if self.settings.real_registry is False else NOT_INSTALLED
+
     def settled(self) -> bool:
         """Whether every registry pod there is, Terminating ones included, is as the Config wants it."""
         config = self.store.get(CONFIGS, CLUSTER)
@@ -215,11 +242,12 @@ class Cluster:
     async def wait_until_settled(self, seconds: float) -> None:
         """Return when the cluster is :meth:`settled`.
 
-        :raises SandboxError: it is not in that time.
+        :raises SandboxError: it is not in that time, or cannot be any more.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not self.settled():  # noqa: ASYNC110 - many things have to come together
+                while not self.settled():
+                    self._check_parts()
                     await asyncio.sleep(_POLL_SECONDS)
                 return
         pods = [
@@ -227,6 +255,11 @@ class Cluster:
             for pod in self.store.list("pods", NAMESPACE, labels=POD_SELECTOR)
         ]
         raise SandboxError(f"the registry has not settled within {seconds:g} s; its pods: {', '.join(pods) or 'none'}")
+
+    def _check_parts(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise SandboxError(f"a part of the sandbox has ended: {error!r}") from error
 
     def record_baseline(self) -> None:
         """Keep how the cluster is now as what ``verify`` compares with."""

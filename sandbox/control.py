@@ -1,6 +1,7 @@
 """The sandbox's own paths for what the Kubernetes API has no word for. For cluster-admins.
 
-* ``GET /sandbox/status``: operator, nodes, pruner processes, faults in force.
+* ``GET /sandbox/status``: operator, nodes, addresses of the registries, pruner processes, faults in
+  force.
 * ``POST /sandbox/operator`` ``{"running": bool}``.
 * ``POST /sandbox/exec-faults`` with the fields of :class:`~sandbox.kubelet.exec_faults.ExecFault`; ``DELETE`` clears.
 * ``POST /sandbox/nodes/NAME`` ``{"alive": bool, "power_off": bool}``.
@@ -85,6 +86,8 @@ class Control:
             "settled": self._cluster.settled(),
             "readinessAllowed": kubelet.readiness_allowed.is_set(),
             "nodes": {node.name: node.alive for node in kubelet.nodes.values()},
+            "registryServer": self._cluster.registry_server,
+            "registries": kubelet.registry_addresses(),
             "pruners": pruner_processes(self._cluster.state.root),
             "execFaults": kubelet.exec_faults.listed(),
         }

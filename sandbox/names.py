@@ -7,6 +7,8 @@ DEPLOYMENT = "image-registry"
 CONTAINER = "registry"
 POD_LABELS = {"docker-registry": "default"}
 POD_SELECTOR = "docker-registry=default"
+ADDRESS_ANNOTATION = "sandbox/registry-address"
+"""On a registry pod of the sandbox that serves: ``IP:PORT``, plain HTTP, on this machine."""
 SERVICE_ACCOUNT = "registry"
 READ_ONLY_VARIABLE = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
 

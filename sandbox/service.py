@@ -85,10 +85,20 @@ def describe(state: StateDirectory) -> dict[str, Any]:
 
     :raises SandboxError: none is.
     """
-    if ServerProcess.find(state) is None or not state.description.exists():
+    found = _description(state)
+    if found is None:
         raise SandboxError(f"no sandbox is up in {state.root}: start it with `python -m sandbox up`")
-    found: dict[str, Any] = json.loads(state.description.read_text())
     return found
+
+
+def _description(state: StateDirectory) -> dict[str, Any] | None:
+    """What the server that lives has written; None before it is ready."""
+    server = ServerProcess.find(state)
+    try:
+        found: dict[str, Any] = json.loads(state.description.read_text())
+    except FileNotFoundError:
+        return None
+    return found if server is not None and found["pid"] == server.pid else None
 
 
 # --- in this process
@@ -137,8 +147,11 @@ async def _serve(state: StateDirectory, settings: SandboxSettings) -> None:
             await ready
             cluster.record_baseline()
             description = {
-                "pid": os.getpid(), "url": cluster.url, "settings": settings.to_json(), "note": note
-            }  # fmt: skip
+                "pid": os.getpid(),
+                "url": cluster.url,
+                "settings": settings.to_json(),
+                "note": f"{note}{cluster.registry_server[0].upper()}{cluster.registry_server[1:]}.\n",
+            }
             _write_whole(state.description, json.dumps(description, indent=2) + "\n")
             print(instructions(state), flush=True)
             await stop.wait()
@@ -195,7 +208,8 @@ def start(state: StateDirectory, settings: SandboxSettings, options: list[str]) 
             start_new_session=True,
         )
     try:
-        _wait_until_ready(state, lambda: child.poll() is None, deadline)
+        # Somebody else's `up` may have been quicker; then that one is waited for.
+        _wait_until_ready(state, lambda: child.poll() is None or ServerProcess.find(state) is not None, deadline)
     except BaseException:
         child.terminate()
         child.wait()
@@ -204,7 +218,7 @@ def start(state: StateDirectory, settings: SandboxSettings, options: list[str]) 
 
 
 def _wait_until_ready(state: StateDirectory, alive: Callable[[], bool], deadline: float) -> None:
-    while not state.description.exists():
+    while _description(state) is None:
         if not alive():
             raise SandboxError(f"the sandbox has not come up:\n{_end_of_log(state)}")
         if time.monotonic() > deadline:

@@ -45,6 +45,8 @@ class SandboxSettings:
     :param node_monitor: after how long a silent node is found to be not ready.
     :param node_eviction: after how long the pods of such a node are deleted.
     :param progress_deadline: ``progressDeadlineSeconds`` of the registry's Deployment.
+    :param real_registry: the registry pods run ``docker-registry`` and serve; False, they idle; None, they serve if
+        it is installed.
     """
 
     replicas: int = 2
@@ -63,6 +65,7 @@ class SandboxSettings:
     node_monitor: float = 0.5
     node_eviction: float = 1.0
     progress_deadline: int = 120
+    real_registry: bool | None = None
 
     def __post_init__(self) -> None:
         if self.replicas < 0:

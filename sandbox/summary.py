@@ -23,7 +23,7 @@ def summary(state: StateDirectory, description: dict[str, Any], client: AdminCli
         (
             f"server      {description['url']}, process {description['pid']}, state folder {state.root}",
             *_registry(client, told),
-            *_pods(client),
+            *_pods(client, told),
             *_pruning(client, told),
             *_storage(state),
             *_faults(state, client, told),
@@ -51,10 +51,11 @@ def _registry(client: AdminClient, told: dict[str, Any]) -> Iterator[str]:
     )
     for key, value in sorted((config["metadata"].get("annotations") or {}).items()):
         yield f"            annotation {key}: {value}"
+    yield f"            {told['registryServer']}"
     yield f"operator    {'runs' if told['operatorRunning'] else 'stopped'}"
 
 
-def _pods(client: AdminClient) -> Iterator[str]:
+def _pods(client: AdminClient, told: dict[str, Any]) -> Iterator[str]:
     for pod in client.list("pods", NAMESPACE):
         metadata, status = pod["metadata"], pod.get("status", {})
         ready = any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions", []))
@@ -63,6 +64,8 @@ def _pods(client: AdminClient) -> Iterator[str]:
         words += ["ready"] if ready else []
         if POD_LABELS.items() <= (metadata.get("labels") or {}).items():
             words.append("read-only" if is_read_only(pod["spec"]) else "read-write")
+        if address := told["registries"].get(metadata["name"]):
+            words.append(f"serves http://{address}")
         yield f"pod         {metadata['name']}: {', '.join(words)} on {pod['spec'].get('nodeName', 'no node')}"
 
 

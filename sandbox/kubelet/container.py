@@ -16,6 +16,7 @@ from typing import Any
 from sandbox.kubelet.container_log import LogWriter
 from sandbox.kubelet.exits import wait_for_exit
 from sandbox.kubelet.pod_files import PodFiles
+from sandbox.real_registry.server import RegistryServer, listening_address
 from sandbox.server.metadata import timestamp
 
 _READ_LIMIT = 64 * 1024
@@ -24,7 +25,7 @@ _LAST_OUTPUT_SECONDS = 1.0
 _REGISTRY = "/usr/bin/dockerregistry"
 
 PLACEHOLDER_COMMAND = ["/bin/cat"]
-"""The registry server's stand-in: idles, and ends by itself with the kubelet (end of its standard input)."""
+"""For what the sandbox does not have: idles, and ends by itself with the kubelet (end of its standard input)."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,22 @@ class Termination:
         return "Error" if self.exit_code else "Completed"
 
 
-def main_command(container: dict[str, Any]) -> list[str]:
-    """The words of a container's main process.
+def serves_registry(container: dict[str, Any]) -> bool:
+    """Whether a container's main process is the registry's server."""
+    return any(_REGISTRY in word and "-prune" not in word for word in _words(container))
 
-    A registry server is replaced by an idle process: this is the seam for a real one. A container that names
-    no command has the image's own, which the sandbox does not have: it idles too.
+
+def main_command(container: dict[str, Any]) -> list[str]:
+    """The words of a container's main process, if it is not a :class:`RegistryServer`.
+
+    A container that names no command has the image's own, which the sandbox does not have: it idles.
     """
-    words = [*(container.get("command") or []), *(container.get("args") or [])]
-    serves = any(_REGISTRY in word and "-prune" not in word for word in words)
-    return PLACEHOLDER_COMMAND if serves or not words else words
+    words = _words(container)
+    return PLACEHOLDER_COMMAND if serves_registry(container) or not words else words
+
+
+def _words(container: dict[str, Any]) -> list[str]:
+    return [*(container.get("command") or []), *(container.get("args") or [])]
 
 
 class Container:
@@ -62,6 +70,7 @@ class Container:
     :param environment: all variables of its processes.
     :param kill_processes: ends all processes of the container: in a real one the kernel does that when the main
         process has ended.
+    :param server: makes the main process a registry that serves; without it a registry idles.
     """
 
     def __init__(
@@ -70,6 +79,7 @@ class Container:
         files: PodFiles,
         environment: dict[str, str],
         kill_processes: Callable[[], Awaitable[None]],
+        server: RegistryServer | None = None,
     ) -> None:
         self.name: str = spec["name"]
         self.spec = spec
@@ -83,6 +93,7 @@ class Container:
         self.ended = asyncio.Event()
         self._files = files
         self._kill_processes = kill_processes
+        self._server = server
         self._main: asyncio.subprocess.Process | None = None
         self._log_copy: asyncio.Future[None]
 
@@ -103,11 +114,30 @@ class Container:
         """
         return self._files.logs / f"{self.name}-{self.restarts if run is None else run}.log"
 
+    @property
+    def registry_address(self) -> str | None:
+        """``IP:PORT`` of the registry that it serves; None while it serves none."""
+        if self._server is None or self._main is None or self._main.returncode is not None:
+            return None
+        # Nobody waits for the answers of a pod that is deleted while it starts.
+        return self._server.address or listening_address(self._main.pid)
+
+    async def wait_until_serving(self) -> None:
+        """Return when its registry answers requests; at once if it serves none. Never, if it ends before."""
+        if self._server is not None and self._main is not None:
+            await self._server.wait_until_serving(self._main.pid)
+
     async def spawn(
-        self, command: list[str], *, stdin: bool = False, merge_streams: bool = False
+        self,
+        command: list[str],
+        *,
+        stdin: bool = False,
+        merge_streams: bool = False,
+        environment: dict[str, str] | None = None,
     ) -> asyncio.subprocess.Process:
         """Start a command in the container; its output can be read from the process.
 
+        :param environment: default is the container's.
         :raises OSError: there is no such program.
         """
         return await asyncio.create_subprocess_exec(
@@ -115,7 +145,7 @@ class Container:
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge_streams else subprocess.PIPE,
-            env=self.environment,
+            env=self.environment if environment is None else environment,
             cwd=self._files.root,
             start_new_session=True,
             limit=_READ_LIMIT,
@@ -127,10 +157,9 @@ class Container:
         A program that does not exist ends the container at once, with code 127.
         """
         self.started_at = datetime.now(UTC)
-        command = main_command(self.spec)
         log = LogWriter(self.log_path())
         try:
-            self._main = await self.spawn(command, stdin=command is PLACEHOLDER_COMMAND)
+            self._main = await self._spawn_main()
         except OSError as error:
             log.write("stderr", f"exec: {error.filename}: {error.strerror}".encode())
             log.close()
@@ -144,6 +173,13 @@ class Container:
         streams = {"stdout": self._main.stdout, "stderr": self._main.stderr}
         self._log_copy = asyncio.ensure_future(log.copy(streams))
 
+    async def _spawn_main(self) -> asyncio.subprocess.Process:
+        if self._server is not None:
+            environment = self._server.environment(self.environment)
+            return await self.spawn(self._server.prepare(), environment=environment)
+        command = main_command(self.spec)
+        return await self.spawn(command, stdin=command is PLACEHOLDER_COMMAND)
+
     async def wait(self) -> Termination:
         """Wait for the end of the main process, and end those that were started beside it."""
         if self._main is not None:
@@ -151,6 +187,8 @@ class Container:
             await self._kill_processes()
             await asyncio.wait([self._log_copy], timeout=_LAST_OUTPUT_SECONDS)
             self._log_copy.cancel()
+            if self._server is not None:
+                self._server.ended(self.log_path())
             self._finish(code)
         assert self.termination is not None
         return self.termination

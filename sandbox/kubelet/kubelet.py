@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.kubelet import channels
-from sandbox.kubelet.container import Container
+from sandbox.kubelet.container import Container, serves_registry
 from sandbox.kubelet.environment import ApiAddress
 from sandbox.kubelet.exec_faults import ExecFaults
 from sandbox.kubelet.exec_session import ExecSession
@@ -22,6 +22,7 @@ from sandbox.kubelet.pod_status import POD_NETWORK
 from sandbox.kubelet.pod_worker import PodContext, PodWorker
 from sandbox.kubelet.processes import ProcessTable
 from sandbox.paths import StateDirectory
+from sandbox.real_registry.server import RegistryServers
 from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError
 from sandbox.server.history import DELETED
 from sandbox.server.store import Store
@@ -43,6 +44,7 @@ class Kubelet:
 
     :param nodes: the nodes of the cluster.
     :param service_account_token: for the file in each pod.
+    :param registries: makes registry pods serve; without it they idle.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Kubelet:
         store: Store,
         nodes: Sequence[Node],
         service_account_token: ServiceAccountToken,
+        registries: RegistryServers | None = None,
     ) -> None:
         self.exec_faults = ExecFaults()
         self.nodes = {node.name: node for node in nodes}
@@ -62,6 +65,7 @@ class Kubelet:
         self._settings = settings
         self._store = store
         self._service_account_token = service_account_token
+        self._registries = registries
         self._address: ApiAddress | None = None
         self._workers: dict[str, PodWorker] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
@@ -112,14 +116,25 @@ class Kubelet:
     def _start(self, uid: str, node: Node, pod: dict[str, Any]) -> None:
         assert self._address is not None
         context = PodContext(
-            self._state, self._settings, self._store, self.processes, self._address, self.readiness_allowed
+            self._state,
+            self._settings,
+            self._store,
+            self.processes,
+            self._address,
+            self.readiness_allowed,
+            self._registries,
         )
         namespace, account = pod["metadata"]["namespace"], pod["spec"].get("serviceAccountName", "default")
         token = self._service_account_token(namespace, account)
-        pod_ip = str(POD_NETWORK[next(self._pod_numbers)])
-        self._workers[uid] = worker = PodWorker(context, node, pod, pod_ip, token)
+        worker = PodWorker(context, node, pod, self._new_address(pod), token)
+        self._workers[uid] = worker
         self._lives[uid] = task = asyncio.create_task(worker.run(), name=f"pod {worker.name}")
         task.add_done_callback(_report_failure)
+
+    def _new_address(self, pod: dict[str, Any]) -> str:
+        if self._registries and any(map(serves_registry, pod["spec"]["containers"])):
+            return self._registries.new_address()
+        return str(POD_NETWORK[next(self._pod_numbers)])
 
     async def _forget(self, uid: str) -> None:
         worker, life = self._workers.get(uid), self._lives.pop(uid, None)
@@ -128,6 +143,15 @@ class Kubelet:
         await _end([life])
         await worker.destroy()
         self._workers.pop(uid, None)
+
+    def registry_addresses(self) -> dict[str, str]:
+        """Pod to ``IP:PORT`` of every registry that answers, those in Terminating pods included."""
+        return {
+            worker.name: address
+            for worker in self._workers.values()
+            for container in worker.containers.values()
+            if (address := container.registry_address)
+        }
 
     # --- faults
 

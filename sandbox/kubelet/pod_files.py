@@ -11,22 +11,15 @@ from sandbox.paths import StateDirectory
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SERVICE_CA = "/var/run/configmaps/serviceca"
-_SAFE_ROOT = re.compile(r"/[\w./+@-]*")
 
 
 class PodFiles:
     """The folder of one pod.
 
     :param state: the sandbox's folder; its path must not need quoting in a shell.
-    :raises ValueError: it does.
     """
 
     def __init__(self, state: StateDirectory, pod_uid: str) -> None:
-        if not _SAFE_ROOT.fullmatch(str(state.root)):
-            raise ValueError(
-                f"the state folder {state.root} has characters that a shell would take apart; "
-                "choose one of letters, digits and ./_+@- (option --state)"
-            )
         self.root = state.pod(pod_uid)
         self.service_account = self.root / "serviceaccount"
         self.shared_memory = self.root / "shm"

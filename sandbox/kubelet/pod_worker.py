@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sandbox.kubelet.container import Container
+from sandbox.kubelet.container import Container, serves_registry
 from sandbox.kubelet.environment import ApiAddress, container_environment
 from sandbox.kubelet.node import Node
 from sandbox.kubelet.pod_files import PodFiles
 from sandbox.kubelet.pod_status import phase_of, report
 from sandbox.kubelet.processes import ProcessTable
+from sandbox.names import ADDRESS_ANNOTATION
 from sandbox.paths import StateDirectory
+from sandbox.real_registry.server import RegistryServers
 from sandbox.server.errors import ApiError
 from sandbox.server.store import Store
 from sandbox.settings import SandboxSettings
@@ -32,6 +34,7 @@ class PodContext:
     """What all pods of a sandbox share.
 
     :param readiness_allowed: cleared by a fault: no container becomes ready.
+    :param registries: makes registry pods serve; None, they idle.
     """
 
     state: StateDirectory
@@ -40,13 +43,14 @@ class PodContext:
     processes: ProcessTable
     address: ApiAddress
     readiness_allowed: asyncio.Event
+    registries: RegistryServers | None
 
 
 class PodWorker:
     """Runs one pod.
 
     :param pod: the Pod as it was when its node was decided.
-    :param pod_ip: its address; nothing listens there.
+    :param pod_ip: its address; only a registry listens there.
     :param token: of its service account.
     """
 
@@ -71,6 +75,9 @@ class PodWorker:
                 self.files,
                 container_environment(context.state, context.address, self.files, pod, spec),
                 partial(context.processes.kill_pod, self.uid, spec["name"]),
+                context.registries.server(pod_ip, self.files.root)
+                if context.registries and serves_registry(spec)
+                else None,
             )
             for spec in pod["spec"]["containers"]
         }
@@ -165,11 +172,18 @@ class PodWorker:
             container.begin_again()
 
     async def _make_ready(self, container: Container) -> None:
-        if container.spec.get("readinessProbe"):
-            await asyncio.sleep(self._context.settings.readiness)
+        delay = self._context.settings.readiness if container.spec.get("readinessProbe") else 0
+        await asyncio.gather(asyncio.sleep(delay), self._find_registry(container))
         await self._context.readiness_allowed.wait()
         container.ready = True
         self.publish()
+
+    async def _find_registry(self, container: Container) -> None:
+        await container.wait_until_serving()
+        if address := container.registry_address:
+            self._modify(
+                lambda pod: pod["metadata"].setdefault("annotations", {}).update({ADDRESS_ANNOTATION: address}), None
+            )
 
     async def _fail(self, message: str) -> None:
         await self._context.processes.kill_pod(self.uid)
@@ -239,13 +253,13 @@ class PodWorker:
             started_at=self._started_at,
         )
 
-    def _modify(self, mutate: Callable[[dict[str, Any]], object]) -> None:
+    def _modify(self, mutate: Callable[[dict[str, Any]], object], subresource: str | None = "status") -> None:
         if not self.node.alive:
             return
         try:
-            self._context.store.modify("pods", self.name, self.namespace, mutate, subresource="status")
+            self._context.store.modify("pods", self.name, self.namespace, mutate, subresource=subresource)
         except ApiError as error:
-            log.debug("status of pod %s/%s not written: %s", self.namespace, self.name, error)
+            log.debug("pod %s/%s not written: %s", self.namespace, self.name, error)
 
     def _remove(self) -> None:
         try:

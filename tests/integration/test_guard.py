@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -113,11 +114,13 @@ def test_a_lease_is_renewed_while_a_task_works(cluster: Cluster) -> None:
     leave_window_open(cluster, lasts=timedelta(seconds=1))
     lasts = timedelta(hours=1)
     with LeaseKeeper(cluster, holder=HOLDER, lasts=lasts):
+        deadline = time.monotonic() + 20
         while True:
             lease = window.read_lease(cluster)
             assert lease is not None
             if lease.expires_at > datetime.now(UTC) + lasts / 2:
                 break
+            assert time.monotonic() < deadline, "the lease was not renewed"
     close_window(cluster, holder=HOLDER, limits=LIMITS)
 
 

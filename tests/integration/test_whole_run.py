@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.decision import Verdict
+from include.registry_prune.run_context import Run
+from include.registry_prune.sensors import BlobThreshold
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.integration.conftest import ORPHANS
@@ -211,3 +215,22 @@ def test_force_does_not_prune_a_cluster_without_images(seeded: Sandbox, admin: c
     assert run.tasks["survey_gate"] == "failed"
     assert "has no Image objects at all" in run.errors["survey_gate"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
+
+
+def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the look before the delete."""
+    verdict = BlobThreshold.verdict
+
+    def verdict_and_interference(gate: BlobThreshold, run: Run) -> Verdict:
+        given = verdict(gate, run)
+        cluster.patch_config({"spec": {"readOnly": False}})
+        return given
+
+    monkeypatch.setattr(BlobThreshold, "verdict", verdict_and_interference)
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "failed"
+    assert "not settled read-only, so nothing is deleted" in run.errors["hard_prune"]
+    assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
+    assert_whole(seeded, orphans_left=ORPHANS)

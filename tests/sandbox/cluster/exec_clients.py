@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -20,11 +21,12 @@ from sandbox.kubelet import channels
 from sandbox.names import CONTAINER, NAMESPACE
 
 
-def python_exec(sandbox: Sandbox, pod: str, *command: str, **options: Any) -> Any:
-    """An open exec of the ``kubernetes`` client."""
+@contextmanager
+def python_exec(sandbox: Sandbox, pod: str, *command: str, **options: Any) -> Iterator[Any]:
+    """An open exec of the ``kubernetes`` client; closed at the end."""
     core = client.CoreV1Api(api_client(sandbox))
     streams = {"stdin": False, "stdout": True, "stderr": True, "tty": False, "_preload_content": False}
-    return stream(
+    response = stream(
         core.connect_get_namespaced_pod_exec,
         pod,
         NAMESPACE,
@@ -32,6 +34,12 @@ def python_exec(sandbox: Sandbox, pod: str, *command: str, **options: Any) -> An
         command=list(command),
         **(streams | options),
     )
+    try:
+        yield response
+    finally:
+        response.close()
+        # The client forgets its socket when the server was the one to close.
+        response.sock.shutdown()
 
 
 async def async_exec(sandbox: Sandbox, pod: str, *command: str) -> dict[int, bytes]:
@@ -52,7 +60,7 @@ async def async_exec(sandbox: Sandbox, pod: str, *command: str) -> dict[int, byt
 
 def assert_refused(sandbox: Sandbox, pod: str, message: str) -> None:
     """A v5 client hears of it in the error channel, a v4 client by the HTTP status."""
-    with closing(python_exec(sandbox, pod, "/bin/true")) as response:
+    with python_exec(sandbox, pod, "/bin/true") as response:
         response.run_forever(timeout=20)
         assert message in response.read_channel(channels.ERROR)
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:

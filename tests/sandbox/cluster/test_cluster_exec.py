@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from kubernetes_asyncio import client as async_client
 from kubernetes_asyncio import config as async_config
 from kubernetes_asyncio import watch as async_watch
 from kubernetes_asyncio.stream import WsApiClient
+from websocket import ABNF
 
 from sandbox.cluster import Sandbox
 from sandbox.names import NAMESPACE, POD_SELECTOR
@@ -22,7 +23,17 @@ from sandbox.settings import SandboxSettings
 SCRIPT = "echo out; echo err >&2; exit 3"
 
 
-class TestKubectl:
+class Shared:
+    """Tests that leave the cluster as it is have one together."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sandbox(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+        with Sandbox(tmp_path_factory.mktemp("shared")) as running:
+            yield running
+
+
+class TestKubectl(Shared):
     def test_both_streams_and_the_exit_code_arrive(self, kubectl: Kubectl) -> None:
         done = kubectl.run("exec", "deploy/image-registry", "--", "/bin/sh", "-c", SCRIPT)
         assert done.stdout == "out\n"
@@ -49,11 +60,18 @@ class TestKubectl:
 
 
 def test_the_python_client_gets_streams_and_exit_code(sandbox: Sandbox, pod: str) -> None:
-    with closing(python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT)) as response:
+    with python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT) as response:
         response.run_forever(timeout=20)
         assert response.read_stdout() == "out\n"
         assert response.read_stderr() == "err\n"
         assert response.returncode == 3
+
+
+def test_pings_are_answered(sandbox: Sandbox, pod: str) -> None:
+    with python_exec(sandbox, pod, "sleep", "3008") as response:
+        response.sock.ping("are you there")
+        frames = (response.sock.recv_data_frame(True) for _ in range(10))
+        assert ABNF.OPCODE_PONG in (opcode for opcode, _ in frames)
 
 
 async def test_the_async_client_gets_streams_and_exit_code(sandbox: Sandbox, pod: str) -> None:
@@ -89,9 +107,7 @@ def test_output_of_any_size_arrives_whole(kubectl: Kubectl, pod: str, mebibytes:
 def test_a_client_that_does_not_read_holds_the_command_up(sandbox: Sandbox, pod: str) -> None:
     """Backpressure: what nobody takes is not piled up in the server."""
     resident = _resident_kibibytes()
-    with closing(
-        python_exec(sandbox, pod, "/bin/sh", "-c", "head -c 300M /dev/zero; echo over > /dev/shm/over")
-    ) as response:
+    with python_exec(sandbox, pod, "/bin/sh", "-c", "head -c 300M /dev/zero; echo over > /dev/shm/over") as response:
         over = _pod_file(sandbox, pod, "shm/over")
         eventually(lambda: "head" in " ".join(commands_in_pods(sandbox)), "the command runs")
         for _ in range(20):
@@ -111,7 +127,7 @@ def _pod_file(sandbox: Sandbox, pod: str, name: str) -> Path:
     return sandbox.state.pod(uid) / name
 
 
-class TestInside:
+class TestInside(Shared):
     def test_the_environment_is_the_container_s_and_nothing_else(
         self, kubectl: Kubectl, pod: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -134,15 +150,16 @@ class TestInside:
         assert kubectl.shell(pod, f"ls {account}").split() == ["ca.crt", "namespace", "service-ca.crt", "token"]
 
     def test_proc_shows_exactly_the_pod_s_processes(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
-        other = names(sandbox.registry_pods())[1]
+        other, before = names(sandbox.registry_pods())[1], set(commands_in_pods(sandbox))
         kubectl.shell(other, "setsid sleep 3001 >/dev/null 2>&1 &")
         kubectl.shell(pod, "setsid sleep 3002 >/dev/null 2>&1 & setsid setsid sleep 3003 >/dev/null 2>&1 &")
         script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done"
-        told = [line.strip() for line in kubectl.shell(pod, script).splitlines()]
-        assert {"sleep 3002", "sleep 3003", "/bin/cat"} <= set(told)
-        assert "sleep 3001" not in told
-        # The shell that looks, and what it starts for that, is in the pod as well; nothing else is.
-        assert not {line for line in told if not line.startswith(("sleep 300", "/bin/cat", "/bin/sh", "tr ")) and line}
+        told = {line.strip() for line in kubectl.shell(pod, script).splitlines()} - {""}
+        assert told & before, "the container's main process"
+        assert {"sleep 3002", "sleep 3003"} <= told
+        # Beside them only the shell that looks, and what it starts for that.
+        others = told - before - {"sleep 3002", "sleep 3003"}
+        assert not {line for line in others if not line.startswith(("/bin/sh", "tr "))}
 
     def test_an_ended_process_leaves_proc(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
         pid = kubectl.shell(pod, "setsid sleep 3004 >/dev/null 2>&1 & echo $!")

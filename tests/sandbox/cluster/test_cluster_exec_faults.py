@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -43,7 +42,7 @@ def test_a_closed_connection_looks_like_success_to_kubectl(
 
 def test_a_closed_connection_has_no_exit_code_for_the_python_client(sandbox: Sandbox, pod: str, let_go: Any) -> None:
     sandbox.order_exec(ExecFault("close", after_bytes=len("started\n")))
-    with closing(python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT)) as response:
+    with python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT) as response:
         response.run_forever(timeout=20)
         assert response.read_stdout() == "started\n"
         with pytest.raises(TypeError):
@@ -53,8 +52,8 @@ def test_a_closed_connection_has_no_exit_code_for_the_python_client(sandbox: San
 
 def test_a_broken_connection_is_an_error_of_the_python_client(sandbox: Sandbox, pod: str, let_go: Any) -> None:
     sandbox.order_exec(ExecFault("abort", after_seconds=0.5))
-    response = python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT)
-    with closing(response), pytest.raises((WebSocketConnectionClosedException, ConnectionError)):
+    error = (WebSocketConnectionClosedException, ConnectionError)
+    with python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT) as response, pytest.raises(error):
         response.run_forever(timeout=20)
     let_go()
 
@@ -72,7 +71,7 @@ def test_the_status_alone_can_be_lost(sandbox: Sandbox, kubectl: Kubectl, pod: s
 
 def test_a_frozen_connection_says_nothing_and_stays(sandbox: Sandbox, pod: str, let_go: Any) -> None:
     sandbox.order_exec(ExecFault("freeze", after_bytes=len("started\n")))
-    with closing(python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT)) as response:
+    with python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT) as response:
         eventually(lambda: response.read_stdout(timeout=1) == "started\n", "the first line has come")
         let_go()
         begin = time.monotonic()

@@ -20,11 +20,16 @@ from sandbox.settings import SandboxSettings
 def test_nothing_lives_after_an_exception(tmp_path: Path) -> None:
     threads = set(threading.enumerate())
     running = Sandbox(tmp_path / "sandbox")
-    with pytest.raises(ZeroDivisionError), running:
-        kubectl, pod = Kubectl(running.kubeconfig), names(running.registry_pods())[0]
-        kubectl.shell(pod, "setsid sleep 3040 >/dev/null 2>&1 &")
-        assert "sleep 3040" in commands_in_pods(running)
-        _ = 1 / 0
+
+    def fail_in_the_middle() -> None:
+        with running:
+            kubectl, pod = Kubectl(running.kubeconfig), names(running.registry_pods())[0]
+            kubectl.shell(pod, "setsid sleep 3040 >/dev/null 2>&1 &")
+            assert "sleep 3040" in commands_in_pods(running)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_middle()
     assert not pod_processes(running.state.root)
     assert not running.kubeconfig.exists()
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "sandbox"]

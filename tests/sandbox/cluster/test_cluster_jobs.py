@@ -58,7 +58,7 @@ class TestBasePrune:
     def test_a_failing_prune_is_tried_six_times_and_marks_the_image_pruner(
         self, sandbox: Sandbox, kubectl: Kubectl
     ) -> None:
-        sandbox.order_pruner(PrunerFaults(exit_code=1, stderr="error: no registry\n"))
+        sandbox.order_pruner(PrunerFaults(modes=("base-prune",), exit_code=1, stderr="error: no registry\n"))
         kubectl("create", "job", "--from=cronjob/image-pruner", "base")
         wait_for(kubectl, "Failed", "base")
         log = kubectl("logs", "job/base")

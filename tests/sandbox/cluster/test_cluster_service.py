@@ -196,7 +196,7 @@ class TestUp:
         command("fault", "node", "worker-2", "back")
         command("operator", "start")
         told = command("status").stdout
-        assert "fault" not in told
+        assert "\nfault" not in told
         assert "operator    runs" in told
 
     def test_faults_that_cannot_be_are_refused(self, command: Command, kubectl: Kubectl) -> None:

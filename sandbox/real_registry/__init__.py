@@ -1,0 +1,1 @@
+"""Registry pods that serve: Debian's ``docker-registry`` as their main process."""

@@ -1,0 +1,37 @@
+"""A sandbox whose registry pods serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from registry_tools import Skopeo
+
+from sandbox.cluster import Sandbox
+from sandbox.settings import SandboxSettings
+
+
+@pytest.fixture
+def settings() -> SandboxSettings:
+    """Overridden by tests that need other timings."""
+    return SandboxSettings.quick(real_registry=True)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, settings: SandboxSettings) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path / "sandbox", settings) as running:
+        yield running
+
+
+@pytest.fixture
+def address(sandbox: Sandbox) -> str:
+    """Of one of the registries."""
+    return next(iter(sandbox.registry_addresses().values()))
+
+
+@pytest.fixture
+def skopeo(tmp_path: Path) -> Skopeo:
+    home = tmp_path / "skopeo"
+    home.mkdir()
+    return Skopeo(home)
