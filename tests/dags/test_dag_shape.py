@@ -11,25 +11,11 @@ from airflow.sdk import DAG, TriggerRule
 from airflow.serialization.serialized_objects import DagSerialization
 
 from include.registry_prune.settings import ClusterSettings
+from tests.run_tasks import IN_ORDER
 
 SETUPS = {"grant_image_pruner", "arm_window", "set_read_only"}
 TEARDOWNS = {"restore_read_write", "revoke_image_pruner", "report"}
-CHAIN = (
-    "verify_access",
-    "base_prune",
-    "grant_image_pruner",
-    "survey",
-    "survey_gate",
-    "integrity_before",
-    "arm_window",
-    "set_read_only",
-    "dry_run",
-    "blob_threshold",
-    "hard_prune",
-    "restore_read_write",
-    "integrity_after",
-    "revoke_image_pruner",
-)
+CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
 
 
 def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: DAG) -> None:

@@ -13,25 +13,8 @@ from airflow.sdk import DAG
 
 from include.registry_prune.decision import Verdict
 from tests.dags.played_run import SKIP, STOP, PlayedRun, play
+from tests.run_tasks import IN_ORDER
 
-IN_ORDER = (
-    "verify_access",
-    "base_prune",
-    "grant_image_pruner",
-    "survey",
-    "survey_gate",
-    "integrity_before",
-    "arm_window",
-    "set_read_only",
-    "dry_run",
-    "blob_threshold",
-    "hard_prune",
-    "restore_read_write",
-    "integrity_after",
-    "revoke_image_pruner",
-    "verify_restored",
-    "report",
-)
 INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
 AFTER_RESTORE = ("integrity_after", "verify_restored")
 QUIET_DAY = ("survey_gate", "integrity_before", "arm_window", *INSIDE_WINDOW, "restore_read_write", "integrity_after")

@@ -16,24 +16,9 @@ from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.report import Outcome, RunReport, build_report
+from tests.run_tasks import IN_ORDER
 
-TASKS = (
-    "verify_access",
-    "base_prune",
-    "grant_image_pruner",
-    "survey",
-    "survey_gate",
-    "integrity_before",
-    "arm_window",
-    "set_read_only",
-    "dry_run",
-    "blob_threshold",
-    "hard_prune",
-    "restore_read_write",
-    "integrity_after",
-    "revoke_image_pruner",
-    "verify_restored",
-)
+TASKS = IN_ORDER[:-1]
 BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", deleted={"image object(s)": 3})
 SURVEY = PrunerResult(
     mode="check", said=Summary(blobs=3020, rounded_bytes=5_000_000), exit_status=0, artifact="/lists/survey"

@@ -1,0 +1,22 @@
+"""The tasks of a run, in the order that they work in."""
+
+from __future__ import annotations
+
+IN_ORDER = (
+    "verify_access",
+    "base_prune",
+    "grant_image_pruner",
+    "survey",
+    "survey_gate",
+    "integrity_before",
+    "arm_window",
+    "set_read_only",
+    "dry_run",
+    "blob_threshold",
+    "hard_prune",
+    "restore_read_write",
+    "integrity_after",
+    "revoke_image_pruner",
+    "verify_restored",
+    "report",
+)
