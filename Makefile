@@ -17,7 +17,7 @@ unexport PYTHONHOME
 typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(subst ','\'',$($(1)))'))
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) $(OPTIONS)
 
-.PHONY: help setup run up down test lint types imports unit lock clean
+.PHONY: help setup run up down test lint types imports unit slow faults lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,13 @@ imports: $(READY) ## import rules
 	@$(BIN)/lint-imports
 
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
+
+slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
+	@$(BIN)/python -m pytest -m slow $(PYTEST)
+
+faults: $(READY) ## runs that meet faults, and what became of them; OPTIONS=… such as --list, --only PATTERN, --write
+	@$(BIN)/python -m faults $(OPTIONS)
 
 lock: ## makes the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock

@@ -18,8 +18,8 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.registry_prune.alerts import Alert, AlertKind
-from include.registry_prune.operators import GuardWindow
 from include.registry_prune.settings import load_clusters
+from include.registry_prune.window_operators import GuardWindow
 
 PERIOD = timedelta(minutes=5)
 

@@ -34,23 +34,19 @@ from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
 from include.registry_prune.operators import (
-    ArmWindow,
     BasePruneImages,
-    DryRun,
     GrantImagePruner,
-    HardPrune,
     IntegrityAfter,
     IntegrityBefore,
     Report,
-    RestoreReadWrite,
     RevokeImagePruner,
-    SetReadOnly,
     Survey,
     VerifyAccess,
     VerifyRestored,
 )
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters, trigger_form
+from include.registry_prune.window_operators import ArmWindow, DryRun, HardPrune, RestoreReadWrite, SetReadOnly
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 

@@ -87,10 +87,20 @@ class AirflowInstance:
 
         :return: which processes they are.
         """
-        for name, arguments in COMMANDS.items():
+        identities = []
+        for name in COMMANDS:
             self._interruption.check()
-            self._children[name] = self._start(name, arguments)
-        return [processes.ProcessIdentity.of(name, child.pid) for name, child in self._children.items()]
+            identities.append(self.start_process(name))
+        return identities
+
+    def start_process(self, name: str) -> processes.ProcessIdentity:
+        """Start one of the four, anew if it has ended.
+
+        :param name: a key of ``COMMANDS``.
+        :return: which process it is.
+        """
+        self._children[name] = self._start(name, COMMANDS[name])
+        return processes.ProcessIdentity.of(name, self._children[name].pid)
 
     def wait_until_healthy(self, limit_seconds: float = 90.0) -> None:
         """Wait until the api-server answers and the other three have reported to the database.

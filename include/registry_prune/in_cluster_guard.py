@@ -15,8 +15,9 @@ from include.registry_prune.guard import Found, guard
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.pruner_processes import PrunerLivesError
 from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.settling import NotSettledError
 from include.registry_prune.units import parse_duration
-from include.registry_prune.window import ClosingLimits, NotSettledError
+from include.registry_prune.window import ClosingLimits
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

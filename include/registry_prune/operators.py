@@ -6,7 +6,7 @@ Kubernetes and the modules that need it are imported when a task works, not when
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -122,7 +122,7 @@ class GrantImagePruner(RegistryOperator):
         return grant_role(run.cluster)
 
 
-class _DryRun(RegistryOperator):
+class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
     def list_candidates(self, run: Run) -> PrunerResult:
@@ -154,7 +154,7 @@ class _DryRun(RegistryOperator):
         return run.cluster.registry_state()
 
 
-class Survey(_DryRun):
+class Survey(CandidateList):
     """Step 5, early: a dry run while the registry still takes pushes. Is it worth opening a window?"""
 
     def work(self, run: Run) -> Record | None:
@@ -206,117 +206,6 @@ class IntegrityAfter(IntegrityBefore):
                 f"is known why:\n{shown}"
             )
         return check
-
-
-class ArmWindow(RegistryOperator):
-    """Writes the lease and suspends the ImagePruner; changes nothing else."""
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.role import Grant
-        from include.registry_prune.window import arm
-
-        grant = run.result("grant_image_pruner", Grant)
-        return arm(
-            run.cluster,
-            holder=run.holder,
-            run_url=run.url,
-            lasts=timedelta(seconds=self.cluster.seconds("lease")),
-            binding_ours=grant is not None and grant.ours,
-            limits=closing_limits(self.cluster),
-        )
-
-
-class SetReadOnly(RegistryOperator):
-    """Step 3, read-only: patch ``readOnly: true``, then wait until no pod takes pushes any more."""
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.window import NotSettledError, open_window
-
-        try:
-            with run.lease_keeper():
-                return open_window(run.cluster, holder=run.holder, limit_seconds=self.cluster.seconds("settle_limit"))
-        except NotSettledError as error:
-            raise AirflowFailException(str(error)) from error
-
-
-class DryRun(_DryRun):
-    """Step 5, dry run: what the delete will do, with the registry read-only. The list is kept."""
-
-    def work(self, run: Run) -> Record:
-        with run.lease_keeper():
-            return self.list_candidates(run)
-
-    def state(self, run: Run) -> Any:
-        return _require_window(run)
-
-
-class HardPrune(RegistryOperator):
-    """Step 6, delete: ``dockerregistry -prune=delete`` in a registry pod.
-
-    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
-    pruner is at work. What it deleted is handed over also when it fails.
-    """
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.pruning import choose_pod, run_pruner
-        from include.registry_prune.window import change_own_lease
-
-        pod = choose_pod(_require_window(run))
-        dry_run = run.result("dry_run", PrunerResult)
-        with run.lease_keeper():
-            change_own_lease(run.cluster, run.holder, lambda lease: lease.deleting(datetime.now(UTC)))
-            result = run_pruner(
-                run.cluster,
-                pod,
-                "delete",
-                limit_seconds=self.cluster.seconds("delete_limit"),
-                expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
-            )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            raise AirflowFailException(problem)
-        return result
-
-
-def _require_window(run: Run) -> Any:
-    """The registry's state, if this run's window is open and nothing else prunes; else the task fails."""
-    from include.registry_prune.window import NotSettledError, require_settled_read_only
-
-    try:
-        return require_settled_read_only(run.cluster, holder=run.holder)
-    except NotSettledError as error:
-        raise AirflowFailException(str(error)) from error
-
-
-def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> Any:
-    """The limits for closing a window of this cluster."""
-    from include.registry_prune.window import ClosingLimits
-
-    return ClosingLimits(
-        settle_seconds=settings.seconds("settle_limit"),
-        stop_seconds=settings.seconds("pruner_stop"),
-        reopen_anyway_seconds=settings.seconds("reopen_anyway"),
-        revokes_role=revokes_role,
-    )
-
-
-class RestoreReadWrite(RegistryOperator):
-    """Step 7, read-write: no pruner lives, what the lease says is put back, every pod takes pushes again."""
-
-    retries_refusals = True
-
-    def work(self, run: Run) -> Record | None:
-        from include.registry_prune.pruner_processes import PrunerLivesError
-        from include.registry_prune.window import NotSettledError, close_window
-
-        try:
-            with run.lease_keeper():
-                return close_window(
-                    run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
-                )
-        except (NotSettledError, PrunerLivesError) as error:
-            raise AirflowException(str(error)) from error
 
 
 class RevokeImagePruner(RegistryOperator):
@@ -376,33 +265,3 @@ class Report(RegistryOperator):
         )
         self.log.info("%s", report.text())
         return report
-
-
-class GuardWindow(RegistryOperator):
-    """Closes a window whose run is gone; says so when a registry is read-only without a lease.
-
-    :param period: time between two rounds.
-    """
-
-    retries_refusals = True
-
-    def __init__(self, *, period: timedelta, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.period = period
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.guard import guard, worth_an_alert
-        from include.registry_prune.pruner_processes import PrunerLivesError
-        from include.registry_prune.window import NotSettledError
-
-        try:
-            seen = guard(run.cluster, limits=closing_limits(self.cluster), run_is_over=run.is_over)
-        except (NotSettledError, PrunerLivesError) as error:
-            raise AirflowException(str(error)) from error
-        self.log.info("%s", seen.text)
-        alert = worth_an_alert(
-            seen,
-            limit_seconds=self.cluster.seconds("unexplained_read_only"),
-            period_seconds=self.period.total_seconds(),
-        )
-        return seen.model_copy(update={"alert": alert})

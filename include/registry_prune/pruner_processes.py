@@ -17,6 +17,8 @@ from include.registry_prune.registry_state import PodState, RegistryState
 
 log = logging.getLogger(__name__)
 
+DELETED_POD_SECONDS = 120.0
+"""How long a deleted pod may take to be gone: twice the registry pods' grace of 55 s."""
 _LOOK_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 # The bracket keeps this script from finding itself. A process that ends while it is looked at is none.
@@ -82,11 +84,16 @@ def _is_gone(cluster: Cluster, pod: PodState) -> bool:
     return pod.uid not in {each.uid for each in _searchable(cluster.registry_state())}
 
 
-def end_pruners(cluster: Cluster, *, stop_seconds: float, sleep: Callable[[float], None] = time.sleep) -> int:
+def end_pruners(
+    cluster: Cluster, *, stop_seconds: float, last_resort: bool = True, sleep: Callable[[float], None] = time.sleep
+) -> int:
     """Make sure that no pruner lives in any registry pod, and that no delete of ours starts in them any more.
 
     Each is asked to stop (SIGTERM: it ends between two blobs), killed after ``stop_seconds``, and where even that or
     the look into the pod fails, the pod is deleted.
+
+    :param last_resort: delete a pod that cannot be looked into. Not needed where no delete was begun in the window:
+        then a pod on a dead node must not keep the registry closed.
 
     :return: how many pruners were ended.
     :raises PrunerLivesError: if a pod could neither be searched nor deleted.
@@ -97,6 +104,9 @@ def end_pruners(cluster: Cluster, *, stop_seconds: float, sleep: Callable[[float
             ended += _end_in_pod(cluster, pod, stop_seconds, sleep)
         except ClusterError as error:
             if _is_gone(cluster, pod):
+                continue
+            if not last_resort:
+                log.warning("Pod %s could not be searched, but no delete was begun in this window: %s", pod.name, error)
                 continue
             log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, error)
             _delete_and_wait(cluster, pod, sleep)
@@ -125,15 +135,13 @@ def _ignore(_stream: Stream, _line: str) -> None:
     return None
 
 
-def _delete_and_wait(
-    cluster: Cluster, pod: PodState, sleep: Callable[[float], None], limit_seconds: float = 120.0
-) -> None:
+def _delete_and_wait(cluster: Cluster, pod: PodState, sleep: Callable[[float], None]) -> None:
     cluster.delete_pod(pod.name, uid=pod.uid)
-    deadline = time.monotonic() + limit_seconds
+    deadline = time.monotonic() + DELETED_POD_SECONDS
     while not _is_gone(cluster, pod):
         if time.monotonic() > deadline:
             raise PrunerLivesError(
-                f"Pod {pod.name} could neither be searched for a pruner nor deleted within {limit_seconds:.0f} s. "
-                "The registry stays read-only until that is known: look at the pod's node."
+                f"Pod {pod.name} could neither be searched for a pruner nor deleted within {DELETED_POD_SECONDS:.0f} s."
+                " The registry stays read-only until that is known: look at the pod's node."
             )
         sleep(_POLL_SECONDS)

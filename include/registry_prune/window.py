@@ -7,7 +7,6 @@ is bad, images torn by a delete beside a push are worse.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,14 +17,11 @@ from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_ma
 from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
 from include.registry_prune.registry_state import RegistryState, Settled, mode_word, unsettled
 from include.registry_prune.role import revoke_role
+from include.registry_prune.settling import NotSettledError, wait_until_settled
 from include.registry_prune.units import format_seconds
-from include.registry_prune.watching import Changes
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = 5.0
-"""A look is taken so often even if no watch reports a change."""
-SAY_EVERY_SECONDS = 15.0
 MAXIMUM_CONFLICTS = 20
 
 
@@ -43,10 +39,6 @@ class ClosingLimits:
     stop_seconds: float
     reopen_anyway_seconds: float
     revokes_role: bool = True
-
-
-class NotSettledError(Exception):
-    """The registry did not get into the wanted mode in time; the message names what is missing."""
 
 
 def _held_lease(config: dict[str, Any]) -> Lease | None:
@@ -195,6 +187,20 @@ def open_window(cluster: Cluster, *, holder: str, limit_seconds: float) -> Settl
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
 
+def begin_delete(cluster: Cluster, *, holder: str) -> None:
+    """Note in the lease that a delete begins now. After this, closing the window takes no pod's silence for an answer.
+
+    :raises LeaseError: if this run does not hold the lease, or the window is being closed already.
+    """
+
+    def delete(lease: Lease) -> Lease:
+        if lease.closing_since is not None:
+            raise LeaseError(f"The window of {holder} is being closed, so nothing is deleted")
+        return lease.deleting(datetime.now(UTC))
+
+    change_own_lease(cluster, holder, delete)
+
+
 def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
     """End every pruner, put back what the lease says, wait until settled, then take the lease away.
 
@@ -246,7 +252,7 @@ def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
 
 def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
     try:
-        end_pruners(cluster, stop_seconds=limits.stop_seconds)
+        end_pruners(cluster, stop_seconds=limits.stop_seconds, last_resort=lease.delete_started_at is not None)
     except (PrunerLivesError, ClusterError) as error:
         assert lease.closing_since is not None
         tried = (datetime.now(UTC) - lease.closing_since).total_seconds()
@@ -284,48 +290,6 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
     if pruner is not None and bool(pruner["spec"].get("suspend")) is not lease.image_pruner_suspended_before:
         cluster.suspend_image_pruner(lease.image_pruner_suspended_before)
         log.info("ImagePruner cluster: spec.suspend is set back to %s", lease.image_pruner_suspended_before)
-
-
-def wait_until_settled(
-    cluster: Cluster, *, read_only: bool, limit_seconds: float, without_pod: str | None = None
-) -> Settled:
-    """Wait until every pod, Terminating ones included, is in the wanted mode.
-
-    An API server that does not answer for a while is waited for, too.
-
-    :param without_pod: uid of a pod that has to be gone as well.
-    :raises NotSettledError: after ``limit_seconds``; it names what is not settled and the operator's conditions.
-    """
-    started = said = time.monotonic()
-    with Changes(cluster) as changes:
-        while True:
-            state, reasons = _look(cluster, read_only, without_pod)
-            now = time.monotonic()
-            if state is not None and not reasons:
-                log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
-                return Settled(read_only=read_only, seconds=round(now - started, 3), pods=len(state.pods))
-            if now - started > limit_seconds:
-                conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
-                raise NotSettledError(
-                    f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
-                    f"{'; '.join(reasons)}.{conditions}"
-                )
-            if now - said > SAY_EVERY_SECONDS:
-                said = now
-                log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
-            changes.wait(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
-
-
-def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:
-    """The registry now and what is not settled about it; no state while the API server does not answer."""
-    try:
-        state = cluster.registry_state()
-    except ClusterError as error:
-        if error.permanent:
-            raise
-        return None, [str(error)]
-    still_there = [f"pod {pod.name}: still there" for pod in state.pods if pod.uid == without_pod and not pod.ended]
-    return state, unsettled(state, read_only=read_only) + still_there
 
 
 def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.registry_prune import window
+from include.registry_prune import settling, window
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.guard import Found, GuardRound, guard, worth_an_alert
 from include.registry_prune.lease import LeaseError
@@ -84,7 +84,7 @@ def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone
     sandbox: Sandbox, cluster: Cluster
 ) -> None:
     kubectl(sandbox.kubeconfig, "patch", CONFIG, "--type=merge", "-p", '{"spec":{"readOnly":true}}')
-    window.wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    settling.wait_until_settled(cluster, read_only=True, limit_seconds=60)
     seen = guard(cluster, limits=LIMITS, run_is_over=always)
     assert seen.found is Found.UNEXPLAINED
     assert "no lease of this project says why" in seen.text
@@ -139,7 +139,7 @@ def test_after_a_delete_pods_that_knew_the_deleted_blobs_are_replaced(sandbox: S
     leave_window_open(cluster, lasts=timedelta(hours=1))
     change_own_lease(cluster, HOLDER, lambda lease: lease.deleting(datetime.now(UTC)))
     cluster.patch_config({"spec": {"readOnly": False}})
-    window.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    settling.wait_until_settled(cluster, read_only=False, limit_seconds=60)
     before = {pod.uid for pod in cluster.registry_state().pods}
     close_window(cluster, holder=HOLDER, limits=LIMITS)
     after = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
@@ -151,7 +151,7 @@ def test_after_a_delete_pods_that_knew_the_deleted_blobs_are_replaced(sandbox: S
 def test_without_a_delete_no_pod_is_replaced_needlessly(cluster: Cluster) -> None:
     leave_window_open(cluster, lasts=timedelta(hours=1))
     cluster.patch_config({"spec": {"readOnly": False}})
-    window.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    settling.wait_until_settled(cluster, read_only=False, limit_seconds=60)
     before = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
     close_window(cluster, holder=HOLDER, limits=LIMITS)
     assert {pod.uid for pod in cluster.registry_state().pods if not pod.ended} == before

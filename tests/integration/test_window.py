@@ -11,22 +11,16 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from include.registry_prune import window
+from include.registry_prune import pruner_processes, window
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.lease import ANNOTATION, LeaseError
 from include.registry_prune.leftovers import leftovers
-from include.registry_prune.pruner_processes import end_pruners, living_pruners
+from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
 from include.registry_prune.pruning import run_pruner
 from include.registry_prune.registry_state import unsettled
 from include.registry_prune.role import grant_role, revoke_role
-from include.registry_prune.window import (
-    ClosingLimits,
-    NotSettledError,
-    arm,
-    close_window,
-    open_window,
-    require_settled_read_only,
-)
+from include.registry_prune.settling import NotSettledError
+from include.registry_prune.window import ClosingLimits, arm, close_window, open_window, require_settled_read_only
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 
@@ -238,6 +232,38 @@ def test_a_delete_does_not_start_once_its_window_is_being_closed(cluster: Cluste
     window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
     with pytest.raises(NotSettledError, match="is being closed"):
         require_settled_read_only(cluster, holder=HOLDER)
+
+
+def test_a_delete_that_begins_while_its_window_is_being_closed_is_refused(cluster: Cluster) -> None:
+    armed(cluster)
+    window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
+    with pytest.raises(LeaseError, match="is being closed"):
+        window.begin_delete(cluster, holder=HOLDER)
+
+
+def test_a_dead_node_is_an_error_in_time_and_does_not_keep_the_registry_closed(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    armed(cluster)
+    sandbox.lose_node(sandbox.registry_pods()[0]["spec"]["nodeName"])
+    with pytest.raises(NotSettledError, match="still read-write"):
+        open_window(cluster, holder=HOLDER, limit_seconds=5)
+    assert close(cluster) is not None
+    assert cluster.config()["spec"]["readOnly"] is False
+
+
+def test_after_a_delete_was_begun_a_dead_node_keeps_the_registry_closed(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pruner may live on there: torn images are worse than a registry that stays closed."""
+    armed(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    window.begin_delete(cluster, holder=HOLDER)
+    sandbox.lose_node(sandbox.registry_pods()[0]["spec"]["nodeName"])
+    monkeypatch.setattr(pruner_processes, "DELETED_POD_SECONDS", 3.0)
+    with pytest.raises(PrunerLivesError, match="could neither be searched for a pruner nor deleted"):
+        close(cluster)
+    assert cluster.config()["spec"]["readOnly"] is True
 
 
 def test_the_account_of_the_documentation_is_enough_for_the_whole_window(account: Path, cluster: Cluster) -> None:

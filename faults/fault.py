@@ -1,0 +1,64 @@
+"""A fault, and what became of the run that met it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from faults.arena import Arena
+
+A = TypeVar("A", bound="Arena")
+
+
+@dataclass(frozen=True)
+class Fault(Generic[A]):
+    """Something that goes wrong in one run.
+
+    :param what: what goes wrong.
+    :param point: in which task, and when in it.
+    :param prepare: called before the run starts; puts the fault in its place.
+    :param slow_delete: the delete takes some ten seconds, so that the fault can hit in the middle of it.
+    :param sandbox: settings of the sandbox that differ.
+    :param clears_up: what the person who did it does after the run has told of it.
+    """
+
+    what: str
+    point: str
+    prepare: Callable[[A], None]
+    slow_delete: bool = False
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+    clears_up: Callable[[A], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What ``--only`` is matched with."""
+        return f"{self.what}, {self.point}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended.
+
+    :param run: state of the DAG run.
+    :param closed_by: who set the registry back: ``run``, ``guard``, ``person``; ``-``: it was never read-only.
+    :param conditions: by name; None if it could not be measured.
+    :param read_only_seconds: how long the registry, or a pod of it, refused pushes.
+    :param seconds: how long the whole took.
+    :param remarks: what is wrong, in words.
+    """
+
+    fault: str
+    point: str
+    run: str
+    closed_by: str
+    conditions: Mapping[str, bool | None]
+    read_only_seconds: float
+    seconds: float
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether no condition is false, and the fault really hit."""
+        return not self.remarks and all(value is not False for value in self.conditions.values())
