@@ -340,15 +340,19 @@ def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
         yield rest
 
 
+def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
+    """Whether pods of this spec serve read-only, by the environment of their registry container."""
+    containers = pod_spec["containers"]
+    return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
+
+
 def _pod_state(pod: Mapping[str, Any]) -> PodState:
-    containers = pod["spec"]["containers"]
-    registry = next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0])
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return PodState(
         name=pod["metadata"]["name"],
         uid=pod["metadata"]["uid"],
-        read_only=is_read_only(registry),
+        read_only=_serves_read_only(pod["spec"]),
         ready=ready,
         terminating_since=pod["metadata"].get("deletionTimestamp"),
         ended=status.get("phase") in ("Failed", "Succeeded"),
@@ -359,10 +363,8 @@ def _pod_state(pod: Mapping[str, Any]) -> PodState:
 
 def _deployment_fields(deployment: Mapping[str, Any]) -> dict[str, Any]:
     spec, status = deployment["spec"], deployment.get("status") or {}
-    containers = spec["template"]["spec"]["containers"]
-    registry = next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0])
     return {
-        "template_read_only": is_read_only(registry),
+        "template_read_only": _serves_read_only(spec["template"]["spec"]),
         "generation": deployment["metadata"].get("generation", 0),
         "observed_generation": status.get("observedGeneration", 0),
         "replicas_wanted": spec.get("replicas", 1),

@@ -20,7 +20,7 @@ READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
 class PodState(Record):
     """One registry pod.
 
-    :param mode: read-only, read-write, by the environment of its container.
+    :param read_only: by the environment of its container.
     :param terminating_since: its deletionTimestamp, or None.
     :param ended: its phase is Failed or Succeeded: it serves nothing any more (an evicted pod stays as an object).
     """

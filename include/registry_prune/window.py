@@ -114,9 +114,9 @@ def arm(
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal lease
-        held = _held_lease(config)
         if _check(config, holder) is not None:
             raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
+        held = _held_lease(config)
         if held is None:
             return _lease_patch(lease)
         lease = held

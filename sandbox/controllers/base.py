@@ -8,10 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from sandbox.names import CLUSTER
 from sandbox.server.errors import ApiError
 from sandbox.server.history import WatchEvent
 from sandbox.server.store import Store
-from sandbox.settings import Lag
+from sandbox.settings import Lag, SandboxSettings
 
 log = logging.getLogger(__name__)
 
@@ -139,3 +140,15 @@ class Controller(ABC):
             again = _RETRY_SECONDS
         if again is not None:
             self.look_at(key, again)
+
+
+class ClusterOperator(Controller):
+    """A controller that keeps the one object called ``cluster``, and has the operator's lag."""
+
+    def __init__(self, store: Store, settings: SandboxSettings) -> None:
+        super().__init__(store, settings.operator_lag)
+        self._settings = settings
+
+    def keys(self, event: WatchEvent) -> list[Key]:
+        """Every change leads to that one object."""
+        return [("", CLUSTER)]

@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.controllers import operator_conditions
-from sandbox.controllers.base import Controller, Key
+from sandbox.controllers.base import ClusterOperator, Key
 from sandbox.controllers.job import JOBS
 from sandbox.names import CLUSTER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB, PRUNER_SERVICE_ACCOUNT
 from sandbox.registry.go_flags import format_duration, parse_duration
 from sandbox.server.defaults import with_defaults
-from sandbox.server.history import WatchEvent
 from sandbox.server.resources import resource_type
-from sandbox.server.store import Store
-from sandbox.settings import SandboxSettings
 
 CRON_JOBS = "cronjobs.batch"
 _SERVICE_CA = "/var/run/configmaps/serviceca"
@@ -34,19 +31,11 @@ done
 """
 
 
-class ImagePrunerOperator(Controller):
+class ImagePrunerOperator(ClusterOperator):
     """Keeps the CronJob as the ImagePruner says; changes made to the CronJob itself are undone."""
 
     kind = "ImagePruner"
     watched = (IMAGE_PRUNERS, CRON_JOBS, JOBS)
-
-    def __init__(self, store: Store, settings: SandboxSettings) -> None:
-        super().__init__(store, settings.operator_lag)
-        self._settings = settings
-
-    def keys(self, event: WatchEvent) -> list[Key]:
-        """Every change leads to the one ImagePruner."""
-        return [("", CLUSTER)]
 
     def reconcile(self, key: Key) -> float | None:
         """Apply the ImagePruner, then report."""

@@ -5,30 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.controllers import operator_conditions
-from sandbox.controllers.base import Controller, Key, owned_by
+from sandbox.controllers.base import ClusterOperator, Key, owned_by
 from sandbox.controllers.deployment import DEPLOYMENTS, REPLICA_SETS
 from sandbox.controllers.registry_deployment import CHECKSUM, registry_deployment
 from sandbox.names import CLUSTER, CLUSTER_OPERATOR, CONFIGS, DEPLOYMENT, IMAGE_PRUNERS, NAMESPACE, OPENSHIFT_VERSION
-from sandbox.server.history import WatchEvent
-from sandbox.server.store import Store
-from sandbox.settings import SandboxSettings
 
 CLUSTER_OPERATORS = "clusteroperators.config.openshift.io"
 
 
-class RegistryOperator(Controller):
+class RegistryOperator(ClusterOperator):
     """Keeps the registry as its Config says."""
 
     kind = "Config"
     watched = (CONFIGS, DEPLOYMENTS, IMAGE_PRUNERS)
-
-    def __init__(self, store: Store, settings: SandboxSettings) -> None:
-        super().__init__(store, settings.operator_lag)
-        self._settings = settings
-
-    def keys(self, event: WatchEvent) -> list[Key]:
-        """Every change leads to the one Config."""
-        return [("", CLUSTER)]
 
     def reconcile(self, key: Key) -> float | None:
         """Apply the Config, then report.
