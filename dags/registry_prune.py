@@ -44,8 +44,9 @@ from include.registry_prune.operators import (
     VerifyAccess,
     VerifyRestored,
 )
+from include.registry_prune.parameters import trigger_form
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
-from include.registry_prune.settings import ClusterSettings, load_clusters, trigger_form
+from include.registry_prune.settings import ClusterSettings, load_clusters
 from include.registry_prune.window_operators import ArmWindow, DryRun, HardPrune, RestoreReadWrite, SetReadOnly
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -16,8 +16,8 @@ from include.registry_prune.decision import Mode
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.parameters import SettingsError
 from include.registry_prune.run_context import Run
-from include.registry_prune.settings import SettingsError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,8 +11,9 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.sdk.bases.hook import BaseHook
 
+from include.registry_prune.parameters import RunParameters, parse_parameters
 from include.registry_prune.records import Record
-from include.registry_prune.settings import ClusterSettings, RunParameters, parse_parameters
+from include.registry_prune.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

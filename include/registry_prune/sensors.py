@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.registry_prune.decision import Action, Mode, Verdict, decide
 from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.parameters import SettingsError
 from include.registry_prune.run_context import Run
-from include.registry_prune.settings import SettingsError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

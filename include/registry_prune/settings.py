@@ -1,4 +1,4 @@
-"""``clusters.yaml`` as typed settings, and the trigger form that is built from them.
+"""``clusters.yaml`` as typed settings.
 
 Each entry of the file is one cluster and makes one DAG. Without a file there is one cluster, ``default``, reached
 through the Airflow connection ``kubernetes_default``.
@@ -9,88 +9,34 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from include.registry_prune.decision import Mode, Thresholds
-from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+from include.registry_prune.parameters import Duration, RunParameters, SettingsError, StrictModel, explain
+from include.registry_prune.units import parse_duration
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 """Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
 
-
-class SettingsError(Exception):
-    """A setting or parameter is wrong; the message names each, and what it should be."""
-
-
-def _checked_size(text: str) -> str:
-    parse_size(text)
-    return text
-
-
-def _checked_duration(text: str) -> str:
-    parse_duration(text)
-    return text
-
-
-def _whole_number(value: Any) -> Any:
-    """For JSON, and so for the trigger form, 1000.0 is the whole number 1000."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+Limit = Literal[
+    "settle_limit",
+    "base_prune_limit",
+    "dry_run_limit",
+    "delete_limit",
+    "integrity_limit",
+    "pruner_stop",
+    "lease",
+    "reopen_anyway",
+    "unexplained_read_only",
+]
+"""The settings that are durations."""
 
 
-Size = Annotated[str, AfterValidator(_checked_size)]
-Duration = Annotated[str, AfterValidator(_checked_duration)]
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class RunParameters(_Strict):
-    """What one run is asked to do: the trigger form, with the cluster's defaults in it."""
-
-    hard_prune: Literal["auto", "force", "never"] = "auto"
-    dry_run_only: bool = False
-    base_prune: bool = True
-    survey: bool = True
-    integrity_check: bool = True
-    keep_tag_revisions: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] | None = None
-    keep_younger_than: Duration | None = None
-    min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
-    min_size: Size = "2GiB"
-
-    @property
-    def mode(self) -> Mode:
-        """``hard_prune`` as the decision takes it."""
-        return Mode(self.hard_prune)
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """The thresholds as the decision takes them."""
-        return Thresholds(min_blobs=self.min_blobs, min_bytes=parse_size(self.min_size))
-
-    @property
-    def may_open_window(self) -> bool:
-        """Whether the run may make the registry read-only at all."""
-        return self.mode is not Mode.NEVER and not self.dry_run_only
-
-    @property
-    def needs_role(self) -> bool:
-        """Whether the run looks into the registry's storage, for which the registry's account needs the role."""
-        return self.surveys or self.may_open_window
-
-    @property
-    def surveys(self) -> bool:
-        """Whether the run looks before it would open a window."""
-        return self.survey or self.dry_run_only
-
-
-class ClusterSettings(_Strict):
+class ClusterSettings(StrictModel):
     """One cluster: how to reach it, when, with what limits.
 
     Times are durations such as ``15m``. Every limit is a bound on waiting, not an expectation.
@@ -136,20 +82,7 @@ class ClusterSettings(_Strict):
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
         return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
 
-    def seconds(
-        self,
-        limit: Literal[
-            "settle_limit",
-            "base_prune_limit",
-            "dry_run_limit",
-            "delete_limit",
-            "integrity_limit",
-            "pruner_stop",
-            "lease",
-            "reopen_anyway",
-            "unexplained_read_only",
-        ],
-    ) -> float:
+    def seconds(self, limit: Limit) -> float:
         """One of the durations, in seconds."""
         return parse_duration(getattr(self, limit)).total_seconds()
 
@@ -165,18 +98,6 @@ class ClusterSettings(_Strict):
             return cls.model_validate({**values, "name": name})
         except ValidationError as error:
             raise SettingsError(f"clusters.yaml, cluster {name!r}: {explain(error)}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """What is wrong, value by value, in one line each."""
-    lines = []
-    for each in error.errors():
-        place = ".".join(str(part) for part in each["loc"]) or "the whole"
-        if each["type"] == "extra_forbidden":
-            lines.append(f"{place}: there is no such setting")
-        else:
-            lines.append(f"{place}: {each['msg'].removeprefix('Value error, ')} (it is {str(each['input'])[:80]!r})")
-    return "; ".join(lines)
 
 
 def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
@@ -201,95 +122,3 @@ def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
         if not isinstance(values, dict | None):
             raise SettingsError(f"{path}, cluster {name!r}: its settings should be a mapping of names to values")
     return [ClusterSettings.from_mapping(name, values or {}) for name, values in content.items()]
-
-
-def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunParameters:
-    """The parameters of one run. Airflow lets unknown keys through; here they are refused.
-
-    :param conf: what the trigger gave (the run's ``conf`` over the form's values).
-    :raises SettingsError: with every wrong value.
-    """
-    try:
-        return RunParameters.model_validate({**defaults.model_dump(), **conf})
-    except ValidationError as error:
-        known = ", ".join(RunParameters.model_fields)
-        raise SettingsError(f"Parameters of this run: {explain(error)}. The parameters are: {known}.") from error
-
-
-_THE_RUN, _BASE_PRUNE, _THRESHOLDS = "The run", "Base prune", "When to hard-prune"
-
-
-def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
-    """The trigger form: for each parameter its default (``value``) and its JSON schema.
-
-    :param defaults: the cluster's own.
-    """
-    schemas: dict[str, dict[str, Any]] = {
-        "hard_prune": {
-            "type": "string",
-            "enum": ["auto", "force", "never"],
-            "title": "Hard prune",
-            "description": "auto: when a threshold is reached. force: whatever is found; the ceilings still hold. "
-            "never: base prune and survey only.",
-            "section": _THE_RUN,
-        },
-        "dry_run_only": {
-            "type": "boolean",
-            "title": "Dry run only",
-            "description": "Show what the base prune and the hard prune would delete, by a survey. Nothing is deleted, "
-            "and the registry is never read-only.",
-            "section": _THE_RUN,
-        },
-        "survey": {
-            "type": "boolean",
-            "title": "Survey",
-            "description": "Do a dry run first, while the registry takes pushes, and open the read-only window only if "
-            "it is worth it. Off: the documented order, with a window in every run.",
-            "section": _THE_RUN,
-        },
-        "integrity_check": {
-            "type": "boolean",
-            "title": "Integrity check",
-            "description": "Look before and after whether every image has all of its blobs. Takes about as long as a "
-            "dry run, outside the window.",
-            "section": _THE_RUN,
-        },
-        "base_prune": {
-            "type": "boolean",
-            "title": "Base prune",
-            "description": "Run oc adm prune images first.",
-            "section": _BASE_PRUNE,
-        },
-        "keep_tag_revisions": {
-            "type": ["integer", "null"],
-            "minimum": 0,
-            "maximum": 1_000_000,
-            "title": "Keep tag revisions",
-            "description": "Revisions of each tag that are kept. Empty: as the cluster's ImagePruner says.",
-            "section": _BASE_PRUNE,
-        },
-        "keep_younger_than": {
-            "type": ["string", "null"],
-            "pattern": DURATION_PATTERN,
-            "title": "Keep younger than",
-            "description": "Images younger than this are kept, such as 60m or 96h. Empty: as the ImagePruner says.",
-            "section": _BASE_PRUNE,
-        },
-        "min_blobs": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 1_000_000_000,
-            "title": "Threshold: blobs",
-            "description": "So many orphaned blobs open the gate.",
-            "section": _THRESHOLDS,
-        },
-        "min_size": {
-            "type": "string",
-            "pattern": SIZE_PATTERN,
-            "title": "Threshold: size",
-            "description": "So much orphaned data opens the gate, such as 500MiB or 2GiB. Either of the two is enough.",
-            "section": _THRESHOLDS,
-        },
-    }
-    values = defaults.model_dump()
-    return {name: {"value": values[name], **schema} for name, schema in schemas.items()}

@@ -14,7 +14,7 @@ from include.registry_prune.access import AccessError
 from include.registry_prune.cluster import ClusterError
 from include.registry_prune.decision import Verdict
 from include.registry_prune.lease import LeaseError
-from include.registry_prune.settings import SettingsError
+from include.registry_prune.parameters import SettingsError
 from tests.dags.played_run import PRUNE, SKIP, STOP
 
 REFUSED, UNREACHABLE = ClusterError("403: forbidden", 403), ClusterError("no answer", 0)

@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.registry_prune import settings
-from include.registry_prune.settings import (
-    CLUSTERS_FILE_VARIABLE,
-    ClusterSettings,
-    RunParameters,
-    SettingsError,
-    load_clusters,
-)
+from include.registry_prune.parameters import RunParameters, SettingsError
+from include.registry_prune.settings import CLUSTERS_FILE_VARIABLE, ClusterSettings, load_clusters
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from include.registry_prune.base_prune_job import arguments
 from include.registry_prune.decision import Mode, Thresholds
-from include.registry_prune.settings import RunParameters, SettingsError, parse_parameters, trigger_form
+from include.registry_prune.parameters import RunParameters, SettingsError, parse_parameters, trigger_form
 from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN
 
 DEFAULTS = RunParameters()
