@@ -257,7 +257,7 @@ class Sandbox:
 
     def order_pruner(self, faults: PrunerFaults) -> None:
         """Order the pruners that start from now on to do something wrong."""
-        faults.write(self.state.pruner_faults)
+        faults.write(self.state)
 
     def clear_faults(self) -> None:
         """Take back all orders for faults of the API, of execs and of pruners; readiness is allowed again."""

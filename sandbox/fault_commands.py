@@ -103,7 +103,7 @@ def _api(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) 
 def _pruner(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
     fields = _fields(arguments.fields)
     try:
-        PrunerFaults(**fields).write(state.pruner_faults)
+        PrunerFaults(**fields).write(state)
     except (TypeError, ValueError) as error:
         raise SandboxError(f"this is no order for a pruner: {error}") from error
     return "Ordered: it holds for every pruner that starts from now on, in place of an earlier order."
