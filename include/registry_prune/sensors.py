@@ -12,7 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.registry_prune.decision import Action, Mode, Verdict, decide
-from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.parameters import SettingsError
 from include.registry_prune.run_context import Run
 
@@ -89,7 +89,7 @@ class BlobThreshold(Gate):
         if dry_run is None or dry_run.artifact is None:
             raise AirflowFailException("There is no dry run to judge: clear dry_run, so that it is done again.")
         with run.lease_keeper():
-            candidates = set(read_candidates(dry_run.artifact, kind="blob"))
+            candidates = set(read_candidates(dry_run.artifact, kind=LineKind.BLOB))
             reference_audit = audit(candidates, run.cluster.images())
         return decide(
             dry_run,
