@@ -157,7 +157,8 @@ def subjects(blocks: Iterable[bytes], kind: LineKind) -> Iterator[str]:
     """The subjects of one kind."""
     prefix = f"{kind} ".encode()
     for block in blocks:
-        for line in block.split(b"\n"):
+        # In most blocks there is none: a look at the whole is a hundred times quicker.
+        for line in block.split(b"\n") if prefix in block else ():
             if line.startswith(prefix):
                 yield line[len(prefix) :].decode()
 

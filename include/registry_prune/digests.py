@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Collection, Iterator
 
 DIGEST_BYTES = 32
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _PREFIX_AND_SUFFIX = struct.Struct(">H30s")
 _SUFFIX_BYTES = 30
-
-
-def digest_bytes(digest: object) -> bytes | None:
-    """The 32 bytes of a digest as it is written (``sha256:…``); None for anything else."""
-    match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
-    return bytes.fromhex(match.group(1)) if match else None
 
 
 class DigestSet(Collection[bytes]):

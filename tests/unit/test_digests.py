@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.digests import DigestSet, digest_bytes
+from include.registry_prune.digests import DigestSet
 
 # Few different bytes: full buckets, and digests that are found across the border of two others.
 DIGESTS = st.lists(st.lists(st.sampled_from([0, 1]), min_size=32, max_size=32).map(bytes), max_size=40)
@@ -40,23 +40,6 @@ def test_what_is_no_digest_is_not_in_it(other: object) -> None:
 def test_half_a_digest_is_an_error() -> None:
     with pytest.raises(ValueError, match="33 bytes are no sha256 digests"):
         DigestSet(b"\0" * 33)
-
-
-@pytest.mark.parametrize(
-    ("text", "raw"),
-    [
-        (f"sha256:{'0f' * 32}", b"\x0f" * 32),
-        (f"sha256:{'0F' * 32}", None),
-        (f"sha256:{'0f' * 31}", None),
-        (f"sha512:{'0f' * 64}", None),
-        (f"sha256:{'0f' * 32}\n", None),
-        ("", None),
-        (None, None),
-        (7, None),
-    ],
-)
-def test_digests_as_they_are_written(text: object, raw: bytes | None) -> None:
-    assert digest_bytes(text) == raw
 
 
 def test_a_million_digests_take_less_than_64_mebibytes() -> None:
