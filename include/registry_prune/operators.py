@@ -139,14 +139,16 @@ class CandidateList(RegistryOperator):
                 pod,
                 "check",
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
-                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                candidates=candidates,
                 artifact=str(path),
             )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            # A lost connection is worth another try; what the pruner itself reports is not.
-            raise (AirflowException if result.exit_status is None else AirflowFailException)(problem)
+            run.hand_over(result)
+            problem = result.problem()
+            if problem and result.exit_status is None:
+                # A lost connection is worth another try; what the pruner itself reports is not.
+                raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")
+            if problem:
+                raise AirflowFailException(problem)
         return result
 
     def state(self, run: Run) -> Any:
