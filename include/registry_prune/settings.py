@@ -32,6 +32,7 @@ BASE_DAG_ID = "registry_prune"
 
 Limit = Literal[
     "settle_limit",
+    "base_prune_wait",
     "base_prune_limit",
     "dry_run_limit",
     "delete_limit",
@@ -88,6 +89,8 @@ class ClusterSettings(StrictModel):
     :param schedule: cron expression in UTC. 03:15 is away from the cluster's own image pruner at midnight.
     :param settle_limit: a rollout of three registry pods was seen to take 43 s; 15 minutes leave room for image
         pulls and for a node that has to be replaced.
+    :param base_prune_wait: for a base prune of somebody else (the cluster's own at midnight, say) to end, and for the
+        API of images to answer, before the run starts its own. It works for minutes to an hour.
     :param base_prune_limit: the pruner retries five times with pauses of up to 150 s, and works for minutes to an hour.
     :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
     :param delete_limit: the same blobs took 14 h 43 min to delete.
@@ -98,6 +101,11 @@ class ClusterSettings(StrictModel):
     :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for so long, the
         registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
     :param unexplained_read_only: a registry that is read-only for so long without a lease is worth an alert.
+    :param restart_after_base_prune: replace the registry's pods, one after another, when the base prune deleted
+        something from the storage. Until they are replaced they remember those layers, and a push of one "succeeds"
+        although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
+        same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
+        that take longer than its grace of 55 s.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -107,6 +115,7 @@ class ClusterSettings(StrictModel):
     connection: str = Field(default="kubernetes_default", pattern=r"^[\w.-]+$")
     schedule: str | None = "15 3 * * *"
     settle_limit: Duration = "15m"
+    base_prune_wait: Duration = "1h"
     base_prune_limit: Duration = "2h"
     dry_run_limit: Duration = "12h"
     delete_limit: Duration = "48h"
@@ -115,6 +124,7 @@ class ClusterSettings(StrictModel):
     lease: Duration = "15m"
     reopen_anyway: Duration = "4h"
     unexplained_read_only: Duration = "1h"
+    restart_after_base_prune: bool = False
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
