@@ -41,6 +41,11 @@ class StateDirectory:
         return self.root / "bin"
 
     @property
+    def coreutils(self) -> Path:
+        """The shell and the coreutils of this machine: all that the registry's image is sure to have."""
+        return self.root / "coreutils"
+
+    @property
     def pruner_faults(self) -> Path:
         """JSON: what the stand-in pruner is ordered to do wrong (see :mod:`sandbox.registry.faults`)."""
         return self.root / "pruner-faults.json"

@@ -8,6 +8,7 @@ takes one order of faults (:mod:`sandbox.registry.faults`) when it starts.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -100,6 +101,7 @@ def _conflict(flags: Flags) -> str | None:
 
 def _prune(mode: str, environ: Mapping[str, str]) -> int:
     faults = PrunerFaults.of_process(environ, mode)
+    time.sleep(faults.seconds_before_start)
     if faults.exit_code is not None:
         return _play(faults)
     started = _start(environ, "warning", faults)

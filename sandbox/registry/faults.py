@@ -18,6 +18,7 @@ MODES = (CHECK, DELETE, CHECK_DATABASE, BASE_PRUNE)
 """``-prune=check``, ``-prune=delete``, ``-restore-mode=check-database``, ``oc adm prune images``."""
 
 _NUMBERS = (
+    "seconds_before_start",
     "seconds_per_blob",
     "fail_delete_after_blobs",
     "vanish_after_blobs",
@@ -32,6 +33,7 @@ class PrunerFaults:
     """An order to the pruners of one sandbox; a process reads it when it starts. Without values: all goes well.
 
     :param modes: which of ``MODES`` the order is for; default is the hard prune.
+    :param seconds_before_start: how long it says and does nothing at first, as one that waits for an API server.
     :param seconds_per_blob: how much longer each orphaned blob (of the base prune: each image) takes.
     :param fail_delete_after_blobs: so many blobs are deleted, the next one is refused with
         "operation not permitted" (transcripts 43 and 44).
@@ -48,6 +50,7 @@ class PrunerFaults:
     """
 
     modes: tuple[str, ...] = (CHECK, DELETE)
+    seconds_before_start: float = 0.0
     seconds_per_blob: float = 0.0
     fail_delete_after_blobs: int | None = None
     vanish_after_blobs: int | None = None
