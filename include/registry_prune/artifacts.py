@@ -26,10 +26,15 @@ def artifact_folder(configured: str) -> ObjectStoragePath:
     return ObjectStoragePath(configured or (Path(AIRFLOW_HOME) / "registry-prune").as_uri())
 
 
-def artifact_path(configured: str, *, dag_id: str, run_id: str, task_id: str) -> ObjectStoragePath:
-    """Where the list of one task's dry run goes; a second try overwrites the first."""
+def artifact_path(
+    configured: str, *, dag_id: str, run_id: str, task_id: str, what: str = "candidates"
+) -> ObjectStoragePath:
+    """Where the list of one task's dry run goes; a second try overwrites the first.
+
+    :param what: the list's name beside that of the task.
+    """
     run_folder = re.sub(r"[^A-Za-z0-9_.+-]", "_", run_id)
-    return artifact_folder(configured) / dag_id / run_folder / f"{task_id}-candidates.jsonl.gz"
+    return artifact_folder(configured) / dag_id / run_folder / f"{task_id}-{what}.jsonl.gz"
 
 
 @contextmanager

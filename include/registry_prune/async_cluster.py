@@ -50,7 +50,7 @@ class AsyncCluster:
         for field in _SAME_FIELDS:
             setattr(same, field, getattr(configuration, field, None) or getattr(same, field, None))
         # Asking for it renews a token that a plug-in gives out.
-        token = configuration.get_api_key_with_prefix("authorization")
+        token = configuration.auth_settings().get("BearerToken", {}).get("value")
         same.api_key = {"BearerToken": token} if token else {}
         api = ApiClient(configuration=same)
         try:
@@ -84,8 +84,8 @@ class AsyncCluster:
     async def config_changes(self, *, seconds: int) -> AsyncIterator[None]:
         """Yields when the Config CR has changed, and at the beginning, until the API server ends the watch."""
         query = {"fieldSelector": "metadata.name=cluster", "watch": "true", "timeoutSeconds": str(seconds)}
-        timeout = aiohttp.ClientTimeout(sock_connect=REQUEST_SECONDS, sock_read=seconds + 10)
-        async with self._response("GET", CONFIGS, query=query, timeout=timeout) as response:
+        limits = aiohttp.ClientTimeout(sock_connect=REQUEST_SECONDS, sock_read=seconds + 10)
+        async with self._response("GET", CONFIGS, query=query, limits=limits) as response:
             async for _ in response.content:
                 yield
 
@@ -106,7 +106,8 @@ class AsyncCluster:
         except TimeoutError:
             how = f"no end after {limit_seconds:.0f} s"
         except aiohttp.WSServerHandshakeError as error:
-            raise ClusterError(f"exec in pod {pod} was refused: {error.status} {error.message}", error.status) from error
+            message = f"exec in pod {pod} was refused: {error.status} {error.message}"
+            raise ClusterError(message, error.status) from error
         except (aiohttp.ClientError, OSError) as error:
             how = f"the connection was lost: {error}"
         return channels.end(how)
@@ -150,9 +151,9 @@ class AsyncCluster:
         body: Any = None,
         content_type: str = "application/merge-patch+json",
     ) -> dict[str, Any]:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         async with self._response(
-            method, path, query=query, body=body, content_type=content_type, timeout=timeout
+            method, path, query=query, body=body, content_type=content_type, limits=limits
         ) as response:
             value = json.loads(await response.read())
         if not isinstance(value, dict):
@@ -168,7 +169,7 @@ class AsyncCluster:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout,
+        limits: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         configuration = self._api.configuration
         try:
@@ -180,13 +181,14 @@ class AsyncCluster:
                 headers={**await self._headers(), "Content-Type": content_type},
                 proxy=configuration.proxy,
                 server_hostname=configuration.tls_server_name,
-                timeout=timeout,
+                timeout=limits,
             ) as response:
                 if response.status >= 300:
                     text = await response.text(errors="replace")
                     raise ClusterError(
-                        explain(method, path, configuration.host, response.status, text), response.status
+                        explain(method, path, str(configuration.host), response.status, text), response.status
                     )
                 yield response
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            raise ClusterError(f"{method} {path}: the API server {configuration.host} cannot be reached: {error}") from error
+            message = f"{method} {path}: the API server {configuration.host} cannot be reached: {error}"
+            raise ClusterError(message) from error

@@ -22,7 +22,8 @@ from datetime import datetime
 
 from include.registry_prune.dockerregistry import CLOSING_MARKER, EXECUTABLE, LOGGING, WRITABLE_FOLDERS
 
-ATTEMPT_VARIABLE = "REGISTRY_PRUNE_ATTEMPT"
+ATTEMPT_VARIABLE = "HARD_PRUNE_ATTEMPT"
+"""Not ``REGISTRY_…``: the pruner warns of variables of that kind that it does not know."""
 FIRST_SEGMENT = 1_000_000
 """Without leading zeros, which a shell takes for octal."""
 NOT_STARTED_STATUS = 75
@@ -120,7 +121,7 @@ state_of() {{
   state=running
   if [ -e ended ]; then read -r number < ended; state="ended $number"; return; fi
   [ $((round % often)) -eq 0 ] || return
-  alive || {{ sleep 0.2; alive; }} || {{ true > given-up; sleep 0.2; alive; }} || state=gone
+  alive || {{ sleep 0.2; [ -e ended ] || alive; }} || {{ true > given-up; sleep 0.2; alive; }} || state=gone
   [ ! -e ended ] || {{ read -r number < ended; state="ended $number"; }}
 }}
 send() {{
@@ -169,6 +170,7 @@ while :; do
   sleep "$pause"
 done
 """
+
 
 def start_command(name: str, holder: str, log_bytes: int) -> tuple[str, ...]:
     """Starts an attempt in a pod, or finds it: prints ``started`` or ``found``. Any number may call it, at once too.

@@ -16,6 +16,19 @@ class LeaseError(Exception):
     """The window may not be opened, or is not ours to close; the message says why and what to do."""
 
 
+class Earlier(Record):
+    """What the attempts before one did.
+
+    :param blobs: deleted by them, counted in their logs.
+    :param last_blob: the last one that they named: it may be there still, and is then named again.
+    :param list_complete: no line about something deleted was lost.
+    """
+
+    blobs: int = 0
+    last_blob: str | None = None
+    list_complete: bool = True
+
+
 class DeleteAttempt(Record):
     """One start of the delete, in one pod: written into the lease before it is started there.
 
@@ -28,6 +41,7 @@ class DeleteAttempt(Record):
     pod: str
     pod_uid: str
     begun_at: AwareDatetime
+    earlier: Earlier = Earlier()
 
 
 class Lease(Record):

@@ -24,7 +24,6 @@ from include.registry_prune.registry_state import RegistryState
 log = logging.getLogger(__name__)
 
 
-
 def choose_pod(state: RegistryState) -> str:
     """The pod to work in: ready and not terminating.
 

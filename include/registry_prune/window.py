@@ -17,6 +17,7 @@ from include.registry_prune.detached_delete import attempt_name
 from include.registry_prune.lease import (
     ANNOTATION,
     DeleteAttempt,
+    Earlier,
     Lease,
     LeaseError,
     check_may_arm,
@@ -92,7 +93,7 @@ def change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str,
     )
 
 
-def _lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
+def lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
     patch: dict[str, Any] = {"metadata": {"annotations": {ANNOTATION: lease.to_annotation()}}}
     return {**patch, "spec": spec} if spec else patch
 
@@ -131,7 +132,7 @@ def arm(
             raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
         held = _held_lease(config)
         if held is None:
-            return _lease_patch(lease)
+            return lease_patch(lease)
         lease = held
         return None
 
@@ -163,7 +164,7 @@ def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Le
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
         changed = change(lease)
-        return None if changed == lease else _lease_patch(changed)
+        return None if changed == lease else lease_patch(changed)
 
     change_config(cluster, decide)
 
@@ -196,7 +197,7 @@ def open_window(
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
         if not config["spec"].get("readOnly"):
-            return _lease_patch(lease.opened(now), readOnly=True)
+            return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
         if lease.opened_at is None:
             raise LeaseError(
@@ -213,13 +214,19 @@ def open_window(
 
 
 def begin_attempt(
-    cluster: Cluster, *, holder: str, previous: DeleteAttempt | None, pod: PodState
+    cluster: Cluster,
+    *,
+    holder: str,
+    pod: PodState,
+    previous: DeleteAttempt | None = None,
+    earlier: Earlier | None = None,
 ) -> DeleteAttempt:
     """Note in the lease that a delete begins now in this pod. After this, closing the window takes no pod's silence
     for an answer.
 
     :param previous: the last attempt as the caller knows it. If another one is there, somebody else has begun it
         meanwhile, and nothing is changed.
+    :param earlier: what the attempts so far did.
     :return: the attempt to start and to follow: the new one, or the one that somebody else has begun.
     :raises LeaseError: if this run does not hold the lease, or the window is being closed already.
     """
@@ -240,8 +247,9 @@ def begin_attempt(
             pod=pod.name,
             pod_uid=pod.uid,
             begun_at=datetime.now(UTC),
+            earlier=earlier or Earlier(),
         )
-        return _lease_patch(lease.attempting(begun))
+        return lease_patch(lease.attempting(begun))
 
     change_config(cluster, decide)
     assert begun is not None
@@ -290,7 +298,7 @@ def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
             log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
             return None
         lease = held.closing(datetime.now(UTC), pods)
-        return None if lease == held else _lease_patch(lease)
+        return None if lease == held else lease_patch(lease)
 
     change_config(cluster, decide)
     return lease

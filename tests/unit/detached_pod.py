@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from include.registry_prune.detached_delete import look_command, start_command
@@ -25,7 +26,9 @@ def blob_lines(count: int, first: int = 0) -> str:
         '{"go.version":"go1.22.9","level":"info","msg":"Deleting blob: /docker/registry/v2/blobs/sha256/%.2s/%s",'
         '"time":"2026-11-23T17:42:15.537475367Z"}'
     )
-    return f"seq {first} {first + count - 1} | while read -r n; do h=$(printf '%064x' $n); printf '{line}\\n' $h $h; done"
+    return (
+        f"seq {first} {first + count - 1} | while read -r n; do h=$(printf '%064x' $n); printf '{line}\\n' $h $h; done"
+    )
 
 
 class DetachedPod:
@@ -38,7 +41,7 @@ class DetachedPod:
         self.folder = folder
         self.shared_memory, self.ca_trust = folder / "shm", folder / "ca-trust"
         for each in (self.shared_memory, self.ca_trust, folder / "bin"):
-            each.mkdir()
+            each.mkdir(parents=True)
         self._shell = folder / "bin" / "sh"
         self._shell.symlink_to(shell)
         self._pruner = folder / "bin" / "dockerregistry"
@@ -112,7 +115,7 @@ class DetachedPod:
                 words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if f"REGISTRY_PRUNE_ATTEMPT={self.name}\0".encode() in environment:
+            if f"HARD_PRUNE_ATTEMPT={self.name}\0".encode() in environment:
                 found[int(process.name)] = words
         return found
 
@@ -120,7 +123,8 @@ class DetachedPod:
         """A signal for the attempt's processes."""
         for pid, words in self.processes().items():
             if of(words):
-                os.kill(pid, number)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def close(self) -> None:
         """The marker that whoever closes the window leaves."""
