@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,6 +12,8 @@ from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
 from include.registry_prune.readiness import look
 from include.registry_prune.records import Record
+
+log = logging.getLogger(__name__)
 
 _OPERATOR = "imageregistry.operator.openshift.io"
 
@@ -74,6 +77,8 @@ WINDOW = (
     *_each("list", "build.openshift.io", "builds"),
 )
 """What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
+RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watch", "delete"))
+"""What replacing the registry's pods after the base prune needs."""
 
 
 class AccessReview(Record):
@@ -111,12 +116,15 @@ def review_access(
     permissions: tuple[Permission, ...],
     may_open_window: bool,
     looks_into_storage: bool = True,
+    waits_for_base_prune: bool = False,
 ) -> AccessReview:
     """Look whether the run may start.
 
     :param permissions: what this run, with its parameters, will do.
     :param may_open_window: then whatever forbids a delete, and a window of somebody else, is a reason not to start.
     :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
+    :param waits_for_base_prune: the run's own base prune waits for another one that is at work; else that is a reason
+        not to start.
     :raises AccessError: with every missing permission, and everything about the cluster's state that is in the way.
     :raises ClusterError: if the cluster does not answer or the credentials are refused.
     """
@@ -138,7 +146,9 @@ def review_access(
         problems.append(f"The state of the cluster could not be looked at: {error}")
         raise AccessError("\n".join(problems)) from error
     problems += ready.problems
-    if jobs:
+    if jobs and waits_for_base_prune:
+        log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
+    elif jobs:
         problems.append(f"A base prune is at work already (Job {', '.join(jobs)}): let it end first.")
     if problems:
         raise AccessError("\n".join(problems))
@@ -153,7 +163,10 @@ def review_access(
     )
 
 
-def needed_permissions(needs: Mapping[Literal["role", "base_prune", "window"], bool]) -> tuple[Permission, ...]:
-    """The permissions of a run that does these things."""
-    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "window": WINDOW}
-    return LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
+def needed_permissions(
+    needs: Mapping[Literal["role", "base_prune", "restart", "window"], bool],
+) -> tuple[Permission, ...]:
+    """The permissions of a run that does these things, each once."""
+    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "restart": RESTART, "window": WINDOW}
+    needed = LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
+    return tuple(dict.fromkeys(needed))
