@@ -90,4 +90,4 @@ class DeletedList:
         if self._writer is None:
             self._writer = self._opened.enter_context(candidate_writer(self._path, self._head))
         for kind, subject in lines:
-            self._writer.write(f"{kind} {subject}\n")
+            self._writer.add(kind, subject)

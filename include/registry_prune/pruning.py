@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.dockerregistry import (
+    CANDIDATE_KINDS,
     CHECK_COMMAND,
     INTEGRITY_COMMAND,
-    Line,
     LineKind,
     PrunerOutput,
     PrunerResult,
@@ -22,6 +23,16 @@ from include.registry_prune.progress import Progress, show
 from include.registry_prune.registry_state import RegistryState
 
 log = logging.getLogger(__name__)
+
+
+class CandidateSink(Protocol):
+    """Keeps the list of what the pruner names."""
+
+    def add(self, kind: LineKind, subject: str) -> object:
+        """Keep one line."""
+
+    def add_blobs(self, digests: Sequence[bytes]) -> object:
+        """Keep many blobs, 64 hexadecimal digits each."""
 
 
 def choose_pod(state: RegistryState) -> str:
@@ -42,30 +53,32 @@ def run_dry_run(
     pod: str,
     *,
     limit_seconds: float,
-    on_candidate: Callable[[Line], object] | None = None,
+    candidates: CandidateSink | None = None,
     artifact: str | None = None,
 ) -> PrunerResult:
     """Run the pruner in a pod with ``-prune=check`` and follow it to its end.
 
-    :param on_candidate: called for each blob, link and repository as it is listed.
-    :param artifact: where ``on_candidate`` keeps the list; goes into the result.
+    :param candidates: gets each blob, link and repository as it is listed.
+    :param artifact: where ``candidates`` are kept; goes into the result.
     :raises ClusterError: if the exec was refused, so that nothing was started.
     """
     output = PrunerOutput("check")
     progress = Progress("check", None)
 
-    def take(stream: Stream, text: str) -> None:
-        line = output.feed(stream, text)
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
-            if on_candidate:
-                on_candidate(line)
-            progress.blobs(output.counts[LineKind.BLOB])
-        else:
-            show(pod, line, output.counts[line.kind])
+    def take(stream: Stream, block: bytes) -> None:
+        understood = output.feed_block(stream, block)
+        if candidates:
+            candidates.add_blobs(understood.blobs)
+        for line in understood.lines:
+            if line.kind not in CANDIDATE_KINDS:
+                show(pod, line, output.counts[line.kind])
+            elif candidates:
+                candidates.add(line.kind, line.subject)
+        progress.blobs(output.counts[LineKind.BLOB])
 
     log.info("dockerregistry -prune=check starts in pod %s", pod)
     started = time.monotonic()
-    end = run_in_pod(cluster, pod, CHECK_COMMAND, take, limit_seconds=limit_seconds)
+    end = run_in_pod(cluster, pod, CHECK_COMMAND, on_block=take, limit_seconds=limit_seconds)
     progress.say(output.counts[LineKind.BLOB])
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
