@@ -117,8 +117,8 @@ def connections() -> Iterator[Fault[Arena]]:
     for effect in effects:
         how = "properly, without an exit status" if effect == "close" else "abruptly"
         check = ExecFault(effect, after_bytes=1, command="-prune=check")
-        delete = ExecFault(effect, after_seconds=2.0, command="-prune=delete")
-        last = ExecFault(effect, at_exit=True, command="-prune=delete")
+        delete = ExecFault(effect, after_seconds=2.0, command="registry-prune looks")
+        last = ExecFault(effect, at_exit=True, command="registry-prune looks")
         what = f"exec cut {how}"
         yield Fault(what, "dry_run, in mid-work", _before("dry_run", _exec(check)))
         yield Fault(what, "hard_prune, in mid-delete", _before("hard_prune", _exec(delete)), slow_delete=True)
