@@ -14,6 +14,7 @@ from sandbox.composition import Cluster
 from sandbox.control import EVICTION_MESSAGE
 from sandbox.errors import SandboxError
 from sandbox.kubelet.exec_faults import ExecFault, ExecFaults
+from sandbox.kubelet.pod_files import shared_memory_bytes
 from sandbox.names import CLUSTER, CONFIGS, NAMESPACE, POD_SELECTOR
 from sandbox.paths import StateDirectory
 from sandbox.pruners import pruner_processes
@@ -219,6 +220,20 @@ class Sandbox:
 
         return read_journal(self.state.pruner_journal)
 
+    def most_pruners_at_once(self) -> int:
+        """How many hard pruners, of whatever mode and in whatever pods, have lived at the same moment at most."""
+        from sandbox.registry.journal import most_at_once
+
+        return most_at_once(self.pruner_journal())
+
+    def shared_memory_bytes(self, pod: str, namespace: str = NAMESPACE) -> int:
+        """What the files in a pod's ``/dev/shm`` take.
+
+        :raises ApiError: 404, there is no such pod.
+        """
+        uid = self.get_object("pods", pod, namespace)["metadata"]["uid"]
+        return shared_memory_bytes(self.state, uid)
+
     @property
     def requests(self) -> RequestCounts:
         """What the API server was asked."""
@@ -242,7 +257,7 @@ class Sandbox:
 
     def order_pruner(self, faults: PrunerFaults) -> None:
         """Order the pruners that start from now on to do something wrong."""
-        faults.write(self.state.pruner_faults)
+        faults.write(self.state)
 
     def clear_faults(self) -> None:
         """Take back all orders for faults of the API, of execs and of pruners; readiness is allowed again."""
@@ -273,6 +288,17 @@ class Sandbox:
         :raises KeyError: no such pod runs.
         """
         self.call(lambda cluster: cluster.kubelet.evict(namespace, pod, message))
+
+    def restart_container(self, pod: str, namespace: str = NAMESPACE, container: str | None = None) -> None:
+        """Kill all processes of a pod's container at once, as when it is out of memory; the kubelet starts it anew.
+
+        Returns when they have ended. The pod stays, and so do its ``/dev/shm`` and its emptyDirs; ``restartCount``
+        rises when the container runs again.
+
+        :param container: default is the pod's first one.
+        :raises KeyError: no such pod runs, or it has no such container.
+        """
+        self._wait_for(self.cluster.kubelet.restart_container(namespace, pod, container))
 
     def lose_node(self, name: str, *, power_off: bool = False) -> None:
         """Nobody hears from a node any more.

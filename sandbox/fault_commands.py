@@ -26,9 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pruner = commands.add_parser("pruner", help="of the hard prune and the base prune; fields of PrunerFaults")
     _add_fields(pruner, "seconds_per_blob=0.01 fail_delete_after_blobs=5", _pruner)
     evict = commands.add_parser("evict", help="evict a pod: killed, phase Failed, reason Evicted")
-    evict.add_argument("pod")
-    evict.add_argument("--namespace", "-n", default=NAMESPACE)
     evict.set_defaults(command=_evict)
+    restart = commands.add_parser("restart-container", help="out of memory: killed with all in it, and started anew")
+    restart.set_defaults(command=_restart_container)
+    for command in (evict, restart):
+        command.add_argument("pod")
+        command.add_argument("--namespace", "-n", default=NAMESPACE)
+    restart.add_argument("--container", help="default: the pod's first one")
     node = commands.add_parser("node", help="lose a node, or have it back")
     node.add_argument("name", help="worker-0 …")
     node.add_argument(
@@ -99,7 +103,7 @@ def _api(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) 
 def _pruner(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
     fields = _fields(arguments.fields)
     try:
-        PrunerFaults(**fields).write(state.pruner_faults)
+        PrunerFaults(**fields).write(state)
     except (TypeError, ValueError) as error:
         raise SandboxError(f"this is no order for a pruner: {error}") from error
     return "Ordered: it holds for every pruner that starts from now on, in place of an earlier order."
@@ -108,6 +112,12 @@ def _pruner(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient
 def _evict(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
     client.request("POST", f"/sandbox/pods/{arguments.namespace}/{arguments.pod}/evict", {})
     return f"Pod {arguments.pod} is being evicted."
+
+
+def _restart_container(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
+    path = f"/sandbox/pods/{arguments.namespace}/{arguments.pod}/restart"
+    client.request("POST", path, {"container": arguments.container})
+    return f"Everything in pod {arguments.pod} was killed; its container is started anew."
 
 
 def _node(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:

@@ -47,6 +47,10 @@ class SandboxSettings:
     :param progress_deadline: ``progressDeadlineSeconds`` of the registry's Deployment.
     :param real_registry: the registry pods run ``docker-registry`` and serve; False, they idle; None, they serve if
         it is installed.
+    :param shared_memory: False: nothing can be written to the pods' ``/dev/shm``.
+    :param zombies: True: a process that has ended and whose parent has ended before stays in the pod as a zombie, as
+        in a real registry pod, whose first process waits for nobody. ``kill -0`` succeeds on it, its command line is
+        empty. While the sandbox is up, all orphans of this process's descendants become this process's own.
     """
 
     replicas: int = 2
@@ -66,6 +70,8 @@ class SandboxSettings:
     node_eviction: float = 1.0
     progress_deadline: int = 120
     real_registry: bool | None = None
+    shared_memory: bool = True
+    zombies: bool = False
 
     def __post_init__(self) -> None:
         if self.replicas < 0:

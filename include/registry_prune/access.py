@@ -54,6 +54,8 @@ LOOK = (
     *_each("get create", "", "pods", subresource="exec", namespace=NAMESPACE),
     *_each("list", "batch", "jobs", namespace=NAMESPACE),
     *_each("list", "image.openshift.io", "images"),
+    *_each("list", "image.openshift.io", "imagestreams"),
+    *_each("get", "config.openshift.io", "clusterversions", name="version"),
 )
 """What every run does."""
 ROLE = (

@@ -17,6 +17,8 @@ from typing import Any
 from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import ObjectStoragePath
 
+from include.registry_prune.dockerregistry import LineKind
+
 
 def artifact_folder(configured: str) -> ObjectStoragePath:
     """The folder or bucket that artifacts go to.
@@ -48,7 +50,15 @@ def candidate_writer(path: ObjectStoragePath, head: dict[str, Any]) -> Iterator[
         text.detach()
 
 
-def read_candidates(url: str, *, kind: str) -> Iterator[str]:
+def candidate_digests(url: str) -> set[bytes]:
+    """The blobs among the candidates, as 32-byte digests: a million of them take about 150 MiB.
+
+    :raises OSError: if the artifact is not there or damaged.
+    """
+    return {bytes.fromhex(digest.removeprefix("sha256:")) for digest in read_candidates(url, kind=LineKind.BLOB)}
+
+
+def read_candidates(url: str, *, kind: LineKind) -> Iterator[str]:
     """The candidates of one kind in an artifact.
 
     :raises OSError: if it is not there or damaged.

@@ -29,13 +29,15 @@ CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
+IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
+CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
-"""An Image object is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+"""An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
 _CONNECT_AND_READ_SECONDS = (5, 30)
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
 _RETRIES = urllib3.Retry(
@@ -336,9 +338,23 @@ class Cluster:
 
         :raises ClusterError: status 410 if the list took longer than the API server keeps its snapshot; begin again.
         """
-        query: dict[str, Any] = {"limit": IMAGES_PER_PAGE}
+        return self._pages(IMAGES, per_page=IMAGES_PER_PAGE)
+
+    def image_streams(self) -> Iterator[dict[str, Any]]:
+        """Every ImageStream object of every namespace, page by page.
+
+        :raises ClusterError: as for :meth:`images`.
+        """
+        return self._pages(IMAGE_STREAMS, per_page=IMAGES_PER_PAGE)
+
+    def cluster_version(self) -> dict[str, Any] | None:
+        """The ClusterVersion ``version``; None if the cluster has none."""
+        return self._json_or_none("GET", CLUSTER_VERSION)
+
+    def _pages(self, path: str, *, per_page: int) -> Iterator[dict[str, Any]]:
+        query: dict[str, Any] = {"limit": per_page}
         while True:
-            page = self._json("GET", IMAGES, query=query)
+            page = self._json("GET", path, query=query)
             yield from page["items"]
             if not page["metadata"].get("continue"):
                 return

@@ -17,7 +17,7 @@ from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.parameters import SettingsError
-from include.registry_prune.run_context import Run
+from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -274,10 +274,14 @@ class VerifyRestored(RegistryOperator):
 
 
 class Report(RegistryOperator):
-    """Stores and publishes the report of every run, also of one that failed at its first step."""
+    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
+    they compare with."""
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report import build_report
+        from include.registry_prune.report import build_report, past_run
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
@@ -298,5 +302,6 @@ class Report(RegistryOperator):
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
+        run.remember(past_run(report))
         self.log.info("%s", report.text())
         return report

@@ -9,12 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from include.registry_prune.parameters import Duration, RunParameters, SettingsError, StrictModel, explain
+from include.registry_prune.evidence import CeilingLimits
+from include.registry_prune.parameters import (
+    Duration,
+    RunParameters,
+    SettingsError,
+    StrictModel,
+    WholeNumber,
+    explain,
+)
 from include.registry_prune.units import parse_duration
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
@@ -35,6 +43,41 @@ Limit = Literal[
     "unexplained_read_only",
 ]
 """The settings that are durations."""
+
+
+class CeilingSettings(StrictModel):
+    """More than can be believed: a run that finds more stops, and a person has to say that it is right.
+
+    Here each is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
+
+    :param orphan_share: of all blobs, 0 to 1 (1: never stops). The accidents that look like garbage (Images lost, the
+        wrong storage) come near 1; a registry that is pushed to a lot and was never hard-pruned was seen at 0.7.
+    :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
+        between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
+        a project for each build needs more.
+    :param earlier_runs: so many times the median of the last 20 runs. A release day doubles or trebles the garbage; ten
+        times as much has a cause that somebody should know.
+    :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
+        that is stored here, so 0: each is to be repaired, and the message says how.
+    :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
+    """
+
+    orphan_share: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
+    removed_repositories: Annotated[WholeNumber, Field(ge=0)] = 25
+    earlier_runs: float = Field(default=10.0, ge=1, allow_inf_nan=False)
+    untyped_images: Annotated[WholeNumber, Field(ge=0)] = 0
+    estimated_time: Duration = "8h"
+
+    @property
+    def limits(self) -> CeilingLimits:
+        """As the decision takes them."""
+        return CeilingLimits(
+            orphan_share=self.orphan_share,
+            removed_repositories=self.removed_repositories,
+            earlier_runs=self.earlier_runs,
+            untyped_images=self.untyped_images,
+            estimated_seconds=parse_duration(self.estimated_time).total_seconds(),
+        )
 
 
 class ClusterSettings(StrictModel):
@@ -85,7 +128,17 @@ class ClusterSettings(StrictModel):
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
+    ceilings: CeilingSettings = CeilingSettings()
     parameters: RunParameters = RunParameters()
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_ceiling_is_passed_for_good(cls, parameters: RunParameters) -> RunParameters:
+        if parameters.pass_ceilings:
+            raise ValueError(
+                "pass_ceilings is for one run and a person who looked; raise the limit in ceilings instead"
+            )
+        return parameters
 
     @property
     def dag_id(self) -> str:

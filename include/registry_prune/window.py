@@ -16,7 +16,7 @@ from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_may_arm, parse_lease
 from include.registry_prune.pod_replacement import replace_pods
 from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
-from include.registry_prune.registry_state import RegistryState, Settled, mode_word, unsettled
+from include.registry_prune.registry_state import Opening, RegistryState, Settled, mode_word, unsettled
 from include.registry_prune.role import revoke_role
 from include.registry_prune.settling import NotSettledError, wait_until_settled
 from include.registry_prune.units import format_seconds
@@ -54,27 +54,25 @@ def read_lease(cluster: Cluster) -> Lease | None:
     return _held_lease(cluster.config())
 
 
-def _change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str, Any] | None]) -> bool:
+def change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str, Any] | None]) -> dict[str, Any] | None:
     """Read the Config, decide on a patch, and write it only if nothing has changed in between; else from the start.
 
     The operator writes its status to the same object, so a conflict is nothing unusual, and another run's lease is
     seen by the next look.
 
     :param decide: gets the Config; returns the patch, or None to change nothing; may raise.
-    :return: whether something was changed.
+    :return: the Config as it was written; None if nothing was changed.
     """
     for _ in range(MAXIMUM_CONFLICTS):
         config = cluster.config()
         patch = decide(config)
         if patch is None:
-            return False
+            return None
         try:
-            cluster.patch_config(patch, resource_version=config["metadata"]["resourceVersion"])
+            return cluster.patch_config(patch, resource_version=config["metadata"]["resourceVersion"])
         except ClusterError as error:
             if error.status != 409:
                 raise
-        else:
-            return True
     raise ClusterError(
         f"Config cluster: changed by others {MAXIMUM_CONFLICTS} times in a row while it was written", 409
     )
@@ -123,7 +121,7 @@ def arm(
         lease = held
         return None
 
-    if _change_config(cluster, decide):
+    if change_config(cluster, decide):
         log.info("Lease written for %s, until %s", holder, lease.expires_at.isoformat(timespec="seconds"))
     if pruner is not None and not pruner["spec"].get("suspend"):
         cluster.suspend_image_pruner(True)
@@ -153,7 +151,7 @@ def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Le
         changed = change(lease)
         return None if changed == lease else _lease_patch(changed)
 
-    _change_config(cluster, decide)
+    change_config(cluster, decide)
 
 
 def require_own_lease(config: dict[str, Any], holder: str) -> Lease:
@@ -170,21 +168,33 @@ def require_own_lease(config: dict[str, Any], holder: str) -> Lease:
     return held
 
 
-def open_window(cluster: Cluster, *, holder: str, limit_seconds: float) -> Settled:
+def open_window(
+    cluster: Cluster, *, holder: str, limit_seconds: float, opened: Callable[[Opening], object] = lambda opening: None
+) -> Settled:
     """Patch ``readOnly: true`` and wait until no pod takes pushes any more. Calling it again is safe.
 
-    :raises LeaseError: if this run does not hold the lease.
+    :param opened: told what the patch made, before the wait.
+    :raises LeaseError: if this run does not hold the lease, or somebody else made the registry read-only meanwhile.
     :raises NotSettledError: if some pod still takes pushes after ``limit_seconds``.
     """
+    now = datetime.now(UTC)
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
-        if config["spec"].get("readOnly"):
-            return None
-        return _lease_patch(lease.opened(datetime.now(UTC)), readOnly=True)
+        if not config["spec"].get("readOnly"):
+            return _lease_patch(lease.opened(now), readOnly=True)
+        # Both are written by one patch: without the one, the other is not from here.
+        if lease.opened_at is None:
+            raise LeaseError(
+                "Config cluster: somebody else set spec.readOnly to true after this run had written its lease. The "
+                "registry is left alone: neither pruned nor set back"
+            )
+        return None
 
-    if _change_config(cluster, decide):
+    written = change_config(cluster, decide)
+    if written:
         log.info("Config cluster: spec.readOnly is set to true; the registry's pods are replaced")
+        opened(Opening(opened_at=now, config_generation=written["metadata"]["generation"]))
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
 
@@ -215,17 +225,16 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     if lease is None:
         return None
     _end_pruners(cluster, lease, limits)
-    cluster.patch_config({"spec": {"readOnly": lease.read_only_before}})
-    log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+    read_only = _restore_mode(cluster, lease)
     _restore_image_pruner(cluster, lease)
-    settled = wait_until_settled(cluster, read_only=lease.read_only_before, limit_seconds=limits.settle_seconds)
+    settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
     if lease.delete_started_at is not None:
         # Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be
         # pulled. Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back.
         replace_pods(
             cluster,
             lease.pods_before_closing,
-            read_only=lease.read_only_before,
+            read_only=read_only,
             limit_seconds=limits.settle_seconds,
             because="was there during the delete and knows deleted blobs",
         )
@@ -255,7 +264,7 @@ def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
         lease = held.closing(datetime.now(UTC), pods)
         return None if lease == held else _lease_patch(lease)
 
-    _change_config(cluster, decide)
+    change_config(cluster, decide)
     return lease
 
 
@@ -273,6 +282,18 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
             format_seconds(tried),
             error,
         )
+
+
+def _restore_mode(cluster: Cluster, lease: Lease) -> bool:
+    """Put ``readOnly`` back; returns the mode that the registry now gets into.
+
+    A window that was armed and never opened did not make the registry read-only: if it is, that is somebody else's.
+    """
+    if lease.opened_at is None:
+        return bool(cluster.config()["spec"].get("readOnly"))
+    cluster.patch_config({"spec": {"readOnly": lease.read_only_before}})
+    log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+    return lease.read_only_before
 
 
 def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.lease import Lease
 from include.registry_prune.operators import CandidateList, RegistryOperator
+from include.registry_prune.registry_state import Opening, Settled
 from include.registry_prune.run_context import Run
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
     from include.registry_prune.settings import ClusterSettings
+
+OPENING = "opening"
+"""The XCom in which ``set_read_only`` notes what its patch made, before it waits."""
 
 
 class ArmWindow(RegistryOperator):
@@ -43,7 +48,12 @@ class SetReadOnly(RegistryOperator):
 
         try:
             with run.lease_keeper():
-                return open_window(run.cluster, holder=run.holder, limit_seconds=self.cluster.seconds("settle_limit"))
+                return open_window(
+                    run.cluster,
+                    holder=run.holder,
+                    limit_seconds=self.cluster.seconds("settle_limit"),
+                    opened=lambda opening: run.hand_over(opening, OPENING),
+                )
         except NotSettledError as error:
             raise AirflowFailException(str(error)) from error
 
@@ -123,12 +133,21 @@ class RestoreReadWrite(RegistryOperator):
         from include.registry_prune.window import close_window
 
         try:
+            self._reclaim_window(run)
             with run.lease_keeper():
                 return close_window(
                     run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
                 )
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+
+    def _reclaim_window(self, run: Run) -> None:
+        """A person may have removed the lease; whether the window is still this run's, the run itself knows."""
+        from include.registry_prune.lost_lease import reclaim_window
+
+        armed, opening = run.result("arm_window", Lease), run.result("set_read_only", Opening, OPENING)
+        if armed is not None and opening is not None:
+            reclaim_window(run.cluster, armed=armed, opening=opening, settled=run.result("set_read_only", Settled))
 
 
 class GuardWindow(RegistryOperator):

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from include.registry_prune.base_prune_job import BasePrune, Restart
 from include.registry_prune.base_prune_output import PruneFigures
-from include.registry_prune.decision import Action, Verdict
+from include.registry_prune.decision import Action, Ceiling, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
+from include.registry_prune.estimate import Estimate
+from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
-from include.registry_prune.report import Outcome, RunReport, build_report
+from include.registry_prune.report import Outcome, RunReport, build_report, past_run
 from tests.run_tasks import IN_ORDER
 
 TASKS = IN_ORDER[:-1]
@@ -25,10 +27,10 @@ SURVEY = PrunerResult(
     mode="check", said=Summary(blobs=3020, rounded_bytes=5_000_000), exit_status=0, artifact="/lists/survey"
 )
 DRY_RUN = PrunerResult(
-    mode="check", said=Summary(blobs=3214, rounded_bytes=6159335), exit_status=0, artifact="/lists/dry_run"
+    mode="check", said=Summary(blobs=3214, rounded_bytes=6159335), exit_status=0, artifact="/lists/dry_run", seconds=3.0
 )
 DELETED = PrunerResult(
-    mode="delete", said=Summary(blobs=3214, rounded_bytes=6159335), counted_blobs=3214, exit_status=0
+    mode="delete", said=Summary(blobs=3214, rounded_bytes=6159335), counted_blobs=3214, exit_status=0, seconds=11.5
 )
 PARTIAL = PrunerResult(mode="delete", said=Summary(blobs=9, rounded_bytes=13609), counted_blobs=8, exit_status=1)
 KILLED = PrunerResult(mode="delete", said=None, counted_blobs=1204, exit_status=143)
@@ -78,6 +80,8 @@ def test_a_full_run() -> None:
         deleted_blobs=3214,
         freed_bytes=6159335,
         read_only_seconds=131.4,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
         broken_before=0,
         broken_after=0,
         artifact="/lists/dry_run",
@@ -96,6 +100,46 @@ def test_a_full_run_in_words() -> None:
         "  broken images: 0 before, 0 after\n"
         "  list of candidates: /lists/dry_run"
     )
+
+
+def test_the_estimate_is_held_against_what_the_delete_took() -> None:
+    estimate = Estimate(likely_seconds=10.0, low_seconds=5.0, high_seconds=20.0)
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"estimate": estimate})})
+    assert (full.estimated_delete_seconds, full.delete_seconds) == (10.0, 11.5)
+    assert "  delete: estimated 10 s, took 12 s\n" in full.text()
+
+
+def test_who_let_the_run_pass_a_ceiling_is_said() -> None:
+    passed = WORTH_IT.model_copy(update={"passed": (Ceiling.ORPHAN_SHARE,), "passed_by": "ada"})
+    full = report(FULL | {"blob_threshold": passed})
+    assert (full.passed_ceilings, full.passed_by) == (("orphan_share",), "ada")
+    assert "  ceilings passed by ada: orphan_share\n" in full.text()
+
+
+def test_what_later_runs_know_of_a_run() -> None:
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"cluster_id": "b1"})})
+    assert past_run(full) == PastRun(
+        run_id="manual__1",
+        cluster_id="b1",
+        orphaned_blobs=3214,
+        deleted_blobs=3214,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
+    )
+
+
+@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+def test_what_a_gate_stopped_at_is_no_measure_for_later_runs(gate: str) -> None:
+    assert past_run(report(FULL | {gate: STOPPED}, {gate: "failed"})) == PastRun(run_id="manual__1")
+
+
+def test_a_delete_that_did_not_end_is_no_measure_for_later_ones() -> None:
+    known = past_run(report(FULL | {"hard_prune": PARTIAL}, {"hard_prune": "failed"}))
+    assert (known.orphaned_blobs, known.deleted_blobs, known.delete_seconds) == (3214, None, None)
+
+
+def test_a_run_that_was_never_judged_says_nothing_to_later_ones() -> None:
+    assert past_run(report({}, {"verify_access": "failed"})) == PastRun(run_id="manual__1")
 
 
 AFTER_GATE = ("integrity_before", "arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune")

@@ -87,7 +87,7 @@ def test_down_ends_what_a_killed_server_has_left(command: Command, state: StateD
     command("up")
     command("seed", "--images=2", "--orphans=5")
     pod = Kubectl(state.kubeconfig)("get", "pods", "-o", "name").splitlines()[0]
-    Kubectl(state.kubeconfig).shell(pod, "setsid sleep 3050 >/dev/null 2>&1 &")
+    Kubectl(state.kubeconfig).shell(pod, "/usr/bin/setsid sleep 3050 >/dev/null 2>&1 &")
     server = ServerProcess.find(state)
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_down_ends_what_a_killed_server_has_left(command: Command, state: StateD
 def test_up_after_a_kill_ends_the_old_pods_too(command: Command, state: StateDirectory) -> None:
     command("up")
     pod = Kubectl(state.kubeconfig)("get", "pods", "-o", "name").splitlines()[0]
-    Kubectl(state.kubeconfig).shell(pod, "setsid sleep 3051 >/dev/null 2>&1 &")
+    Kubectl(state.kubeconfig).shell(pod, "/usr/bin/setsid sleep 3051 >/dev/null 2>&1 &")
     server = ServerProcess.find(state)
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
