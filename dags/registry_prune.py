@@ -9,6 +9,7 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | --- | --- | --- |
 | `verify_access` | 1 log in | permissions and the state of the registry |
 | `base_prune` | 2 base prune | a Job from the cluster's own `image-pruner` template |
+| `restart_registry` | | if set so: replaces the pods, which remember layers that the base prune deleted |
 | `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
 | `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
 | `integrity_before` | | which images are broken already |
@@ -39,6 +40,7 @@ from include.registry_prune.operators import (
     IntegrityAfter,
     IntegrityBefore,
     Report,
+    RestartRegistry,
     RevokeImagePruner,
     Survey,
     VerifyAccess,
@@ -74,7 +76,13 @@ def build_dag(cluster: ClusterSettings) -> DAG:
     ) as dag:
         # 1. Log in. 2. Base prune: retried once, it retries its own requests.
         verify_access = VerifyAccess(task_id="verify_access")
-        base_prune = BasePruneImages(task_id="base_prune", retries=1, execution_timeout=limit("base_prune_limit"))
+        base_prune = BasePruneImages(
+            task_id="base_prune",
+            retries=1,
+            retry_delay=MINUTE,
+            execution_timeout=limit("base_prune_limit") + timedelta(seconds=cluster.seconds("base_prune_wait")),
+        )
+        restart_registry = RestartRegistry(task_id="restart_registry", execution_timeout=limit("settle_limit"))
 
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
@@ -120,7 +128,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
         report = Report(task_id="report").as_teardown()
 
-        verify_access >> base_prune >> grant >> survey >> survey_gate >> integrity_before
+        verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
         integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         restore >> integrity_after >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.

@@ -51,6 +51,11 @@ class StateDirectory:
         return self.root / "pruner-faults.json"
 
     @property
+    def made_up_deleted(self) -> Path:
+        """How many made-up orphans have been deleted (see :mod:`sandbox.registry.made_up`)."""
+        return self.root / "made-up-deleted"
+
+    @property
     def pruner_journal(self) -> Path:
         """JSON lines: a line when a pruner process starts and one when it ends."""
         return self.root / "pruner-journal.jsonl"

@@ -17,7 +17,7 @@ from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.parameters import SettingsError
-from include.registry_prune.run_context import Run
+from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -71,6 +71,7 @@ class VerifyAccess(RegistryOperator):
             {
                 "role": parameters.needs_role,
                 "base_prune": parameters.base_prune,
+                "restart": parameters.base_prune and self.cluster.restart_after_base_prune,
                 "window": parameters.may_open_window,
             }
         )
@@ -79,6 +80,7 @@ class VerifyAccess(RegistryOperator):
             holder=run.holder,
             permissions=permissions,
             may_open_window=parameters.may_open_window,
+            waits_for_base_prune=parameters.base_prune,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
@@ -98,16 +100,49 @@ class BasePruneImages(RegistryOperator):
             self.log.info("base_prune is switched off")
             return BasePrune(carried_out=False)
         try:
-            return run_base_prune(
+            result = run_base_prune(
                 run.cluster,
                 holder=run.holder,
                 keep_tag_revisions=parameters.keep_tag_revisions,
                 keep_younger_than=parameters.keep_younger_than,
                 dry_run=parameters.dry_run_only,
+                wait_seconds=self.cluster.seconds("base_prune_wait"),
                 limit_seconds=self.cluster.seconds("base_prune_limit"),
             )
         except BasePruneError as error:
-            raise AirflowFailException(str(error)) from error
+            raise (AirflowException if error.passes else AirflowFailException)(str(error)) from error
+        return result.model_copy(update={"after_a_failure": run.context["ti"].try_number > 1})
+
+
+class RestartRegistry(RegistryOperator):
+    """The registry's pods remember layers that the base prune deleted: replaces them, if the settings say so.
+
+    Right after the base prune and not at the end of a run without a window: the survey takes hours on large storage, it
+    may fail, and until the pods are replaced a push may build on a layer that is gone.
+    """
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.base_prune_job import BasePrune, Restart
+        from include.registry_prune.registry_restart import restart_registry
+        from include.registry_prune.settling import NotSettledError
+
+        base = run.result("base_prune", BasePrune)
+        if base is None or not base.storage_changed:
+            self.log.info("The base prune deleted nothing from the registry's storage: no pod remembers what is gone")
+            return Restart(needed=False)
+        if not self.cluster.restart_after_base_prune:
+            self.log.warning(
+                "The registry's pods may remember layers that the base prune deleted, until they are replaced: a push "
+                "of such a layer succeeds, and the image cannot be pulled. A read-only window replaces them. To have "
+                "it done after every base prune, set restart_after_base_prune."
+            )
+            return Restart(needed=True, not_done="restart_after_base_prune is off")
+        try:
+            return restart_registry(
+                run.cluster, pruned_until=base.ended_at, limit_seconds=self.cluster.seconds("settle_limit")
+            )
+        except NotSettledError as error:
+            raise AirflowException(str(error)) from error
 
 
 class GrantImagePruner(RegistryOperator):
@@ -139,14 +174,16 @@ class CandidateList(RegistryOperator):
                 pod,
                 "check",
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
-                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                candidates=candidates,
                 artifact=str(path),
             )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            # A lost connection is worth another try; what the pruner itself reports is not.
-            raise (AirflowException if result.exit_status is None else AirflowFailException)(problem)
+            run.hand_over(result)
+            problem = result.problem()
+            if problem and result.exit_status is None:
+                # A lost connection is worth another try; what the pruner itself reports is not.
+                raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")
+            if problem:
+                raise AirflowFailException(problem)
         return result
 
     def state(self, run: Run) -> Any:
@@ -239,10 +276,14 @@ class VerifyRestored(RegistryOperator):
 
 
 class Report(RegistryOperator):
-    """Stores and publishes the report of every run, also of one that failed at its first step."""
+    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
+    they compare with."""
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report import build_report
+        from include.registry_prune.report import build_report, past_run
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
@@ -263,5 +304,6 @@ class Report(RegistryOperator):
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
+        run.remember(past_run(report))
         self.log.info("%s", report.text())
         return report

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from include.registry_prune.decision import Mode, Thresholds
+from include.registry_prune.evidence import Ceiling, Mode, Thresholds
 from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 
@@ -53,6 +53,8 @@ class RunParameters(StrictModel):
     keep_younger_than: Duration | None = None
     min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
     min_size: Size = "2GiB"
+    # Not strict: JSON has lists and strings, no tuples and enumerations.
+    pass_ceilings: Annotated[tuple[Annotated[Ceiling, Field(strict=False)], ...], Field(strict=False)] = ()
 
     @property
     def mode(self) -> Mode:
@@ -105,7 +107,7 @@ def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunPar
         raise SettingsError(f"Parameters of this run: {explain(error)}. The parameters are: {known}.") from error
 
 
-_THE_RUN, _BASE_PRUNE, _THRESHOLDS = "The run", "Base prune", "When to hard-prune"
+_THE_RUN, _BASE_PRUNE, _THRESHOLDS, _CEILINGS = "The run", "Base prune", "When to hard-prune", "Ceilings"
 
 
 def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
@@ -179,6 +181,16 @@ def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
             "description": "So much orphaned data opens the gate, such as 500MiB or 2GiB. Either of the two is enough.",
             "section": _THRESHOLDS,
         },
+        "pass_ceilings": {
+            "type": "array",
+            "items": {"type": "string", "enum": [str(each) for each in Ceiling]},
+            "examples": [str(each) for each in Ceiling],
+            "uniqueItems": True,
+            "title": "Ceilings to pass",
+            "description": "A run that stopped at a ceiling names it. Choose it here only after looking into the "
+            "reason that it gave: this run then goes past it, and its report says that you let it.",
+            "section": _CEILINGS,
+        },
     }
-    values = defaults.model_dump()
+    values = defaults.model_dump(mode="json")
     return {name: {"value": values[name], **schema} for name, schema in schemas.items()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.dockerregistry import (
+    CANDIDATE_KINDS,
     CHECK_COMMAND,
     DELETE_COMMAND,
     INTEGRITY_COMMAND,
@@ -27,8 +28,19 @@ log = logging.getLogger(__name__)
 FIRST_PROGRESS_SECONDS = 0.5
 PROGRESS_SHARE = 0.05
 """Progress is said again after this share of the time so far: often at first, every few minutes after hours."""
-_SHOWN = (LineKind.ERROR, LineKind.WARNING)
+SHOWN_LINES = 100
+"""So many errors, warnings and unknown lines are shown in the log, of each kind; all are counted."""
 _COMMANDS = {"check": CHECK_COMMAND, "delete": DELETE_COMMAND}
+
+
+class CandidateSink(Protocol):
+    """Keeps the list of what the pruner names."""
+
+    def add(self, kind: LineKind, subject: str) -> object:
+        """Keep one line."""
+
+    def add_blobs(self, digests: Sequence[bytes]) -> object:
+        """Keep many blobs, 64 hexadecimal digits each."""
 
 
 def choose_pod(state: RegistryState) -> str:
@@ -73,39 +85,49 @@ def run_pruner(
     *,
     limit_seconds: float,
     expected_blobs: int | None = None,
-    on_candidate: Callable[[Line], object] | None = None,
+    candidates: CandidateSink | None = None,
     artifact: str | None = None,
 ) -> PrunerResult:
     """Run the pruner in a pod and follow it to its end.
 
     :param expected_blobs: for the progress.
-    :param on_candidate: called for each blob, link and repository as it is listed.
-    :param artifact: where ``on_candidate`` keeps the list; goes into the result.
+    :param candidates: gets each blob, link and repository as it is listed.
+    :param artifact: where ``candidates`` are kept; goes into the result.
     :raises ClusterError: if the exec was refused, so that nothing was started.
     """
     output = PrunerOutput(mode)
     progress = _Progress(mode, expected_blobs)
 
-    def take(stream: Stream, text: str) -> None:
-        line = output.feed(stream, text)
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
-            if on_candidate:
-                on_candidate(line)
-            progress.blobs(output.counts[LineKind.BLOB])
-        elif line.kind in _SHOWN and output.counts[line.kind] <= 100:
-            log.warning("%s | %s: %s", pod, line.kind, line.subject)
-        elif line.kind is LineKind.UNKNOWN and output.counts[line.kind] <= 100:
-            log.info("%s | %s", pod, line.subject[:1000])
+    def take(stream: Stream, block: bytes) -> None:
+        understood = output.feed_block(stream, block)
+        if candidates:
+            candidates.add_blobs(understood.blobs)
+        for line in understood.lines:
+            if line.kind not in CANDIDATE_KINDS:
+                _show(pod, line, output.counts[line.kind])
+            elif candidates:
+                candidates.add(line.kind, line.subject)
+        progress.blobs(output.counts[LineKind.BLOB])
 
     log.info("dockerregistry -prune=%s starts in pod %s", mode, pod)
     started = time.monotonic()
-    end = run_in_pod(cluster, pod, _COMMANDS[mode], take, limit_seconds=limit_seconds)
+    end = run_in_pod(cluster, pod, _COMMANDS[mode], on_block=take, limit_seconds=limit_seconds)
     progress.say(output.counts[LineKind.BLOB])
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
     )
     log.info("dockerregistry -prune=%s in pod %s: %s; %s", mode, pod, end.how, result.done())
     return result
+
+
+def _show(pod: str, line: Line, count: int) -> None:
+    """Put a line of the pruner into the task's log, unless it is a note or there were too many."""
+    if count > SHOWN_LINES:
+        return
+    if line.kind in (LineKind.ERROR, LineKind.WARNING):
+        log.warning("%s | %s: %s", pod, line.kind, line.subject)
+    elif line.kind is LineKind.UNKNOWN:
+        log.info("%s | %s", pod, line.subject[:1000])
 
 
 def check_integrity(cluster: Cluster, pod: str, *, limit_seconds: float) -> IntegrityCheck:

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from include.registry_prune.base_prune_job import BasePrune
+from include.registry_prune.base_prune_job import BasePrune, Restart
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
@@ -18,6 +19,7 @@ from include.registry_prune.units import format_count, format_seconds, format_si
 
 R = TypeVar("R", bound=Record)
 _FAILED_STATES = ("failed", "upstream_failed")
+_GATES = ("survey_gate", "blob_threshold")
 
 
 class Outcome(StrEnum):
@@ -35,6 +37,10 @@ class RunReport(Record):
 
     :param orphaned_bytes: as the pruner said it, rounded to four significant digits; likewise ``freed_bytes``.
     :param read_only_seconds: from the patch ``readOnly: true`` until no pod was read-only any more; 0 if it never was.
+    :param cluster_id: of the cluster that the run worked with.
+    :param scan_seconds: that the last dry run took.
+    :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
+    :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
     :param phases: seconds that each task took, by task.
     """
 
@@ -49,6 +55,12 @@ class RunReport(Record):
     deleted_blobs: int | None = None
     freed_bytes: int | None = None
     read_only_seconds: float | None = None
+    cluster_id: str | None = None
+    scan_seconds: float | None = None
+    delete_seconds: float | None = None
+    estimated_delete_seconds: float | None = None
+    passed_ceilings: tuple[str, ...] = ()
+    passed_by: str = ""
     broken_before: int | None = None
     broken_after: int | None = None
     artifact: str | None = None
@@ -69,6 +81,11 @@ class RunReport(Record):
             f"  read-only: {'unknown' if self.read_only_seconds is None else format_seconds(self.read_only_seconds)}",
             f"  broken images: {_number(self.broken_before)} before, {_number(self.broken_after)} after",
         ]
+        if self.estimated_delete_seconds is not None:
+            took = f", took {format_seconds(self.delete_seconds)}" if self.delete_seconds is not None else ""
+            lines.append(f"  delete: estimated {format_seconds(self.estimated_delete_seconds)}{took}")
+        if self.passed_ceilings:
+            lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
         if self.artifact:
             lines.append(f"  list of candidates: {self.artifact}")
         return "\n".join(lines)
@@ -116,18 +133,40 @@ def build_report(
         cluster=cluster,
         outcome=_outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
         reasons=verdict.reasons if verdict else (),
-        base_prune=base.summary or ("switched off" if not base.carried_out else "no summary") if base else None,
+        base_prune=_base_prune_text(base, _read(Restart, results.get("restart_registry")), states),
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(deletion, states),
         freed_bytes=deletion.said.rounded_bytes if deletion and deletion.said else None,
         read_only_seconds=_read_only_seconds(restored, states),
+        cluster_id=verdict.cluster_id or None if verdict else None,
+        scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
+        delete_seconds=deletion.seconds if deletion else None,
+        estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
+        passed_ceilings=verdict.passed if verdict else (),
+        passed_by=verdict.passed_by if verdict else "",
         broken_before=before.broken_count if before and before.exit_status == 0 else None,
         broken_after=after.broken_count if after and after.exit_status == 0 else None,
         artifact=dry_run.artifact if dry_run else None,
         phases=dict(phases),
         # Not the ones that were given up because of them: they would bury the cause.
         failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
+    )
+
+
+def past_run(report: RunReport) -> PastRun:
+    """What later runs have to know of a run. What a gate stopped at is nothing to compare with."""
+    stopped = any(gate in report.failed_tasks for gate in _GATES)
+    if stopped or not report.reasons:
+        return PastRun(run_id=report.run_id)
+    deleted = "hard_prune" not in report.failed_tasks and report.deleted_blobs
+    return PastRun(
+        run_id=report.run_id,
+        cluster_id=report.cluster_id,
+        orphaned_blobs=report.orphaned_blobs,
+        deleted_blobs=report.deleted_blobs if deleted else None,
+        scan_seconds=report.scan_seconds,
+        delete_seconds=report.delete_seconds if deleted else None,
     )
 
 
@@ -145,6 +184,16 @@ def _outcome(went_wrong: bool, deletion: PrunerResult | None, verdict: Verdict |
     if verdict is not None and verdict.action is Action.SKIP:
         return Outcome.NOT_WORTH_IT
     return Outcome.NO_HARD_PRUNE
+
+
+def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Mapping[str, str]) -> str | None:
+    """What the base prune did, and whether pods may still remember what it deleted."""
+    if base is None:
+        return None
+    # Every pod was replaced on the way into the window.
+    windowed = states.get("set_read_only") == "success"
+    told = restart.text() if restart and not (windowed and restart.not_done) else ""
+    return "; ".join(filter(None, (base.text(), told)))
 
 
 def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:

@@ -9,12 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from include.registry_prune.parameters import Duration, RunParameters, SettingsError, StrictModel, explain
+from include.registry_prune.evidence import CeilingLimits
+from include.registry_prune.parameters import (
+    Duration,
+    RunParameters,
+    SettingsError,
+    StrictModel,
+    WholeNumber,
+    explain,
+)
 from include.registry_prune.units import parse_duration
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
@@ -24,6 +32,7 @@ BASE_DAG_ID = "registry_prune"
 
 Limit = Literal[
     "settle_limit",
+    "base_prune_wait",
     "base_prune_limit",
     "dry_run_limit",
     "delete_limit",
@@ -36,6 +45,41 @@ Limit = Literal[
 """The settings that are durations."""
 
 
+class CeilingSettings(StrictModel):
+    """More than can be believed: a run that finds more stops, and a person has to say that it is right.
+
+    Here each is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
+
+    :param orphan_share: of all blobs, 0 to 1 (1: never stops). The accidents that look like garbage (Images lost, the
+        wrong storage) come near 1; a registry that is pushed to a lot and was never hard-pruned was seen at 0.7.
+    :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
+        between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
+        a project for each build needs more.
+    :param earlier_runs: so many times the median of the last 20 runs. A release day doubles or trebles the garbage; ten
+        times as much has a cause that somebody should know.
+    :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
+        that is stored here, so 0: each is to be repaired, and the message says how.
+    :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
+    """
+
+    orphan_share: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
+    removed_repositories: Annotated[WholeNumber, Field(ge=0)] = 25
+    earlier_runs: float = Field(default=10.0, ge=1, allow_inf_nan=False)
+    untyped_images: Annotated[WholeNumber, Field(ge=0)] = 0
+    estimated_time: Duration = "8h"
+
+    @property
+    def limits(self) -> CeilingLimits:
+        """As the decision takes them."""
+        return CeilingLimits(
+            orphan_share=self.orphan_share,
+            removed_repositories=self.removed_repositories,
+            earlier_runs=self.earlier_runs,
+            untyped_images=self.untyped_images,
+            estimated_seconds=parse_duration(self.estimated_time).total_seconds(),
+        )
+
+
 class ClusterSettings(StrictModel):
     """One cluster: how to reach it, when, with what limits.
 
@@ -45,6 +89,8 @@ class ClusterSettings(StrictModel):
     :param schedule: cron expression in UTC. 03:15 is away from the cluster's own image pruner at midnight.
     :param settle_limit: a rollout of three registry pods was seen to take 43 s; 15 minutes leave room for image
         pulls and for a node that has to be replaced.
+    :param base_prune_wait: for a base prune of somebody else (the cluster's own at midnight, say) to end, and for the
+        API of images to answer, before the run starts its own. It works for minutes to an hour.
     :param base_prune_limit: the pruner retries five times with pauses of up to 150 s, and works for minutes to an hour.
     :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
     :param delete_limit: the same blobs took 14 h 43 min to delete.
@@ -55,6 +101,11 @@ class ClusterSettings(StrictModel):
     :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for so long, the
         registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
     :param unexplained_read_only: a registry that is read-only for so long without a lease is worth an alert.
+    :param restart_after_base_prune: replace the registry's pods, one after another, when the base prune deleted
+        something from the storage. Until they are replaced they remember those layers, and a push of one "succeeds"
+        although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
+        same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
+        that take longer than its grace of 55 s.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -64,6 +115,7 @@ class ClusterSettings(StrictModel):
     connection: str = Field(default="kubernetes_default", pattern=r"^[\w.-]+$")
     schedule: str | None = "15 3 * * *"
     settle_limit: Duration = "15m"
+    base_prune_wait: Duration = "1h"
     base_prune_limit: Duration = "2h"
     dry_run_limit: Duration = "12h"
     delete_limit: Duration = "48h"
@@ -72,10 +124,21 @@ class ClusterSettings(StrictModel):
     lease: Duration = "15m"
     reopen_anyway: Duration = "4h"
     unexplained_read_only: Duration = "1h"
+    restart_after_base_prune: bool = False
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
+    ceilings: CeilingSettings = CeilingSettings()
     parameters: RunParameters = RunParameters()
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_ceiling_is_passed_for_good(cls, parameters: RunParameters) -> RunParameters:
+        if parameters.pass_ceilings:
+            raise ValueError(
+                "pass_ceilings is for one run and a person who looked; raise the limit in ceilings instead"
+            )
+        return parameters
 
     @property
     def dag_id(self) -> str:

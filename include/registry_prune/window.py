@@ -14,6 +14,7 @@ from typing import Any
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_may_arm, parse_lease
+from include.registry_prune.pod_replacement import replace_pods
 from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
 from include.registry_prune.registry_state import Opening, RegistryState, Settled, mode_word, unsettled
 from include.registry_prune.role import revoke_role
@@ -228,7 +229,15 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     _restore_image_pruner(cluster, lease)
     settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
     if lease.delete_started_at is not None:
-        _replace_pods(cluster, lease, limits)
+        # Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be
+        # pulled. Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back.
+        replace_pods(
+            cluster,
+            lease.pods_before_closing,
+            read_only=lease.read_only_before,
+            limit_seconds=limits.settle_seconds,
+            because="was there during the delete and knows deleted blobs",
+        )
     if lease.binding_ours and limits.revokes_role:
         revoke_role(cluster)
     cluster.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
@@ -272,23 +281,6 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
             "again all the same, because the limit is reached. Images pushed now may be torn: %s",
             format_seconds(tried),
             error,
-        )
-
-
-def _replace_pods(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
-    """See to it that no pod lives on that was there during a delete.
-
-    Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be pulled.
-    Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back meanwhile.
-    """
-    for uid in lease.pods_before_closing:
-        pods = {pod.uid: pod for pod in cluster.registry_state().pods if not pod.ended}
-        if uid not in pods:
-            continue
-        log.warning("Pod %s was there during the delete and knows deleted blobs: it is replaced", pods[uid].name)
-        cluster.delete_pod(pods[uid].name, uid=uid)
-        wait_until_settled(
-            cluster, read_only=lease.read_only_before, limit_seconds=limits.settle_seconds, without_pod=uid
         )
 
 

@@ -20,6 +20,7 @@ from sandbox.registry.faults import CHECK, CHECK_DATABASE, DELETE, PrunerFaults
 from sandbox.registry.hard_prune import HardPrune, Summary
 from sandbox.registry.journal import PrunerJournal
 from sandbox.registry.logrus import CONTEXT, Logger
+from sandbox.registry.made_up import MadeUpOrphans
 from sandbox.registry.sizes import bytes_size
 
 _RESTORE_MODES = ("check", CHECK_DATABASE, "check-storage", "recover")
@@ -113,7 +114,8 @@ def _prune(mode: str, environ: Mapping[str, str]) -> int:
     log.line("info", "start prune" + (" (dry-run mode)" if dry_run else ""), {**CONTEXT, **versions})
     exit_code, summary = 0, Summary()
     try:
-        run = HardPrune(_client(environ), driver, log, faults, delete=not dry_run)
+        made_up = MadeUpOrphans.ordered(faults, environ)
+        run = HardPrune(_client(environ), driver, log, faults, made_up, delete=not dry_run)
         summary = run.summary
         run.run()
     except RegistryError as error:

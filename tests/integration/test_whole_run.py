@@ -68,7 +68,7 @@ def test_the_base_prune_runs_with_the_parameters_and_its_job_is_removed(seeded: 
     assert run.state == "success", run.errors
     assert_whole(seeded, orphans_left=0)
     assert run.results["base_prune"]["carried_out"]
-    assert run.results["base_prune"]["deleted"], run.results["base_prune"]
+    assert run.results["base_prune"]["figures"]["images"], run.results["base_prune"]
 
 
 def test_a_run_below_the_thresholds_never_touches_read_only(
