@@ -34,6 +34,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
     GrantImagePruner,
@@ -49,7 +50,7 @@ from include.registry_prune.operators import (
 from include.registry_prune.parameters import trigger_form
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import ArmWindow, DryRun, HardPrune, RestoreReadWrite, SetReadOnly
+from include.registry_prune.window_operators import ArmWindow, DryRun, RestoreReadWrite, SetReadOnly
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -106,8 +107,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             execution_timeout=35 * MINUTE,
         )
 
-        # 6. Delete. Not retried: another run goes on from where it stopped.
-        hard_prune = HardPrune(task_id="hard_prune", retries=0, execution_timeout=limit("delete_limit"))
+        # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
+        # pruner itself reports is not retried: another run goes on from where it stopped.
+        hard_prune = HardPrune(task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"))
 
         # 7. Read-write. Whatever happened; retried for about an hour, because nothing else does it.
         restore = RestoreReadWrite(

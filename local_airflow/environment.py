@@ -27,7 +27,8 @@ RECOMMENDED: Mapping[str, str] = {
     # 1 s by default: so long a task that could start waits to be seen, twice within each gap between two tasks.
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
     # Workers are forked from a process that has imported what every task needs, instead of from the scheduler: each
-    # task would import it anew, for 0.8 s of CPU time. Nothing of this project is among it: new code is read at once.
+    # task would import it anew, for 0.8 s of CPU time. Nothing of this project is among it, so that new code is read
+    # at once.
     "SCHEDULER__MP_START_METHOD": "forkserver",
     "CORE__MP_FORKSERVER_PRELOAD": ",".join(
         (

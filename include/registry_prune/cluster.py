@@ -75,7 +75,8 @@ def status_message(body: str) -> str:
     return str(message).strip()[:1000]
 
 
-def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    """What the API server refused, in words, with what to do about it."""
     what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {
         401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
@@ -152,7 +153,7 @@ class Cluster:
             )
         except client.ApiException as error:
             body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = _explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
             raise ClusterError(message, error.status or 0) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(
@@ -251,7 +252,7 @@ class Cluster:
                 for each in status.get("conditions") or ()
             ),
             deployment_found=deployment is not None,
-            pods=tuple(_pod_state(pod) for pod in pods),
+            pods=tuple(pod_state(pod) for pod in pods),
         )
         return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
 
@@ -376,7 +377,8 @@ def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
     return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
 
 
-def _pod_state(pod: Mapping[str, Any]) -> PodState:
+def pod_state(pod: Mapping[str, Any]) -> PodState:
+    """What counts of a registry pod, from its object."""
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return PodState(

@@ -17,21 +17,16 @@ from include.registry_prune.units import format_count, format_size, parse_size
 
 EXECUTABLE = "/usr/bin/dockerregistry"
 # The container's own level may hide the list (warn) or bury it (debug), so both are always set.
-_LOGGING = "REGISTRY_LOG_LEVEL=info REGISTRY_LOG_FORMATTER=json"
-CHECK_COMMAND = ("/bin/sh", "-c", f"{_LOGGING} exec {EXECUTABLE} -prune=check")
+LOGGING = "REGISTRY_LOG_LEVEL=info REGISTRY_LOG_FORMATTER=json"
+CHECK_COMMAND = ("/bin/sh", "-c", f"{LOGGING} exec {EXECUTABLE} -prune=check")
 WRITABLE_FOLDERS = ("/dev/shm", "/etc/pki/ca-trust/extracted")  # noqa: S108 - in a pod, and of its own
 """What can be written to in a registry pod: its root file system is read-only since 4.20."""
 CLOSING_MARKER = "registry-prune.closing"
 """File in the first of these that takes it: this pod's window is being closed, no delete starts here any more."""
-_NOT_WHILE_CLOSING = "; ".join(
-    f"[ ! -e {folder}/{CLOSING_MARKER} ] || {{ echo the window is being closed >&2; exit 75; }}"
-    for folder in WRITABLE_FOLDERS
-)
-DELETE_COMMAND = ("/bin/sh", "-c", f"{_NOT_WHILE_CLOSING}; {_LOGGING} exec {EXECUTABLE} -prune=delete")
 INTEGRITY_COMMAND = (
     "/bin/sh",
     "-c",
-    f"{_LOGGING} exec {EXECUTABLE} -experimental -restore-mode=check-database",
+    f"{LOGGING} exec {EXECUTABLE} -experimental -restore-mode=check-database",
 )
 
 KEPT_LINES = 20
@@ -65,6 +60,9 @@ class PrunerResult(Record):
     :param exit_status: None when the connection was lost before the pruner's end was known.
     :param ended_how: in words, when there is no exit status.
     :param missing_storage: it warned that there is no storage ("No repositories found").
+    :param list_complete: of a delete: ``artifact`` has every line of its log that is about something deleted.
+    :param attempts: so many times the delete was begun; all but the last were interrupted.
+    :param earlier_blobs: deleted by the attempts before the last, counted in their logs. Not part of the other counts.
     """
 
     version: Literal[1] = 1
@@ -81,6 +79,9 @@ class PrunerResult(Record):
     unknown_line_count: int = 0
     missing_storage: bool = False
     artifact: str | None = None
+    list_complete: bool = False
+    attempts: int = 1
+    earlier_blobs: int = 0
     seconds: float = 0.0
     pod: str = ""
 
@@ -117,12 +118,19 @@ class PrunerResult(Record):
         """What it found or did, in words."""
         verb = "found" if self.mode == "check" else "deleted"
         if self.said is None:
-            return f"{verb} {format_count(self.counted_blobs, 'blob')} (counted in its log; no summary)"
+            counted = f"{verb} {format_count(self.counted_blobs, 'blob')} (counted in its log; no summary)"
+            return counted + self._earlier_in_words()
         size = format_size(self.said.rounded_bytes)
         words = f"{verb} {format_count(self.said.blobs, 'blob')}, about {size}"
         if self.counted_blobs != self.said.blobs:
             words += f" (its log lists {self.counted_blobs:,})"
-        return words
+        return words + self._earlier_in_words()
+
+    def _earlier_in_words(self) -> str:
+        if self.attempts == 1:
+            return ""
+        interrupted = format_count(self.attempts - 1, "interrupted attempt")
+        return f", and before that {format_count(self.earlier_blobs, 'blob')} in {interrupted}"
 
     def _unknown_in_words(self) -> str:
         if not self.unknown_line_count:

@@ -20,6 +20,8 @@ from include.registry_prune.parameters import SettingsError
 from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from include.registry_prune.records import Record
@@ -41,11 +43,15 @@ class RegistryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Do the step; what it returns goes to XCom as JSON."""
+        return self.carry_out(context, self.work)
+
+    def carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
+        """Do some work, and say in Airflow's terms what goes wrong in it."""
         from include.registry_prune.access import AccessError
         from include.registry_prune.cluster import ClusterError
 
         try:
-            record = self.work(Run(context, self.cluster))
+            record = work(Run(context, self.cluster))
         except (SettingsError, AccessError) as error:
             raise AirflowFailException(str(error)) from error
         except LeaseError as error:
@@ -162,17 +168,16 @@ class CandidateList(RegistryOperator):
 
     def list_candidates(self, run: Run) -> PrunerResult:
         from include.registry_prune.artifacts import artifact_path, candidate_writer
-        from include.registry_prune.pruning import choose_pod, run_pruner
+        from include.registry_prune.pruning import choose_pod, run_dry_run
 
         cluster = run.cluster
         pod = choose_pod(self.state(run))
         path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
         head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
         with candidate_writer(path, head) as candidates:
-            result = run_pruner(
+            result = run_dry_run(
                 cluster,
                 pod,
-                "check",
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
                 candidates=candidates,
                 artifact=str(path),
