@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PASSED_ON_PREFIXES = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW__SMTP__", "AIRFLOW__EMAIL__")
@@ -78,6 +78,7 @@ class AirflowSettings:
     :param clusters_file: the project's ``clusters.yaml`` to use; ``None`` for what the project finds itself.
     :param login: whether the API and the UI ask for a password. Without, whoever can reach the loopback
         interface of this machine is an administrator of this Airflow.
+    :param overrides: environment variables that are set last, over all others.
     """
 
     home: Path
@@ -87,6 +88,7 @@ class AirflowSettings:
     connection: KubernetesConnection | None = None
     clusters_file: Path | None = None
     login: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -129,7 +131,7 @@ def airflow_environment(settings: AirflowSettings, keys: Secrets, inherited: Map
         environment[CONNECTION_VARIABLE] = settings.connection.as_airflow_json()
     if settings.clusters_file is not None:
         environment[CLUSTERS_VARIABLE] = str(settings.clusters_file)
-    return environment
+    return {**environment, **settings.overrides}
 
 
 def _configuration(settings: AirflowSettings, keys: Secrets) -> dict[str, str]:
