@@ -91,7 +91,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
         survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
-        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
+        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE)
         integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
 
         # Both wait without a worker.

@@ -167,7 +167,7 @@ NOTHING_FAILS = {
     "base_prune is switched off": Row(
         "success", conf={"base_prune": False}, own=("base_prune", "restart_registry"), outcome="pruned"
     ),
-    "survey is switched off": Row("success", conf={"survey": False}, own=("survey", "survey_gate"), outcome="pruned"),
+    "survey is switched off": Row("success", conf={"survey": False}, own=("survey",), outcome="pruned"),
     "all is switched off": Row(
         "success",
         conf={"survey": False, "base_prune": False, "integrity_check": False, "hard_prune": "never"},
