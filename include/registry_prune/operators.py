@@ -16,6 +16,7 @@ from include.registry_prune.decision import Mode
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.links import ReportPageLink
 from include.registry_prune.parameters import SettingsError
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.run_context import Run, history_asset
@@ -296,6 +297,8 @@ class VerifyRestored(RegistryOperator):
 class Report(RegistryOperator):
     """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
     they compare with."""
+
+    operator_extra_links = (ReportPageLink(),)
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
         super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
