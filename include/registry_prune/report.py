@@ -13,6 +13,7 @@ from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.reconciliation import Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.units import format_count, format_seconds, format_size
@@ -41,6 +42,8 @@ class RunReport(Record):
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
+    :param artifact: the list of the last dry run's candidates.
+    :param reconciliation: what became of these candidates, and the places of further lists.
     :param phases: seconds that each task took, by task.
     """
 
@@ -64,6 +67,7 @@ class RunReport(Record):
     broken_before: int | None = None
     broken_after: int | None = None
     artifact: str | None = None
+    reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
 
@@ -88,6 +92,8 @@ class RunReport(Record):
             lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
         if self.artifact:
             lines.append(f"  list of candidates: {self.artifact}")
+        if self.reconciliation is not None:
+            lines += self.reconciliation.lines()
         return "\n".join(lines)
 
 
@@ -148,6 +154,7 @@ def build_report(
         broken_before=before.broken_count if before and before.exit_status == 0 else None,
         broken_after=after.broken_count if after and after.exit_status == 0 else None,
         artifact=dry_run.artifact if dry_run else None,
+        reconciliation=_read(Reconciliation, results.get("reconcile")),
         phases=dict(phases),
         # Not the ones that were given up because of them: they would bury the cause.
         failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
