@@ -143,7 +143,7 @@ def build_report(
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(deletion, states),
-        freed_bytes=deletion.said.rounded_bytes if deletion and deletion.said else None,
+        freed_bytes=_freed_bytes(deletion, dry_run),
         read_only_seconds=_read_only_seconds(restored, states),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
@@ -203,9 +203,18 @@ def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Ma
     return "; ".join(filter(None, (base.text(), told)))
 
 
+def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) -> int | None:
+    if deletion is None or deletion.said is None:
+        return None
+    if deletion.attempts > 1 and deletion.complete and dry_run and dry_run.said:
+        # An interrupted attempt does not say what it freed; after all of them, all of the dry run's is gone.
+        return dry_run.said.rounded_bytes
+    return deletion.said.rounded_bytes
+
+
 def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:
     if deletion is not None:
-        return deletion.said.blobs if deletion.said else deletion.counted_blobs
+        return deletion.earlier_blobs + (deletion.said.blobs if deletion.said else deletion.counted_blobs)
     return 0 if states.get("hard_prune") in ("skipped", "upstream_failed") else None
 
 
