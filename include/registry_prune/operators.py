@@ -172,7 +172,11 @@ class GrantImagePruner(RegistryOperator):
 class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
-    def list_candidates(self, run: Run) -> PrunerResult:
+    def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
+        """Do it.
+
+        :param hands_over: also the result of a dry run that failed.
+        """
         from include.registry_prune.artifacts import artifact_path, candidate_writer
         from include.registry_prune.pruning import choose_pod, run_dry_run
 
@@ -188,7 +192,8 @@ class CandidateList(RegistryOperator):
                 candidates=candidates,
                 artifact=str(path),
             )
-            run.hand_over(result)
+            if hands_over:
+                run.hand_over(result)
             problem = result.problem()
             if problem and result.exit_status is None:
                 # A lost connection is worth another try; what the pruner itself reports is not.
@@ -308,7 +313,7 @@ class Report(RegistryOperator):
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
-        states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+        states = run.task_states()
         breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:

@@ -61,6 +61,9 @@ def test_a_full_run_deletes_every_orphan_and_no_image(seeded: Sandbox, caplog: A
     assert report["broken_before"] == report["broken_after"], "tags of deleted Images were broken before"
     assert report["read_only_seconds"] > 0
     assert report["freed_bytes"] > 0
+    reconciled = report["reconciliation"]
+    assert reconciled["basis"] == "the delete's own list"
+    assert (reconciled["deleted"], reconciled["not_deleted"], reconciled["unlisted"]) == (ORPHANS, 0, 0)
     pruners = seeded.pruner_journal()
     deletes = [line for line in pruners if line["event"] == "start" and line["mode"] == "delete"]
     assert [line["read_only"] for line in deletes] == [True]
