@@ -115,8 +115,8 @@ def review_access(
     holder: str,
     permissions: tuple[Permission, ...],
     may_open_window: bool,
-    looks_into_storage: bool = True,
     waits_for_base_prune: bool = False,
+    looks_into_storage: bool = True,
 ) -> AccessReview:
     """Look whether the run may start.
 

@@ -15,6 +15,7 @@ from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.reconciliation import Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.units import format_count, format_seconds, format_size
@@ -45,6 +46,8 @@ class RunReport(Record):
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
+    :param artifact: the list of the last dry run's candidates.
+    :param reconciliation: what became of these candidates, and the places of further lists.
     :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
     :param phases: seconds that each task took, by task.
     """
@@ -71,6 +74,7 @@ class RunReport(Record):
     builds_hit: int | None = None
     builds_hit_names: tuple[str, ...] = ()
     artifact: str | None = None
+    reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
 
@@ -98,6 +102,8 @@ class RunReport(Record):
             lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
         if self.artifact:
             lines.append(f"  list of candidates: {self.artifact}")
+        if self.reconciliation is not None:
+            lines += self.reconciliation.lines()
         return "\n".join(lines)
 
 
@@ -151,7 +157,7 @@ def build_report(
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(deletion, states),
-        freed_bytes=deletion.said.rounded_bytes if deletion and deletion.said else None,
+        freed_bytes=_freed_bytes(deletion, dry_run),
         read_only_seconds=_read_only_seconds(restored, states),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
@@ -164,6 +170,7 @@ def build_report(
         builds_hit=hit.count if hit else None,
         builds_hit_names=hit.names if hit else (),
         artifact=dry_run.artifact if dry_run else None,
+        reconciliation=_read(Reconciliation, results.get("reconcile")),
         phases=dict(phases),
         # Not the ones that were given up because of them: they would bury the cause.
         failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
@@ -231,9 +238,18 @@ def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Ma
     return "; ".join(filter(None, (base.text(), told)))
 
 
+def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) -> int | None:
+    if deletion is None or deletion.said is None:
+        return None
+    if deletion.attempts > 1 and deletion.complete and dry_run and dry_run.said:
+        # An interrupted attempt does not say what it freed; after all of them, all of the dry run's is gone.
+        return dry_run.said.rounded_bytes
+    return deletion.said.rounded_bytes
+
+
 def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:
     if deletion is not None:
-        return deletion.said.blobs if deletion.said else deletion.counted_blobs
+        return deletion.earlier_blobs + (deletion.said.blobs if deletion.said else deletion.counted_blobs)
     return 0 if states.get("hard_prune") in ("skipped", "upstream_failed") else None
 
 

@@ -279,7 +279,7 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
         replace_pods(
             cluster,
             lease.pods_before_closing,
-            read_only=lease.read_only_before,
+            read_only=read_only,
             limit_seconds=limits.settle_seconds,
             because="was there during the delete and knows deleted blobs",
         )
