@@ -9,6 +9,7 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | --- | --- | --- |
 | `verify_access` | 1 log in | permissions and the state of the registry |
 | `base_prune` | 2 base prune | a Job from the cluster's own `image-pruner` template |
+| `restart_registry` | | if set so: replaces the pods, which remember layers that the base prune deleted |
 | `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
 | `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
 | `integrity_before` | | which images are broken already |
@@ -33,12 +34,14 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
     GrantImagePruner,
     IntegrityAfter,
     IntegrityBefore,
     Report,
+    RestartRegistry,
     RevokeImagePruner,
     Survey,
     VerifyAccess,
@@ -47,7 +50,7 @@ from include.registry_prune.operators import (
 from include.registry_prune.parameters import trigger_form
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import ArmWindow, DryRun, HardPrune, RestoreReadWrite, SetReadOnly
+from include.registry_prune.window_operators import ArmWindow, DryRun, RestoreReadWrite, SetReadOnly
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -74,7 +77,13 @@ def build_dag(cluster: ClusterSettings) -> DAG:
     ) as dag:
         # 1. Log in. 2. Base prune: retried once, it retries its own requests.
         verify_access = VerifyAccess(task_id="verify_access")
-        base_prune = BasePruneImages(task_id="base_prune", retries=1, execution_timeout=limit("base_prune_limit"))
+        base_prune = BasePruneImages(
+            task_id="base_prune",
+            retries=1,
+            retry_delay=MINUTE,
+            execution_timeout=limit("base_prune_limit") + timedelta(seconds=cluster.seconds("base_prune_wait")),
+        )
+        restart_registry = RestartRegistry(task_id="restart_registry", execution_timeout=limit("settle_limit"))
 
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
@@ -98,8 +107,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             execution_timeout=35 * MINUTE,
         )
 
-        # 6. Delete. Not retried: another run goes on from where it stopped.
-        hard_prune = HardPrune(task_id="hard_prune", retries=0, execution_timeout=limit("delete_limit"))
+        # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
+        # pruner itself reports is not retried: another run goes on from where it stopped.
+        hard_prune = HardPrune(task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"))
 
         # 7. Read-write. Whatever happened; retried for about an hour, because nothing else does it.
         restore = RestoreReadWrite(
@@ -120,7 +130,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
         report = Report(task_id="report").as_teardown()
 
-        verify_access >> base_prune >> grant >> survey >> survey_gate >> integrity_before
+        verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
         integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         restore >> integrity_after >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.

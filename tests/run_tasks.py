@@ -5,6 +5,7 @@ from __future__ import annotations
 IN_ORDER = (
     "verify_access",
     "base_prune",
+    "restart_registry",
     "grant_image_pruner",
     "survey",
     "survey_gate",

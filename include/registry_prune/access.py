@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,6 +14,8 @@ from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDI
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import RegistryState
 from include.registry_prune.window import check_may_arm_now
+
+log = logging.getLogger(__name__)
 
 _OPERATOR = "imageregistry.operator.openshift.io"
 
@@ -75,6 +78,8 @@ WINDOW = (
     *_each("delete", "", "pods", namespace=NAMESPACE),
 )
 """What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
+RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watch", "delete"))
+"""What replacing the registry's pods after the base prune needs."""
 
 
 class AccessReview(Record):
@@ -119,12 +124,19 @@ def state_problems(state: RegistryState) -> list[str]:
 
 
 def review_access(
-    cluster: Cluster, *, holder: str, permissions: tuple[Permission, ...], may_open_window: bool
+    cluster: Cluster,
+    *,
+    holder: str,
+    permissions: tuple[Permission, ...],
+    may_open_window: bool,
+    waits_for_base_prune: bool = False,
 ) -> AccessReview:
     """Look whether the run may start.
 
     :param permissions: what this run, with its parameters, will do.
     :param may_open_window: then a window of somebody else is a reason not to start.
+    :param waits_for_base_prune: the run's own base prune waits for another one that is at work; else that is a reason
+        not to start.
     :raises AccessError: with every missing permission and the first thing about the state that is in the way.
     :raises ClusterError: if the cluster does not answer or the credentials are refused.
     """
@@ -144,7 +156,9 @@ def review_access(
         except LeaseError as error:
             problems.append(str(error))
     jobs = active_jobs(cluster, except_job=job_name(holder))
-    if jobs:
+    if jobs and waits_for_base_prune:
+        log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
+    elif jobs:
         problems.append(f"A base prune is at work already (Job {', '.join(jobs)}): let it end first.")
     if problems:
         raise AccessError("\n".join(problems))
@@ -153,7 +167,10 @@ def review_access(
     )
 
 
-def needed_permissions(needs: Mapping[Literal["role", "base_prune", "window"], bool]) -> tuple[Permission, ...]:
-    """The permissions of a run that does these things."""
-    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "window": WINDOW}
-    return LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
+def needed_permissions(
+    needs: Mapping[Literal["role", "base_prune", "restart", "window"], bool],
+) -> tuple[Permission, ...]:
+    """The permissions of a run that does these things, each once."""
+    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "restart": RESTART, "window": WINDOW}
+    needed = LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
+    return tuple(dict.fromkeys(needed))

@@ -75,7 +75,8 @@ def status_message(body: str) -> str:
     return str(message).strip()[:1000]
 
 
-def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    """What the API server refused, in words, with what to do about it."""
     what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {
         401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
@@ -83,6 +84,12 @@ def _explain(method: str, path: str, server: str, status: int, body: str) -> str
         404: "Is this an OpenShift cluster with the integrated image registry?",
         409: "Somebody changed the object at the same time.",
     }
+    if status == 503 and path.startswith("/apis/image.openshift.io/"):
+        return (
+            f"{what}. The API server forwards this to the OpenShift API server, which does not answer: usually it "
+            "passes; else look at `oc get apiservice v1.image.openshift.io` and at `oc get clusteroperator "
+            "openshift-apiserver`."
+        )
     return f"{what}. {hints[status]}" if status in hints else what
 
 
@@ -146,7 +153,7 @@ class Cluster:
             )
         except client.ApiException as error:
             body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = _explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
             raise ClusterError(message, error.status or 0) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(
@@ -245,7 +252,7 @@ class Cluster:
                 for each in status.get("conditions") or ()
             ),
             deployment_found=deployment is not None,
-            pods=tuple(_pod_state(pod) for pod in pods),
+            pods=tuple(pod_state(pod) for pod in pods),
         )
         return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
 
@@ -295,23 +302,31 @@ class Cluster:
         self._json("POST", JOBS, body=job)
 
     def delete_job(self, name: str) -> None:
-        """Delete a Job and its pods; one that is gone already is fine."""
-        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Background"})
+        """Delete a Job and its pods; it is gone when they are. One that is gone already is fine."""
+        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Foreground"})
 
-    def pod_log(self, pod: str, *, follow: bool = False, read_seconds: float | None = None) -> Iterator[str]:
-        """The lines of a pod's log, as they come.
+    def pod_log(self, pod: str, *, since: str = "", follow: bool, silence_seconds: float) -> Iterator[tuple[str, str]]:
+        """The lines of a pod's log as they come, each with the time at which it was written.
 
+        :param since: begin with the lines of that time, as an earlier call gave it.
         :param follow: go on until the container ends.
-        :param read_seconds: how long a silence may be before it is an error.
+        :param silence_seconds: how long nothing may come before it is an error.
+        :raises ClusterError: if there is no log yet, or the connection breaks off.
         """
-        query = {"follow": "true"} if follow else {}
-        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=read_seconds)
+        query = {
+            "timestamps": "true",
+            **({"follow": "true"} if follow else {}),
+            **({"sinceTime": since} if since else {}),
+        }
+        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=silence_seconds)
         try:
-            yield from (line.decode(errors="replace") for line in _lines(response))
+            for line in _lines(response):
+                time, _, text = line.decode(errors="replace").partition(" ")
+                yield time, text
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The log of pod {pod} broke off: {error}") from error
         finally:
-            response.release_conn()
+            response.close()
 
     def image_count(self) -> int:
         """How many Image objects there are; where the API server keeps the rest to itself, at least so many."""
@@ -362,7 +377,8 @@ def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
     return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
 
 
-def _pod_state(pod: Mapping[str, Any]) -> PodState:
+def pod_state(pod: Mapping[str, Any]) -> PodState:
+    """What counts of a registry pod, from its object."""
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return PodState(

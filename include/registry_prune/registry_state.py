@@ -70,6 +70,7 @@ class Settled(Record):
 
     :param seconds: how long it took from the patch.
     :param read_only_seconds: for a closed window: from the patch ``readOnly: true`` until now.
+    :param pod_uids: of the pods that serve.
     """
 
     version: Literal[1] = 1
@@ -77,6 +78,36 @@ class Settled(Record):
     seconds: float
     pods: int
     read_only_seconds: float | None = None
+    pod_uids: tuple[str, ...] = ()
+
+
+class Opening(Record):
+    """What the patch ``readOnly: true`` of a run made.
+
+    :param opened_at: when.
+    :param config_generation: ``metadata.generation`` of the Config after it: it counts changes of the spec alone, so
+        that as long as it stays, nobody has changed ``readOnly``.
+    """
+
+    version: Literal[1] = 1
+    opened_at: AwareDatetime
+    config_generation: int
+
+
+def is_still_window(state: RegistryState, opening: Opening, settled: Settled | None) -> bool:
+    """Whether a registry that is read-only without a lease is the window that a run opened (pure).
+
+    Either nobody has changed the Config's spec since, or the pods that serve are the very ones that the window made:
+    had somebody set ``readOnly`` back and true again, they would have been replaced.
+
+    :param settled: the window once it was settled; None if that was not seen.
+    """
+    if not state.read_only:
+        return False
+    if state.config_generation == opening.config_generation:
+        return True
+    serving = {pod.uid for pod in state.pods if not pod.ended}
+    return settled is not None and bool(serving) and serving <= set(settled.pod_uids)
 
 
 def mode_word(read_only: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from include.registry_prune.base_prune_job import BasePrune
+from include.registry_prune.base_prune_job import BasePrune, Restart
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import PastRun
@@ -133,7 +133,7 @@ def build_report(
         cluster=cluster,
         outcome=_outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
         reasons=verdict.reasons if verdict else (),
-        base_prune=base.summary or ("switched off" if not base.carried_out else "no summary") if base else None,
+        base_prune=_base_prune_text(base, _read(Restart, results.get("restart_registry")), states),
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(deletion, states),
@@ -184,6 +184,16 @@ def _outcome(went_wrong: bool, deletion: PrunerResult | None, verdict: Verdict |
     if verdict is not None and verdict.action is Action.SKIP:
         return Outcome.NOT_WORTH_IT
     return Outcome.NO_HARD_PRUNE
+
+
+def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Mapping[str, str]) -> str | None:
+    """What the base prune did, and whether pods may still remember what it deleted."""
+    if base is None:
+        return None
+    # Every pod was replaced on the way into the window.
+    windowed = states.get("set_read_only") == "success"
+    told = restart.text() if restart and not (windowed and restart.not_done) else ""
+    return "; ".join(filter(None, (base.text(), told)))
 
 
 def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:

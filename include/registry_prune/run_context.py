@@ -127,11 +127,11 @@ class Run:
         """Leave this run to later ones, once the task has ended well. It has the asset among its outlets."""
         self.context["outlet_events"][history_asset(self.settings)].extra = run.to_json()
 
-    def result(self, task_id: str, kind: type[R]) -> R | None:
+    def result(self, task_id: str, kind: type[R], key: str = "return_value") -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""
-        value = self.context["ti"].xcom_pull(task_ids=task_id)
+        value = self.context["ti"].xcom_pull(task_ids=task_id, key=key)
         return None if value is None else kind.from_json(value)
 
-    def hand_over(self, record: Record) -> None:
+    def hand_over(self, record: Record, key: str = "return_value") -> None:
         """Hand a result over now: for a task that goes on to fail or skip, and so returns nothing."""
-        self.context["ti"].xcom_push("return_value", record.to_json())
+        self.context["ti"].xcom_push(key, record.to_json())

@@ -40,7 +40,12 @@ def wait_until_settled(
             now = time.monotonic()
             if state is not None and not reasons:
                 log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
-                return Settled(read_only=read_only, seconds=round(now - started, 3), pods=len(state.pods))
+                return Settled(
+                    read_only=read_only,
+                    seconds=round(now - started, 3),
+                    pods=len(state.pods),
+                    pod_uids=tuple(pod.uid for pod in state.pods if not pod.ended),
+                )
             if state is not None and state.read_only is not read_only:
                 raise NotSettledError(f"Somebody has changed it meanwhile: {'; '.join(reasons)}")
             if now - started > limit_seconds:

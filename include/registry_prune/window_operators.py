@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.lease import Lease
 from include.registry_prune.operators import CandidateList, RegistryOperator
+from include.registry_prune.registry_state import Opening, Settled
 from include.registry_prune.run_context import Run
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
     from include.registry_prune.settings import ClusterSettings
+
+OPENING = "opening"
+"""The XCom in which ``set_read_only`` notes what its patch made, before it waits."""
 
 
 class ArmWindow(RegistryOperator):
@@ -43,7 +47,12 @@ class SetReadOnly(RegistryOperator):
 
         try:
             with run.lease_keeper():
-                return open_window(run.cluster, holder=run.holder, limit_seconds=self.cluster.seconds("settle_limit"))
+                return open_window(
+                    run.cluster,
+                    holder=run.holder,
+                    limit_seconds=self.cluster.seconds("settle_limit"),
+                    opened=lambda opening: run.hand_over(opening, OPENING),
+                )
         except NotSettledError as error:
             raise AirflowFailException(str(error)) from error
 
@@ -57,36 +66,6 @@ class DryRun(CandidateList):
 
     def state(self, run: Run) -> Any:
         return _require_window(run)
-
-
-class HardPrune(RegistryOperator):
-    """Step 6, delete: ``dockerregistry -prune=delete`` in a registry pod.
-
-    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
-    pruner is at work; and goes on looking. What it deleted is handed over also when it fails.
-    """
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.delete_watch import DeleteWatch
-        from include.registry_prune.pruning import choose_pod, run_pruner
-        from include.registry_prune.window import begin_delete
-
-        pod = choose_pod(_require_window(run))
-        dry_run = run.result("dry_run", PrunerResult)
-        with run.lease_keeper(), DeleteWatch(run.cluster, holder=run.holder) as watch:
-            begin_delete(run.cluster, holder=run.holder)
-            result = run_pruner(
-                run.cluster,
-                pod,
-                "delete",
-                limit_seconds=self.cluster.seconds("delete_limit"),
-                expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
-            )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            raise AirflowFailException(f"{watch.broken}. {problem}" if watch.broken else problem)
-        return result
 
 
 def _require_window(run: Run) -> Any:
@@ -123,12 +102,21 @@ class RestoreReadWrite(RegistryOperator):
         from include.registry_prune.window import close_window
 
         try:
+            self._reclaim_window(run)
             with run.lease_keeper():
                 return close_window(
                     run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
                 )
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+
+    def _reclaim_window(self, run: Run) -> None:
+        """A person may have removed the lease; whether the window is still this run's, the run itself knows."""
+        from include.registry_prune.lost_lease import reclaim_window
+
+        armed, opening = run.result("arm_window", Lease), run.result("set_read_only", Opening, OPENING)
+        if armed is not None and opening is not None:
+            reclaim_window(run.cluster, armed=armed, opening=opening, settled=run.result("set_read_only", Settled))
 
 
 class GuardWindow(RegistryOperator):

@@ -19,6 +19,7 @@ from airflow.utils.session import create_session
 
 from include.registry_prune.access import AccessReview
 from include.registry_prune.base_prune_job import BasePrune
+from include.registry_prune.base_prune_output import PruneFigures
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.integrity import IntegrityCheck
@@ -38,7 +39,7 @@ STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 
 RESULTS: Mapping[str, Record] = {
     "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443", registry_pods=2, image_count=300),
-    "base_prune": BasePrune(carried_out=True, summary="Deleted 3 objects."),
+    "base_prune": BasePrune(carried_out=True, figures=PruneFigures(images=3)),
     "grant_image_pruner": Grant(service_account="registry", binding=OUR_BINDING, ours=True),
     "survey": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "integrity_before": IntegrityCheck(exit_status=0),

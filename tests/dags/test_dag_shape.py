@@ -79,6 +79,7 @@ def test_every_task_is_bounded_in_time(dag: DAG) -> None:
     ("task_id", "limit"),
     [
         ("base_prune", "base_prune_limit"),
+        ("restart_registry", "settle_limit"),
         ("survey", "dry_run_limit"),
         ("integrity_before", "integrity_limit"),
         ("set_read_only", "settle_limit"),
@@ -91,6 +92,12 @@ def test_every_task_is_bounded_in_time(dag: DAG) -> None:
 def test_a_step_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag: DAG, task_id: str, limit: str) -> None:
     own_limit = timedelta(seconds=ClusterSettings().seconds(limit))  # type: ignore[arg-type]
     assert dag.get_task(task_id).execution_timeout > own_limit
+
+
+def test_the_base_prune_may_use_its_wait_and_its_limit_one_after_the_other(dag: DAG) -> None:
+    settings = ClusterSettings()
+    own_limits = timedelta(seconds=settings.seconds("base_prune_wait") + settings.seconds("base_prune_limit"))
+    assert dag.get_task("base_prune").execution_timeout > own_limits
 
 
 @pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])

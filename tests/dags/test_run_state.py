@@ -59,8 +59,9 @@ class Row:
 BEFORE_THE_WINDOW = {
     # Nothing was granted, nothing was opened: nothing is to be put back.
     "verify_access fails": Row("failed", ("verify_access",), upstream_failed=between("base_prune", "verify_restored")),
-    "base_prune fails": Row(
-        "failed", ("base_prune",), upstream_failed=between("grant_image_pruner", "verify_restored")
+    "base_prune fails": Row("failed", ("base_prune",), upstream_failed=between("restart_registry", "verify_restored")),
+    "restart_registry fails": Row(
+        "failed", ("restart_registry",), upstream_failed=between("grant_image_pruner", "verify_restored")
     ),
     "grant_image_pruner fails": Row(
         "failed", ("grant_image_pruner",), upstream_failed=between("survey", "verify_restored")
@@ -146,12 +147,14 @@ NOTHING_FAILS = {
         skipped=("blob_threshold", "hard_prune"),
         outcome="not worth it",
     ),
-    "base_prune is switched off": Row("success", conf={"base_prune": False}, own=("base_prune",), outcome="pruned"),
+    "base_prune is switched off": Row(
+        "success", conf={"base_prune": False}, own=("base_prune", "restart_registry"), outcome="pruned"
+    ),
     "survey is switched off": Row("success", conf={"survey": False}, own=("survey",), outcome="pruned"),
     "all is switched off": Row(
         "success",
         conf={"survey": False, "base_prune": False, "integrity_check": False, "hard_prune": "never"},
-        own=("base_prune", "grant_image_pruner", "survey", "survey_gate"),
+        own=("base_prune", "restart_registry", "grant_image_pruner", "survey", "survey_gate"),
         skipped=QUIET_DAY,
         outcome="no hard prune",
     ),

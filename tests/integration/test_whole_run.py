@@ -68,7 +68,7 @@ def test_the_base_prune_runs_with_the_parameters_and_its_job_is_removed(seeded: 
     assert run.state == "success", run.errors
     assert_whole(seeded, orphans_left=0)
     assert run.results["base_prune"]["carried_out"]
-    assert run.results["base_prune"]["deleted"], run.results["base_prune"]
+    assert run.results["base_prune"]["figures"]["images"], run.results["base_prune"]
 
 
 def test_a_run_below_the_thresholds_never_touches_read_only(
@@ -167,12 +167,16 @@ def test_the_next_run_goes_on_from_a_delete_that_stopped(seeded: Sandbox, caplog
     assert_whole(seeded, orphans_left=0)
 
 
-def test_a_pruner_that_is_killed_fails_the_run(seeded: Sandbox, caplog: Any) -> None:
+def test_a_pruner_that_is_killed_is_started_again_so_often_and_no_more(seeded: Sandbox, caplog: Any) -> None:
     seeded.order_pruner(PrunerFaults(modes=("delete",), kill_after_blobs=10))
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False})
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False}, delete_attempts=3)
     assert run.state == "failed"
+    assert "was interrupted 3 times" in run.errors["hard_prune"]
     assert run.tasks["restore_read_write"] == "success"
-    assert_whole(seeded, orphans_left=ORPHANS - 10)
+    assert_whole(seeded, orphans_left=ORPHANS - 30)
+    assert run.results["hard_prune"]["attempts"] == 3
+    assert (run.results["hard_prune"]["earlier_blobs"], run.results["hard_prune"]["counted_blobs"]) == (20, 10)
+    assert seeded.most_pruners_at_once() == 1
 
 
 def test_a_role_that_was_there_before_stays(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune_job import BasePrune
+from include.registry_prune.base_prune_job import BasePrune, Restart
+from include.registry_prune.base_prune_output import PruneFigures
 from include.registry_prune.decision import Action, Ceiling, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.estimate import Estimate
@@ -21,7 +22,7 @@ from include.registry_prune.report import Outcome, RunReport, build_report, past
 from tests.run_tasks import IN_ORDER
 
 TASKS = IN_ORDER[:-1]
-BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", deleted={"image object(s)": 3})
+BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", figures=PruneFigures(images=3))
 SURVEY = PrunerResult(
     mode="check", said=Summary(blobs=3020, rounded_bytes=5_000_000), exit_status=0, artifact="/lists/survey"
 )
@@ -73,7 +74,7 @@ def test_a_full_run() -> None:
         cluster="berlin",
         outcome=Outcome.PRUNED,
         reasons=("3,214 orphaned blobs ≥ 1,000",),
-        base_prune="Summary: deleted 3 image object(s)",
+        base_prune="deleted 3 images",
         orphaned_blobs=3214,
         orphaned_bytes=6159335,
         deleted_blobs=3214,
@@ -92,7 +93,7 @@ def test_a_full_run_in_words() -> None:
     assert report(FULL).text() == (
         "Hard prune of berlin, run manual__1: pruned\n"
         "  why: 3,214 orphaned blobs ≥ 1,000\n"
-        "  base prune: Summary: deleted 3 image object(s)\n"
+        "  base prune: deleted 3 images\n"
         "  orphans found: 3,214 blobs, about 5.874 MiB\n"
         "  deleted: 3,214 blobs, about 5.874 MiB\n"
         "  read-only: 2 min 11 s\n"
@@ -243,12 +244,35 @@ def test_an_integrity_check_that_did_not_end_says_nothing() -> None:
     ("base", "words"),
     [
         (BasePrune(carried_out=False), "switched off"),
-        (BasePrune(carried_out=True), "no summary"),
-        (BasePrune(carried_out=True, summary="Summary: deleted 0 objects"), "Summary: deleted 0 objects"),
+        (BasePrune(carried_out=True), "no summary: see the log of base_prune"),
+        (BasePrune(carried_out=True, figures=PruneFigures()), "deleted nothing"),
     ],
 )
 def test_the_base_prune_in_words(base: BasePrune, words: str) -> None:
     assert report(FULL | {"base_prune": base}).base_prune == words
+
+
+NOT_RESTARTED = Restart(needed=True, not_done="restart_after_base_prune is off")
+
+
+@pytest.mark.parametrize(
+    ("restart", "states", "words"),
+    [
+        (Restart(needed=False), SKIPPED, "deleted 3 images"),
+        (Restart(needed=True, replaced=2), SKIPPED, "deleted 3 images; 2 registry pods replaced"),
+        (
+            NOT_RESTARTED,
+            SKIPPED,
+            "deleted 3 images; the registry's pods were not replaced (restart_after_base_prune is off)",
+        ),
+        # The way into the window replaced every pod.
+        (NOT_RESTARTED, {}, "deleted 3 images"),
+    ],
+)
+def test_the_report_says_whether_pods_may_remember_what_the_base_prune_deleted(
+    restart: Restart, states: dict[str, str], words: str
+) -> None:
+    assert report(QUIET | {"restart_registry": restart}, states).base_prune == words
 
 
 @given(
