@@ -189,7 +189,7 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
     starts = dash_pod.starts()
     dash_pod.name = f"{name}-later"
     dash_pod.start()
-    wait_for(lambda: (dash_pod.attempt / "ended").exists())
+    wait_for((dash_pod.attempt / "ended").exists)
     assert dash_pod.starts() == starts
 
 
