@@ -20,6 +20,7 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
 | `hard_prune` | 6 delete | `dockerregistry -prune=delete` |
 | `restore_read_write` | 7 read-write | runs whatever happens: no pruner lives, pushes are taken again |
+| `reconcile` | | which candidates were deleted, and was anything else? |
 | `integrity_after` | | an image broken now that was whole before fails the run |
 | `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
 
@@ -51,6 +52,7 @@ from include.registry_prune.operators import (
     VerifyRestored,
 )
 from include.registry_prune.parameters import trigger_form
+from include.registry_prune.reconcile import Reconcile
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters
 from include.registry_prune.window_operators import ArmWindow, DryRun, RestoreReadWrite, SetReadOnly
@@ -91,7 +93,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
         survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
-        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
+        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE)
         integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
 
         # Both wait without a worker.
@@ -131,6 +133,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
         ).as_teardown(setups=[arm_window, set_read_only])
 
+        reconcile = Reconcile(task_id="reconcile", execution_timeout=limit("dry_run_limit"))
         integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
         revoke = RevokeImagePruner(
             task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
@@ -142,7 +145,8 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
         integrity_before >> approve_window >> right_moment >> arm_window
         arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
-        restore >> integrity_after >> revoke
+        # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
+        restore >> [reconcile, integrity_after] >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.

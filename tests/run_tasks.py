@@ -18,6 +18,7 @@ IN_ORDER = (
     "blob_threshold",
     "hard_prune",
     "restore_read_write",
+    "reconcile",
     "integrity_after",
     "revoke_image_pruner",
     "verify_restored",

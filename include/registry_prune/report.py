@@ -15,6 +15,7 @@ from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.reconciliation import Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.units import format_count, format_seconds, format_size
@@ -45,6 +46,8 @@ class RunReport(Record):
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
+    :param artifact: the list of the last dry run's candidates.
+    :param reconciliation: what became of these candidates, and the places of further lists.
     :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
     :param phases: seconds that each task took, by task.
     """
@@ -71,6 +74,7 @@ class RunReport(Record):
     builds_hit: int | None = None
     builds_hit_names: tuple[str, ...] = ()
     artifact: str | None = None
+    reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
 
@@ -98,6 +102,8 @@ class RunReport(Record):
             lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
         if self.artifact:
             lines.append(f"  list of candidates: {self.artifact}")
+        if self.reconciliation is not None:
+            lines += self.reconciliation.lines()
         return "\n".join(lines)
 
 
@@ -164,6 +170,7 @@ def build_report(
         builds_hit=hit.count if hit else None,
         builds_hit_names=hit.names if hit else (),
         artifact=dry_run.artifact if dry_run else None,
+        reconciliation=_read(Reconciliation, results.get("reconcile")),
         phases=dict(phases),
         # Not the ones that were given up because of them: they would bury the cause.
         failed_tasks=tuple(task for task, state in states.items() if state == "failed"),

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.registry_prune.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.dockerregistry import LineKind, PrunerResult
@@ -53,7 +53,8 @@ class Gate(BaseSensorOperator):
         except SettingsError as error:
             raise AirflowFailException(str(error)) from error
         except (OSError, EOFError, zlib.error) as error:
-            raise AirflowFailException(
+            # Perhaps only the object storage does not answer: worth another try.
+            raise AirflowException(
                 f"The list of candidates cannot be read, so nothing is deleted: {error}. Trigger a new run."
             ) from error
         except ValueError as error:

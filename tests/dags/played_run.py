@@ -26,6 +26,7 @@ from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.reconciliation import Basis, Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.role import Grant
@@ -51,6 +52,7 @@ RESULTS: Mapping[str, Record] = {
     "dry_run": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "hard_prune": PrunerResult(mode="delete", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "restore_read_write": Settled(read_only=False, seconds=12.0, pods=2, read_only_seconds=42.0),
+    "reconcile": Reconciliation(basis=Basis.LIST, candidates=GARBAGE.blobs, deleted=GARBAGE.blobs),
     "integrity_after": IntegrityCheck(exit_status=0),
 }
 

@@ -28,8 +28,15 @@ def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: 
 
 def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:
     assert [*CHAIN, "verify_restored", "report"] == dag.task_ids
-    for before, after in itertools.pairwise(CHAIN):
+    for before, after in itertools.pairwise(task for task in CHAIN if task != "reconcile"):
         assert after in dag.get_task(before).downstream_task_ids
+
+
+def test_reconciling_and_the_integrity_check_do_not_wait_for_each_other(dag: DAG) -> None:
+    """Neither may keep the other from its work, and both decide the run's state."""
+    for task_id in ("reconcile", "integrity_after"):
+        assert dag.get_task(task_id).upstream_task_ids == {"restore_read_write"}
+        assert dag.get_task(task_id).downstream_task_ids == {"revoke_image_pruner"}
 
 
 def test_which_steps_are_setups_and_which_are_teardowns(dag: DAG) -> None:
@@ -86,6 +93,7 @@ def test_every_task_is_bounded_in_time(dag: DAG) -> None:
         ("dry_run", "dry_run_limit"),
         ("hard_prune", "delete_limit"),
         ("restore_read_write", "settle_limit"),
+        ("reconcile", "dry_run_limit"),
         ("integrity_after", "integrity_limit"),
     ],
 )

@@ -16,8 +16,8 @@ from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, play
 from tests.run_tasks import IN_ORDER
 
 INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
-AFTER_RESTORE = ("integrity_after", "verify_restored")
-NO_WINDOW = ("right_moment", "arm_window", *INSIDE_WINDOW, "restore_read_write", "integrity_after")
+AFTER_RESTORE = ("reconcile", "integrity_after", "verify_restored")
+NO_WINDOW = ("right_moment", "arm_window", *INSIDE_WINDOW, "restore_read_write", "reconcile", "integrity_after")
 QUIET_DAY = ("survey_gate", "integrity_before", "approve_window", *NO_WINDOW)
 
 
@@ -115,6 +115,7 @@ INSIDE_THE_WINDOW = {
 AFTER_THE_WINDOW = {
     "restore_read_write fails, it alone": Row("failed", ("restore_read_write",), upstream_failed=AFTER_RESTORE),
     "integrity_after fails": Row("failed", ("integrity_after",)),
+    "reconcile fails": Row("failed", ("reconcile",)),
     "revoke_image_pruner fails, it alone": Row(
         "failed", ("revoke_image_pruner",), upstream_failed=("verify_restored",)
     ),
@@ -167,7 +168,7 @@ NOTHING_FAILS = {
     "base_prune is switched off": Row(
         "success", conf={"base_prune": False}, own=("base_prune", "restart_registry"), outcome="pruned"
     ),
-    "survey is switched off": Row("success", conf={"survey": False}, own=("survey", "survey_gate"), outcome="pruned"),
+    "survey is switched off": Row("success", conf={"survey": False}, own=("survey",), outcome="pruned"),
     "all is switched off": Row(
         "success",
         conf={"survey": False, "base_prune": False, "integrity_check": False, "hard_prune": "never"},
