@@ -84,8 +84,8 @@ def connections() -> Iterator[Fault[Arena]]:
     how = {"close": "exec cut properly, without an exit status", "abort": "exec cut abruptly", "freeze": "exec frozen"}
     for effect in effects:
         check = orders_exec(ExecFault(effect, after_bytes=1, command="-prune=check"))
-        delete = orders_exec(ExecFault(effect, after_seconds=2.0, command="-prune=delete"))
-        last = orders_exec(ExecFault(effect, at_exit=True, command="-prune=delete"))
+        delete = orders_exec(ExecFault(effect, after_seconds=2.0, command="registry-prune looks"))
+        last = orders_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
         yield Fault(how[effect], "dry_run, in mid-work", before("dry_run", check))
         yield Fault(how[effect], "hard_prune, in mid-delete", before("hard_prune", delete), slow_delete=True)
         yield Fault(how[effect], "hard_prune, at its end", before("hard_prune", last))

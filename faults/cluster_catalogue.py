@@ -97,8 +97,8 @@ def persons() -> Iterator[Fault[Arena]]:
 def pairs() -> Iterator[Fault[Arena]]:
     """Two faults in one run."""
     refused = orders_api(FaultRule(status=503, remaining=3))
-    cut = orders_exec(ExecFault("abort", after_seconds=2.0, command="-prune=delete"))
-    silent = orders_exec(ExecFault("freeze", after_seconds=2.0, command="-prune=delete"))
+    cut = orders_exec(ExecFault("abort", after_seconds=2.0, command="registry-prune looks"))
+    silent = orders_exec(ExecFault("freeze", after_seconds=2.0, command="registry-prune looks"))
     no_search = orders_exec(ExecFault("refuse"))
     yield Fault(
         "exec cut abruptly, then exec refused", "hard_prune, in mid-delete; restore_read_write, at its search",

@@ -21,6 +21,32 @@ CLUSTERS_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 
 LOOPBACK = "127.0.0.1"
 
+RECOMMENDED: Mapping[str, str] = {
+    # Task processes are forked from so many workers at once; a run never has more than two tasks at a time.
+    "CORE__PARALLELISM": "4",
+    # 1 s by default: so long a task that could start waits to be seen, twice within each gap between two tasks.
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    # Workers are forked from a process that has imported what every task needs, instead of from the scheduler: each
+    # task would import it anew, for 0.8 s of CPU time. Nothing of this project is among it, so that new code is read
+    # at once.
+    "SCHEDULER__MP_START_METHOD": "forkserver",
+    "CORE__MP_FORKSERVER_PRELOAD": ",".join(
+        (
+            "airflow.executors.local_executor",
+            "airflow.sdk.execution_time.task_runner",
+            "airflow.dag_processing.dagbag",
+            "airflow.providers.cncf.kubernetes.hooks.kubernetes",
+            "kubernetes.stream",
+            "yaml",
+        )
+    ),
+    # A worker may linger so long after its task has ended; with the 5 s of the default, short tasks run out of
+    # workers. The patience with an api-server that does not answer stays as long as it is by default: 15 s.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "WORKERS__MAX_FAILED_HEARTBEATS": "15",
+}
+"""Settings of Airflow that shorten the read-only time. ``deploy/values.yaml`` has the same, with reasons."""
+
 
 @dataclass(frozen=True)
 class Secrets:
@@ -76,6 +102,7 @@ class AirflowSettings:
     :param port: free port on the loopback interface for the api-server.
     :param connection: how the DAGs reach the cluster; ``None`` if they need none.
     :param clusters_file: the project's ``clusters.yaml`` to use; ``None`` for what the project finds itself.
+    :param recommended: with the settings that are recommended for this project; False, with Airflow's defaults.
     :param login: whether the API and the UI ask for a password. Without, whoever can reach the loopback
         interface of this machine is an administrator of this Airflow.
     :param overrides: environment variables that are set last, over all others.
@@ -87,6 +114,7 @@ class AirflowSettings:
     port: int
     connection: KubernetesConnection | None = None
     clusters_file: Path | None = None
+    recommended: bool = True
     login: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
 
@@ -140,8 +168,6 @@ def _configuration(settings: AirflowSettings, keys: Secrets) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
-        # LocalExecutor forks so many workers at once.
-        "CORE__PARALLELISM": "4",
         "CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(settings.password_file),
@@ -158,17 +184,11 @@ def _configuration(settings: AirflowSettings, keys: Secrets) -> dict[str, str]:
         # Nothing runs but what is triggered: no scheduled run beside it, and none against a real cluster
         # only because somebody wanted to look.
         "SCHEDULER__USE_JOB_SCHEDULE": "False",
-        # 1 s by default: a run of a dozen short tasks would mostly wait.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        # A worker may linger so long after its task has ended; with the 5 s of the default, short tasks
-        # run out of workers, and stopping takes longer. The patience with an api-server that does not
-        # answer stays as long as it is by default: 15 s.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "WORKERS__MAX_FAILED_HEARTBEATS": "15",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "LOGGING__COLORED_CONSOLE_LOG": "False",
+        **(RECOMMENDED if settings.recommended else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from sandbox.controllers.registry_storage import NONE as NO_STORAGE
+from sandbox.controllers.registry_storage import storage_spec
 from sandbox.kubelet.node import KUBELET_PORT, Node
 from sandbox.names import CONFIGS
 from sandbox.paths import StateDirectory
@@ -33,6 +36,20 @@ sys.exit(main(sys.argv[1:], os.environ))
 """
 
 
+# GNU coreutils without what needs other rights (chroot, chcon …) or is installed under other names by some.
+_COREUTILS = (
+    "b2sum", "base32", "base64", "basename", "basenc", "cat", "chgrp", "chmod", "chown", "cksum", "comm",
+    "cp", "csplit", "cut", "date", "dd", "df", "dir", "dirname", "du", "echo", "env", "expand", "expr",
+    "factor", "false", "fmt", "fold", "groups", "head", "id", "install", "join", "link", "ln", "logname",
+    "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mktemp", "mv", "nice", "nl", "nohup", "nproc", "numfmt",
+    "od", "paste", "pathchk", "pr", "printenv", "printf", "ptx", "pwd", "readlink", "realpath", "rm", "rmdir",
+    "seq", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum", "shred", "shuf", "sleep", "sort",
+    "split", "stat", "stdbuf", "stty", "sum", "sync", "tac", "tail", "tee", "test", "timeout", "touch", "tr",
+    "true", "truncate", "tsort", "tty", "uname", "unexpand", "uniq", "unlink", "vdir", "wc", "who", "whoami",
+    "yes",
+)  # fmt: skip
+
+
 def create_objects(store: Store, settings: SandboxSettings, nodes: Sequence[Node]) -> None:
     """Fill an empty store.
 
@@ -43,7 +60,10 @@ def create_objects(store: Store, settings: SandboxSettings, nodes: Sequence[Node
         if kind is None:
             raise ValueError(f"{obj['apiVersion']} {obj['kind']} is in a manifest, but the API does not serve it")
         if kind.name == CONFIGS:
-            obj["spec"]["replicas"] = settings.replicas
+            obj["spec"] |= {"replicas": settings.replicas, "storage": storage_spec(settings.storage)}
+            if settings.storage == NO_STORAGE:
+                # What the installer does where there is none: https://docs.openshift.com, registry on bare metal.
+                obj["spec"]["managementState"] = "Removed"
         if store.find(kind.name, obj["metadata"]["name"], obj["metadata"].get("namespace")) is None:
             store.create(kind.name, obj)
 
@@ -86,9 +106,14 @@ def _node(node: Node) -> dict[str, Any]:
 
 
 def write_executables(state: StateDirectory) -> None:
-    """Write the programs that pods see in ``/usr/bin``: the stand-ins for ``dockerregistry`` and ``oc``."""
+    """Write the programs that pods find: the stand-ins for ``dockerregistry`` and ``oc``, and links to coreutils."""
     state.executables.mkdir(parents=True, exist_ok=True)
     for name, module in _STAND_INS.items():
         path = state.executables / name
         path.write_text(_EXECUTABLE.format(python=sys.executable, project=str(_PROJECT), module=module))
         path.chmod(0o755)
+    state.coreutils.mkdir(parents=True, exist_ok=True)
+    for name in ("sh", *_COREUTILS):
+        link, program = state.coreutils / name, shutil.which(name)
+        if program is not None and not link.is_symlink():
+            link.symlink_to(program)

@@ -6,7 +6,9 @@
 * ``POST /sandbox/exec-faults`` with the fields of :class:`~sandbox.kubelet.exec_faults.ExecFault`; ``DELETE`` clears.
 * ``POST /sandbox/nodes/NAME`` ``{"alive": bool, "power_off": bool}``.
 * ``POST /sandbox/pods/NAMESPACE/NAME/evict`` ``{"message": str}``.
+* ``POST /sandbox/pods/NAMESPACE/NAME/restart`` ``{"container": str}``: out of memory; default is its first one.
 * ``POST /sandbox/readiness`` ``{"allowed": bool}``.
+* ``POST /sandbox/cluster-version`` ``{"version": str, "completed": bool}``.
 
 Faults of the API itself are at ``/sandbox/faults`` (:mod:`sandbox.server.administration`).
 """
@@ -19,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sandbox.cluster_version import set_cluster_version
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.pruners import pruner_processes
+from sandbox.registry.journal import most_at_once, read_journal
 from sandbox.server.authentication import MASTERS, TokenAuthenticator
 from sandbox.server.errors import ApiError
 from sandbox.server.responses import error_response, json_response
@@ -50,7 +54,9 @@ class Control:
             ("DELETE", "/sandbox/exec-faults", self._clear_exec_faults),
             ("POST", "/sandbox/nodes/{name}", self._node),
             ("POST", "/sandbox/pods/{namespace}/{name}/evict", self._evict),
+            ("POST", "/sandbox/pods/{namespace}/{name}/restart", self._restart),
             ("POST", "/sandbox/readiness", self._readiness),
+            ("POST", "/sandbox/cluster-version", self._cluster_version),
         ]
         for method, path, answer in routes:
             application.router.add_route(method, path, self._guarded(answer))
@@ -89,6 +95,7 @@ class Control:
             "registryServer": self._cluster.registry_server,
             "registries": kubelet.registry_addresses(),
             "pruners": pruner_processes(self._cluster.state.root),
+            "mostPrunersAtOnce": most_at_once(read_journal(self._cluster.state.pruner_journal)),
             "execFaults": kubelet.exec_faults.listed(),
         }
 
@@ -121,6 +128,18 @@ class Control:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         self._cluster.kubelet.evict(namespace, name, (await _body(request)).get("message", EVICTION_MESSAGE))
         return {"evicted": f"{namespace}/{name}"}
+
+    async def _restart(self, request: web.Request) -> dict[str, Any]:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        await self._cluster.kubelet.restart_container(namespace, name, (await _body(request)).get("container"))
+        return {"restarted": f"{namespace}/{name}"}
+
+    async def _cluster_version(self, request: web.Request) -> dict[str, Any]:
+        body = await _body(request)
+        found = set_cluster_version(
+            self._cluster.store, str(body["version"]), completed=bool(body.get("completed", True))
+        )
+        return {"desired": found["status"]["desired"]}
 
     async def _readiness(self, request: web.Request) -> dict[str, Any]:
         allowed = self._cluster.kubelet.readiness_allowed

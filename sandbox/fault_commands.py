@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, get_args
 
+from sandbox import situations
 from sandbox.admin_client import AdminClient
 from sandbox.errors import SandboxError
 from sandbox.kubelet.exec_faults import Effect, meanings
@@ -26,9 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pruner = commands.add_parser("pruner", help="of the hard prune and the base prune; fields of PrunerFaults")
     _add_fields(pruner, "seconds_per_blob=0.01 fail_delete_after_blobs=5", _pruner)
     evict = commands.add_parser("evict", help="evict a pod: killed, phase Failed, reason Evicted")
-    evict.add_argument("pod")
-    evict.add_argument("--namespace", "-n", default=NAMESPACE)
     evict.set_defaults(command=_evict)
+    restart = commands.add_parser("restart-container", help="out of memory: killed with all in it, and started anew")
+    restart.set_defaults(command=_restart_container)
+    for command in (evict, restart):
+        command.add_argument("pod")
+        command.add_argument("--namespace", "-n", default=NAMESPACE)
+    restart.add_argument("--container", help="default: the pod's first one")
     node = commands.add_parser("node", help="lose a node, or have it back")
     node.add_argument("name", help="worker-0 …")
     node.add_argument(
@@ -40,8 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     readiness = commands.add_parser("readiness", help="whether containers become ready")
     readiness.add_argument("event", choices=("hold", "allow"))
     readiness.set_defaults(command=_readiness)
+    _add_situations(commands)
     clear = commands.add_parser("clear", help="take back all orders for API, exec, pruner and readiness")
     clear.set_defaults(command=_clear)
+
+
+def _add_situations(commands: Any) -> None:
+    media_types = commands.add_parser("media-types", help="empty the manifest media type of some Images")
+    media_types.add_argument("count", nargs="?", type=int, default=1, help="of Images (%(default)s)")
+    media_types.set_defaults(command=_media_types)
+    etcd = commands.add_parser("empty-etcd", help="all Images and image streams are gone, the storage is full")
+    etcd.add_argument("--keep-image-streams", action="store_true")
+    etcd.set_defaults(command=_empty_etcd)
+    other = commands.add_parser("other-cluster", help="Images and image streams become those of another cluster")
+    other.set_defaults(command=_other_cluster)
+    hidden = commands.add_parser("hide-image-streams", help="each answers 404, until `fault clear`")
+    hidden.set_defaults(command=_hide_image_streams)
+    storage = commands.add_parser("storage", help="pods find an empty folder where their storage was")
+    storage.add_argument("event", choices=("unmount", "mount"))
+    storage.set_defaults(command=_storage)
 
 
 def _add_exec(commands: Any) -> None:
@@ -99,7 +122,7 @@ def _api(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) 
 def _pruner(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
     fields = _fields(arguments.fields)
     try:
-        PrunerFaults(**fields).write(state.pruner_faults)
+        PrunerFaults(**fields).write(state)
     except (TypeError, ValueError) as error:
         raise SandboxError(f"this is no order for a pruner: {error}") from error
     return "Ordered: it holds for every pruner that starts from now on, in place of an earlier order."
@@ -108,6 +131,12 @@ def _pruner(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient
 def _evict(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
     client.request("POST", f"/sandbox/pods/{arguments.namespace}/{arguments.pod}/evict", {})
     return f"Pod {arguments.pod} is being evicted."
+
+
+def _restart_container(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
+    path = f"/sandbox/pods/{arguments.namespace}/{arguments.pod}/restart"
+    client.request("POST", path, {"container": arguments.container})
+    return f"Everything in pod {arguments.pod} was killed; its container is started anew."
 
 
 def _node(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
@@ -122,9 +151,37 @@ def _readiness(arguments: argparse.Namespace, _: StateDirectory, client: AdminCl
     return "Containers become ready again." if allowed else "From now on no container becomes ready."
 
 
+def _media_types(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    names = situations.forget_media_types(state, arguments.count)
+    return "\n".join(("The manifest media type is empty now of:", *names))
+
+
+def _empty_etcd(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    count = situations.restore_empty_etcd(state, image_streams=not arguments.keep_image_streams)
+    return f"{count} Images are gone; the storage is as it was."
+
+
+def _other_cluster(_: argparse.Namespace, state: StateDirectory, __: AdminClient) -> str:
+    situations.become_other_cluster(state)
+    return "Images, image streams and clusterID are those of another cluster; the storage is as it was."
+
+
+def _hide_image_streams(_: argparse.Namespace, __: StateDirectory, client: AdminClient) -> str:
+    client.request("POST", "/sandbox/faults", asdict(situations.IMAGE_STREAMS_HIDDEN))
+    return "Every image stream answers 404. `fault clear` takes that back."
+
+
+def _storage(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    if arguments.event == "unmount":
+        situations.unmount_storage(state)
+        return "The pods find an empty folder where their storage was. `fault storage mount` puts it back."
+    situations.mount_storage(state)
+    return "The storage is mounted again."
+
+
 def _clear(_: argparse.Namespace, state: StateDirectory, client: AdminClient) -> str:
     client.request("DELETE", "/sandbox/exec-faults")
     client.request("DELETE", "/sandbox/faults")
     client.request("POST", "/sandbox/readiness", {"allowed": True})
     state.pruner_faults.unlink(missing_ok=True)
-    return "All orders are taken back. Lost nodes stay lost: `fault node NAME back`."
+    return "All orders are taken back. Lost nodes stay lost (`fault node NAME back`), unmounted storage unmounted."

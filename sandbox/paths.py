@@ -41,9 +41,19 @@ class StateDirectory:
         return self.root / "bin"
 
     @property
+    def coreutils(self) -> Path:
+        """The shell and the coreutils of this machine: all that the registry's image is sure to have."""
+        return self.root / "coreutils"
+
+    @property
     def pruner_faults(self) -> Path:
         """JSON: what the stand-in pruner is ordered to do wrong (see :mod:`sandbox.registry.faults`)."""
         return self.root / "pruner-faults.json"
+
+    @property
+    def made_up_deleted(self) -> Path:
+        """How many made-up orphans have been deleted (see :mod:`sandbox.registry.made_up`)."""
+        return self.root / "made-up-deleted"
 
     @property
     def pruner_journal(self) -> Path:

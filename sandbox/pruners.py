@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sandbox.kubelet.processes import command_line, pod_processes
+from sandbox.kubelet.proc_files import command_line
+from sandbox.kubelet.processes import pod_processes
 
 _PROGRAM = "/dockerregistry"
 _FLAG = "-prune"

@@ -18,7 +18,8 @@ from typing import Any
 
 from sandbox.composition import Cluster
 from sandbox.errors import SandboxError
-from sandbox.kubelet.processes import kill_everything, started_at
+from sandbox.kubelet.proc_files import started_at
+from sandbox.kubelet.processes import kill_everything
 from sandbox.paths import StateDirectory
 from sandbox.persistence import restore_images, save_images
 from sandbox.settings import SandboxSettings
@@ -38,7 +39,7 @@ _STORAGE_OF_NOBODY = (
 class ServerProcess:
     """The process that runs a sandbox.
 
-    :param started: with the pid it names the process for good (:func:`sandbox.kubelet.processes.started_at`).
+    :param started: with the pid it names the process for good (:func:`sandbox.kubelet.proc_files.started_at`).
     """
 
     pid: int

@@ -77,6 +77,8 @@ def _pruning(client: AdminClient, told: dict[str, Any]) -> Iterator[str]:
         yield f"job         {job['metadata']['name']}: {ended[-1] if ended else 'active'}"
     for pruner in told["pruners"]:
         yield f"hard prune  process {pruner['pid']} in {pruner['pod']}: {pruner['command']}"
+    if told["mostPrunersAtOnce"] > 1:
+        yield f"hard prune  {told['mostPrunersAtOnce']} of them have lived at the same moment"
 
 
 def _storage(state: StateDirectory) -> Iterator[str]:

@@ -29,13 +29,18 @@ CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
+IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
+BUILDS = "/apis/build.openshift.io/v1/builds"
+CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
-"""An Image object is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+"""An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+BUILDS_PER_PAGE = 500
+"""A Build is about 5 KiB of JSON."""
 _CONNECT_AND_READ_SECONDS = (5, 30)
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
 _RETRIES = urllib3.Retry(
@@ -73,7 +78,8 @@ def status_message(body: str) -> str:
     return str(message).strip()[:1000]
 
 
-def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    """What the API server refused, in words, with what to do about it."""
     what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {
         401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
@@ -81,6 +87,12 @@ def _explain(method: str, path: str, server: str, status: int, body: str) -> str
         404: "Is this an OpenShift cluster with the integrated image registry?",
         409: "Somebody changed the object at the same time.",
     }
+    if status == 503 and path.startswith("/apis/image.openshift.io/"):
+        return (
+            f"{what}. The API server forwards this to the OpenShift API server, which does not answer: usually it "
+            "passes; else look at `oc get apiservice v1.image.openshift.io` and at `oc get clusteroperator "
+            "openshift-apiserver`."
+        )
     return f"{what}. {hints[status]}" if status in hints else what
 
 
@@ -144,7 +156,7 @@ class Cluster:
             )
         except client.ApiException as error:
             body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = _explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
             raise ClusterError(message, error.status or 0) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(
@@ -243,7 +255,7 @@ class Cluster:
                 for each in status.get("conditions") or ()
             ),
             deployment_found=deployment is not None,
-            pods=tuple(_pod_state(pod) for pod in pods),
+            pods=tuple(pod_state(pod) for pod in pods),
         )
         return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
 
@@ -293,23 +305,31 @@ class Cluster:
         self._json("POST", JOBS, body=job)
 
     def delete_job(self, name: str) -> None:
-        """Delete a Job and its pods; one that is gone already is fine."""
-        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Background"})
+        """Delete a Job and its pods; it is gone when they are. One that is gone already is fine."""
+        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Foreground"})
 
-    def pod_log(self, pod: str, *, follow: bool = False, read_seconds: float | None = None) -> Iterator[str]:
-        """The lines of a pod's log, as they come.
+    def pod_log(self, pod: str, *, since: str = "", follow: bool, silence_seconds: float) -> Iterator[tuple[str, str]]:
+        """The lines of a pod's log as they come, each with the time at which it was written.
 
+        :param since: begin with the lines of that time, as an earlier call gave it.
         :param follow: go on until the container ends.
-        :param read_seconds: how long a silence may be before it is an error.
+        :param silence_seconds: how long nothing may come before it is an error.
+        :raises ClusterError: if there is no log yet, or the connection breaks off.
         """
-        query = {"follow": "true"} if follow else {}
-        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=read_seconds)
+        query = {
+            "timestamps": "true",
+            **({"follow": "true"} if follow else {}),
+            **({"sinceTime": since} if since else {}),
+        }
+        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=silence_seconds)
         try:
-            yield from (line.decode(errors="replace") for line in _lines(response))
+            for line in _lines(response):
+                time, _, text = line.decode(errors="replace").partition(" ")
+                yield time, text
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The log of pod {pod} broke off: {error}") from error
         finally:
-            response.release_conn()
+            response.close()
 
     def image_count(self) -> int:
         """How many Image objects there are; where the API server keeps the rest to itself, at least so many."""
@@ -322,9 +342,33 @@ class Cluster:
 
         :raises ClusterError: status 410 if the list took longer than the API server keeps its snapshot; begin again.
         """
-        query: dict[str, Any] = {"limit": IMAGES_PER_PAGE}
+        return self._pages(IMAGES, per_page=IMAGES_PER_PAGE)
+
+    def image_streams(self) -> Iterator[dict[str, Any]]:
+        """Every ImageStream object of every namespace, page by page.
+
+        :raises ClusterError: as for :meth:`images`.
+        """
+        return self._pages(IMAGE_STREAMS, per_page=IMAGES_PER_PAGE)
+
+    def builds(self) -> Iterator[dict[str, Any]]:
+        """Every Build of the cluster, page by page; none where the cluster has no builds at all (since 4.14 they can be
+        left out).
+        """
+        try:
+            yield from self._pages(BUILDS, per_page=BUILDS_PER_PAGE)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+    def cluster_version(self) -> dict[str, Any] | None:
+        """The ClusterVersion ``version``; None if the cluster has none."""
+        return self._json_or_none("GET", CLUSTER_VERSION)
+
+    def _pages(self, path: str, *, per_page: int) -> Iterator[dict[str, Any]]:
+        query: dict[str, Any] = {"limit": per_page}
         while True:
-            page = self._json("GET", IMAGES, query=query)
+            page = self._json("GET", path, query=query)
             yield from page["items"]
             if not page["metadata"].get("continue"):
                 return
@@ -346,7 +390,8 @@ def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
     return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
 
 
-def _pod_state(pod: Mapping[str, Any]) -> PodState:
+def pod_state(pod: Mapping[str, Any]) -> PodState:
+    """What counts of a registry pod, from its object."""
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return PodState(

@@ -1,112 +1,105 @@
-"""Thresholds and ceilings: from a dry run to a verdict with its reasons (pure)."""
+"""From evidence to a verdict with its reasons (pure). The rules are in ``rules.py``, what they look at in
+``evidence.py``."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal
 
-from include.registry_prune.dockerregistry import PrunerResult
+from include.registry_prune.estimate import Estimate
+from include.registry_prune.evidence import Ceiling, CeilingLimits, Evidence, Mode, Stage, Thresholds
 from include.registry_prune.records import Record
-from include.registry_prune.references import ReferenceAudit
-from include.registry_prune.units import format_count, format_size
+from include.registry_prune.rules import RULES, Action, Rule, found
 
-
-class Action(StrEnum):
-    """What a verdict asks for."""
-
-    SKIP = "skip"
-    PRUNE = "prune"
-    STOP = "stop"
-
-
-class Mode(StrEnum):
-    """``hard_prune`` of the trigger form: on the thresholds, without them, or not at all."""
-
-    AUTO = "auto"
-    FORCE = "force"
-    NEVER = "never"
-
-
-class Thresholds(Record):
-    """As much garbage as makes a delete worth it: either of the two is enough.
-
-    :param min_blobs: number of orphaned blobs.
-    :param min_bytes: their size in bytes.
-    """
-
-    min_blobs: int
-    min_bytes: int
+__all__ = [
+    "Action",
+    "Ceiling",
+    "CeilingLimits",
+    "Evidence",
+    "Mode",
+    "Stage",
+    "Thresholds",
+    "Verdict",
+    "decide",
+]
 
 
 class Verdict(Record):
-    """What to do, and why in words."""
+    """What to do, and why in words.
+
+    :param ceilings: those that the run was stopped at, by the names that let a run pass them.
+    :param passed: ceilings that were reached and passed, because a person said so.
+    :param passed_by: who that was.
+    :param cluster_id: of the cluster that it is about.
+    :param estimate: how long the delete will take; None if there is nothing to tell it from.
+    """
 
     version: Literal[1] = 1
     action: Action
     reasons: tuple[str, ...]
+    ceilings: tuple[Ceiling, ...] = ()
+    passed: tuple[Ceiling, ...] = ()
+    passed_by: str = ""
+    cluster_id: str = ""
+    estimate: Estimate | None = None
+
+    @property
+    def estimated_delete_seconds(self) -> float | None:
+        """How long the delete will likely take."""
+        return self.estimate.likely_seconds if self.estimate else None
 
     def sentence(self) -> str:
         """The verdict as one line for the log and the report."""
         return f"{'; '.join(self.reasons)}: {self.action}"
 
 
-def decide(
-    dry_run: PrunerResult,
-    *,
-    mode: Mode,
-    thresholds: Thresholds,
-    image_count: int,
-    audit: ReferenceAudit | None = None,
-) -> Verdict:
-    """Judge a dry run.
+def decide(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Verdict:
+    """Give the verdict: *prune* only if no rule speaks against it.
 
-    Ceilings come first and ``force`` does not go past them; then the thresholds.
+    Of a group of rules that ask for the same, all are heard; the first group in which one speaks decides. ``force``
+    silences the thresholds and nothing else; a ceiling is silenced only by its name.
 
-    :param dry_run: of ``-prune=check``.
-    :param mode: ``force`` ignores the thresholds.
-    :param image_count: Image objects that the cluster has; zero makes every blob an orphan.
-    :param audit: the candidates held against what the Images name; None where it is not made (the survey).
+    :raises ValueError: if the rules let a dry run pass that did not come to its end.
     """
-    ceilings = _ceilings(dry_run, image_count, audit)
-    if ceilings:
-        return Verdict(action=Action.STOP, reasons=tuple(ceilings))
-    if mode is Mode.NEVER:
-        return Verdict(action=Action.SKIP, reasons=("hard_prune is set to never",))
-    assert dry_run.said is not None
-    blobs, size = dry_run.said.blobs, dry_run.said.rounded_bytes
-    if blobs == 0:
-        return Verdict(action=Action.SKIP, reasons=("no orphaned blobs",))
-    if mode is Mode.FORCE:
-        found = f"{format_count(blobs, 'orphaned blob')}, about {format_size(size)}"
-        return Verdict(action=Action.PRUNE, reasons=(f"{found}; hard_prune is set to force, thresholds ignored",))
-    enough_blobs = blobs >= thresholds.min_blobs
-    enough_bytes = size >= thresholds.min_bytes
-    reasons = (
-        f"{format_count(blobs, 'orphaned blob')} {'≥' if enough_blobs else '<'} {thresholds.min_blobs:,}",
-        f"about {format_size(size)} {'≥' if enough_bytes else '<'} {format_size(thresholds.min_bytes)}",
+    passed: list[tuple[Ceiling, str]] = []
+    for action, group in groupby(rules, key=lambda rule: rule.action):
+        spoken: list[tuple[Rule, str]] = []
+        for rule in group:
+            words = rule.speaks(evidence)
+            if words and rule.ceiling in evidence.passed:
+                passed.append((rule.ceiling, words))
+            elif words:
+                spoken.append((rule, words))
+        if spoken and action is Action.STOP:
+            return _verdict(evidence, action, [_with_way_on(rule, words) for rule, words in spoken], passed, spoken)
+        if spoken:
+            return _verdict(evidence, action, [spoken[0][1]], passed)
+    if evidence.dry_run is not None and not evidence.dry_run.complete:
+        raise ValueError(f"a dry run that did not come to its end is no ground for a delete: {evidence.dry_run}")
+    return _verdict(evidence, Action.PRUNE, [found(evidence)], passed)
+
+
+def _with_way_on(rule: Rule, words: str) -> str:
+    if rule.ceiling is None:
+        return words
+    return f"{words}. Whoever has looked and knows better triggers a run with pass_ceilings: {rule.ceiling}"
+
+
+def _verdict(
+    evidence: Evidence,
+    action: Action,
+    reasons: list[str],
+    passed: list[tuple[Ceiling, str]],
+    spoken: Sequence[tuple[Rule, str]] = (),
+) -> Verdict:
+    by = evidence.passed_by or "a person"
+    return Verdict(
+        action=action,
+        reasons=(*reasons, *(f"ceiling {ceiling} passed by {by} ({words})" for ceiling, words in passed)),
+        ceilings=tuple(rule.ceiling for rule, _ in spoken if rule.ceiling),
+        passed=tuple(ceiling for ceiling, _ in passed),
+        passed_by=evidence.passed_by if passed else "",
+        cluster_id=evidence.cluster_id,
+        estimate=evidence.estimate,
     )
-    return Verdict(action=Action.PRUNE if enough_blobs or enough_bytes else Action.SKIP, reasons=reasons)
-
-
-def _ceilings(dry_run: PrunerResult, image_count: int, audit: ReferenceAudit | None) -> list[str]:
-    stops = []
-    problem = dry_run.problem()
-    if problem:
-        stops.append(problem)
-    if dry_run.missing_storage:
-        stops.append(
-            "the pruner found no repositories in the registry's storage: is it mounted, and is it the right one?"
-        )
-    if image_count == 0:
-        stops.append(
-            "the cluster has no Image objects at all, so the pruner takes every blob for an orphan: "
-            "is this the right cluster, and is its etcd whole?"
-        )
-    if dry_run.complete and dry_run.said is not None and dry_run.counted_blobs != dry_run.said.blobs:
-        stops.append(
-            f"the dry run's summary says {dry_run.said.blobs:,} blobs but its log lists {dry_run.counted_blobs:,}: "
-            "what would be deleted is not known for certain"
-        )
-    if audit is not None:
-        stops.extend(audit.problems())
-    return stops

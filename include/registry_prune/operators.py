@@ -16,10 +16,14 @@ from include.registry_prune.decision import Mode
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.links import ReportPageLink
 from include.registry_prune.parameters import SettingsError
-from include.registry_prune.run_context import Run
+from include.registry_prune.registry_state import Settled
+from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from include.registry_prune.records import Record
@@ -41,11 +45,15 @@ class RegistryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Do the step; what it returns goes to XCom as JSON."""
+        return self.carry_out(context, self.work)
+
+    def carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
+        """Do some work, and say in Airflow's terms what goes wrong in it."""
         from include.registry_prune.access import AccessError
         from include.registry_prune.cluster import ClusterError
 
         try:
-            record = self.work(Run(context, self.cluster))
+            record = work(Run(context, self.cluster))
         except (SettingsError, AccessError) as error:
             raise AirflowFailException(str(error)) from error
         except LeaseError as error:
@@ -71,6 +79,7 @@ class VerifyAccess(RegistryOperator):
             {
                 "role": parameters.needs_role,
                 "base_prune": parameters.base_prune,
+                "restart": parameters.base_prune and self.cluster.restart_after_base_prune,
                 "window": parameters.may_open_window,
             }
         )
@@ -79,10 +88,15 @@ class VerifyAccess(RegistryOperator):
             holder=run.holder,
             permissions=permissions,
             may_open_window=parameters.may_open_window,
+            waits_for_base_prune=parameters.base_prune,
+            looks_into_storage=parameters.needs_role,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
+        self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        for note in review.notes:
+            self.log.warning("%s", note)
         return review
 
 
@@ -98,16 +112,49 @@ class BasePruneImages(RegistryOperator):
             self.log.info("base_prune is switched off")
             return BasePrune(carried_out=False)
         try:
-            return run_base_prune(
+            result = run_base_prune(
                 run.cluster,
                 holder=run.holder,
                 keep_tag_revisions=parameters.keep_tag_revisions,
                 keep_younger_than=parameters.keep_younger_than,
                 dry_run=parameters.dry_run_only,
+                wait_seconds=self.cluster.seconds("base_prune_wait"),
                 limit_seconds=self.cluster.seconds("base_prune_limit"),
             )
         except BasePruneError as error:
-            raise AirflowFailException(str(error)) from error
+            raise (AirflowException if error.passes else AirflowFailException)(str(error)) from error
+        return result.model_copy(update={"after_a_failure": run.context["ti"].try_number > 1})
+
+
+class RestartRegistry(RegistryOperator):
+    """The registry's pods remember layers that the base prune deleted: replaces them, if the settings say so.
+
+    Right after the base prune and not at the end of a run without a window: the survey takes hours on large storage, it
+    may fail, and until the pods are replaced a push may build on a layer that is gone.
+    """
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.base_prune_job import BasePrune, Restart
+        from include.registry_prune.registry_restart import restart_registry
+        from include.registry_prune.settling import NotSettledError
+
+        base = run.result("base_prune", BasePrune)
+        if base is None or not base.storage_changed:
+            self.log.info("The base prune deleted nothing from the registry's storage: no pod remembers what is gone")
+            return Restart(needed=False)
+        if not self.cluster.restart_after_base_prune:
+            self.log.warning(
+                "The registry's pods may remember layers that the base prune deleted, until they are replaced: a push "
+                "of such a layer succeeds, and the image cannot be pulled. A read-only window replaces them. To have "
+                "it done after every base prune, set restart_after_base_prune."
+            )
+            return Restart(needed=True, not_done="restart_after_base_prune is off")
+        try:
+            return restart_registry(
+                run.cluster, pruned_until=base.ended_at, limit_seconds=self.cluster.seconds("settle_limit")
+            )
+        except NotSettledError as error:
+            raise AirflowException(str(error)) from error
 
 
 class GrantImagePruner(RegistryOperator):
@@ -125,28 +172,34 @@ class GrantImagePruner(RegistryOperator):
 class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
-    def list_candidates(self, run: Run) -> PrunerResult:
+    def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
+        """Do it.
+
+        :param hands_over: also the result of a dry run that failed.
+        """
         from include.registry_prune.artifacts import artifact_path, candidate_writer
-        from include.registry_prune.pruning import choose_pod, run_pruner
+        from include.registry_prune.pruning import choose_pod, run_dry_run
 
         cluster = run.cluster
         pod = choose_pod(self.state(run))
         path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
         head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
         with candidate_writer(path, head) as candidates:
-            result = run_pruner(
+            result = run_dry_run(
                 cluster,
                 pod,
-                "check",
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
-                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                candidates=candidates,
                 artifact=str(path),
             )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            # A lost connection is worth another try; what the pruner itself reports is not.
-            raise (AirflowException if result.exit_status is None else AirflowFailException)(problem)
+            if hands_over:
+                run.hand_over(result)
+            problem = result.problem()
+            if problem and result.exit_status is None:
+                # A lost connection is worth another try; what the pruner itself reports is not.
+                raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")
+            if problem:
+                raise AirflowFailException(problem)
         return result
 
     def state(self, run: Run) -> Any:
@@ -227,26 +280,40 @@ class RevokeImagePruner(RegistryOperator):
 
 
 class VerifyRestored(RegistryOperator):
-    """Looks at the cluster itself; fails the run if anything of it is left behind."""
+    """Looks at the cluster itself; fails the run if anything of it is left behind. Lists the builds that it hit."""
 
-    def work(self, run: Run) -> None:
-        from include.registry_prune.leftovers import leftovers
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.leftovers import builds_hit, leftovers
 
-        found = leftovers(run.cluster, holder=run.holder, lease=run.result("arm_window", Lease))
+        lease = run.result("arm_window", Lease)
+        restored = run.result("restore_read_write", Settled)
+        found = leftovers(run.cluster, holder=run.holder, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")
+        if lease is None or restored is None or restored.closed_at is None:
+            return None
+        hit = builds_hit(run.cluster, opened=lease.armed_at, closed=restored.closed_at)
+        if hit is not None and hit.count:
+            self.log.warning("Start these builds again, their push failed in the window: %s", ", ".join(hit.names))
+        return hit
 
 
 class Report(RegistryOperator):
-    """Stores and publishes the report of every run, also of one that failed at its first step."""
+    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
+    they compare with."""
+
+    operator_extra_links = (ReportPageLink(),)
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report import build_report
+        from include.registry_prune.report import build_report, past_run
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
-        states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+        states = run.task_states()
         breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:
@@ -263,5 +330,6 @@ class Report(RegistryOperator):
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
+        run.remember(past_run(report))
         self.log.info("%s", report.text())
         return report

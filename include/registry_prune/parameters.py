@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from include.registry_prune.decision import Mode, Thresholds
+from include.registry_prune.evidence import Ceiling, Mode, Thresholds
 from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 
@@ -49,10 +49,14 @@ class RunParameters(StrictModel):
     base_prune: bool = True
     survey: bool = True
     integrity_check: bool = True
+    running_builds: Literal["skip", "stop", "go_on"] = "skip"
+    ignore_opening_hours: bool = False
     keep_tag_revisions: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] | None = None
     keep_younger_than: Duration | None = None
     min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
     min_size: Size = "2GiB"
+    # Not strict: JSON has lists and strings, no tuples and enumerations.
+    pass_ceilings: Annotated[tuple[Annotated[Ceiling, Field(strict=False)], ...], Field(strict=False)] = ()
 
     @property
     def mode(self) -> Mode:
@@ -105,7 +109,7 @@ def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunPar
         raise SettingsError(f"Parameters of this run: {explain(error)}. The parameters are: {known}.") from error
 
 
-_THE_RUN, _BASE_PRUNE, _THRESHOLDS = "The run", "Base prune", "When to hard-prune"
+_THE_RUN, _BASE_PRUNE, _THRESHOLDS, _CEILINGS = "The run", "Base prune", "When to hard-prune", "Ceilings"
 
 
 def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
@@ -141,6 +145,20 @@ def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
             "title": "Integrity check",
             "description": "Look before and after whether every image has all of its blobs. Takes about as long as a "
             "dry run, outside the window.",
+            "section": _THE_RUN,
+        },
+        "running_builds": {
+            "type": "string",
+            "enum": ["skip", "stop", "go_on"],
+            "title": "Running builds",
+            "description": "Builds that push to the registry fail while it is read-only. If they still run after the "
+            "wait: skip the hard prune of this run, stop with an alert, or go_on and lose them.",
+            "section": _THE_RUN,
+        },
+        "ignore_opening_hours": {
+            "type": "boolean",
+            "title": "Ignore the opening hours",
+            "description": "Open the window at any time of the day.",
             "section": _THE_RUN,
         },
         "base_prune": {
@@ -179,6 +197,16 @@ def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
             "description": "So much orphaned data opens the gate, such as 500MiB or 2GiB. Either of the two is enough.",
             "section": _THRESHOLDS,
         },
+        "pass_ceilings": {
+            "type": "array",
+            "items": {"type": "string", "enum": [str(each) for each in Ceiling]},
+            "examples": [str(each) for each in Ceiling],
+            "uniqueItems": True,
+            "title": "Ceilings to pass",
+            "description": "A run that stopped at a ceiling names it. Choose it here only after looking into the "
+            "reason that it gave: this run then goes past it, and its report says that you let it.",
+            "section": _CEILINGS,
+        },
     }
-    values = defaults.model_dump()
+    values = defaults.model_dump(mode="json")
     return {name: {"value": values[name], **schema} for name, schema in schemas.items()}

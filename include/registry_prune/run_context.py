@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow.configuration import conf
+from airflow.sdk import Asset
 from airflow.sdk.bases.hook import BaseHook
 
+from include.registry_prune.history import History, PastRun
 from include.registry_prune.parameters import RunParameters, parse_parameters
 from include.registry_prune.records import Record
 from include.registry_prune.settings import ClusterSettings
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
+
+_READ_EVENTS = 60
+"""Runs that failed early leave an event that says nothing: so many are read to find the twenty that count."""
+
+
+def history_asset(settings: ClusterSettings) -> Asset:
+    """What the runs of a cluster leave to later ones: each report is an event of this asset, with a ``PastRun``."""
+    return Asset(name=f"{settings.dag_id} runs", group="registry-prune")
 
 
 class Run:
@@ -97,10 +107,41 @@ class Run:
             return False
         return str(state) in ("success", "failed")
 
+    @property
+    def started_at(self) -> datetime | None:
+        """When Airflow started the run, if it knows."""
+        return self.context["dag_run"].start_date
+
+    @property
+    def asked_by(self) -> str:
+        """Who triggered the run, for the report."""
+        user = getattr(self.context["dag_run"], "triggering_user_name", None)
+        return str(user) if user else "whoever triggered the run"
+
+    def history(self) -> History:
+        """The earlier runs of this cluster. A task that reads it has the asset among its inlets."""
+        events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_EVENTS)
+        return History.of(event.extra for event in events)
+
+    def remember(self, run: PastRun) -> None:
+        """Leave this run to later ones, once the task has ended well. It has the asset among its outlets."""
+        self.context["outlet_events"][history_asset(self.settings)].extra = run.to_json()
+
     def result(self, task_id: str, kind: type[R], key: str = "return_value") -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""
         value = self.context["ti"].xcom_pull(task_ids=task_id, key=key)
         return None if value is None else kind.from_json(value)
+
+    def task_states(self) -> dict[str, Any]:
+        """The state of each task of this run, as Airflow has it now."""
+        states: dict[str, Any] = self.context["ti"].get_task_states(dag_id=self.dag_id, run_ids=[self.run_id])
+        return dict(states.get(self.run_id, {}))
+
+    @property
+    def has_another_try(self) -> bool:
+        """Whether Airflow tries this task again if it fails now."""
+        ti: Any = self.context["ti"]
+        return bool(ti.try_number <= ti.max_tries)
 
     def hand_over(self, record: Record, key: str = "return_value") -> None:
         """Hand a result over now: for a task that goes on to fail or skip, and so returns nothing."""

@@ -9,13 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from include.registry_prune.parameters import Duration, RunParameters, SettingsError, StrictModel, explain
-from include.registry_prune.units import parse_duration
+from include.registry_prune.evidence import CeilingLimits
+from include.registry_prune.opening_hours import OpeningHours, parse_opening_hours, parse_zone
+from include.registry_prune.parameters import (
+    Duration,
+    RunParameters,
+    SettingsError,
+    StrictModel,
+    WholeNumber,
+    explain,
+)
+from include.registry_prune.units import SIZE_PATTERN, parse_duration, parse_size
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 """Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
@@ -24,16 +33,68 @@ BASE_DAG_ID = "registry_prune"
 
 Limit = Literal[
     "settle_limit",
+    "base_prune_wait",
     "base_prune_limit",
     "dry_run_limit",
     "delete_limit",
     "integrity_limit",
+    "defer_after",
+    "follow_every",
+    "follow_patience",
+    "silence",
     "pruner_stop",
     "lease",
     "reopen_anyway",
     "unexplained_read_only",
+    "moment_wait",
+    "approval_limit",
 ]
 """The settings that are durations."""
+
+
+def _checked_hours(text: str) -> str:
+    parse_opening_hours(text, "UTC")
+    return text
+
+
+def _checked_zone(name: str) -> str:
+    parse_zone(name)
+    return name
+
+
+class CeilingSettings(StrictModel):
+    """More than can be believed: a run that finds more stops, and a person has to say that it is right.
+
+    Here each is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
+
+    :param orphan_share: of all blobs, 0 to 1 (1: never stops). The accidents that look like garbage (Images lost, the
+        wrong storage) come near 1; a registry that is pushed to a lot and was never hard-pruned was seen at 0.7.
+    :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
+        between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
+        a project for each build needs more.
+    :param earlier_runs: so many times the median of the last 20 runs. A release day doubles or trebles the garbage; ten
+        times as much has a cause that somebody should know.
+    :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
+        that is stored here, so 0: each is to be repaired, and the message says how.
+    :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
+    """
+
+    orphan_share: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
+    removed_repositories: Annotated[WholeNumber, Field(ge=0)] = 25
+    earlier_runs: float = Field(default=10.0, ge=1, allow_inf_nan=False)
+    untyped_images: Annotated[WholeNumber, Field(ge=0)] = 0
+    estimated_time: Duration = "8h"
+
+    @property
+    def limits(self) -> CeilingLimits:
+        """As the decision takes them."""
+        return CeilingLimits(
+            orphan_share=self.orphan_share,
+            removed_repositories=self.removed_repositories,
+            earlier_runs=self.earlier_runs,
+            untyped_images=self.untyped_images,
+            estimated_seconds=parse_duration(self.estimated_time).total_seconds(),
+        )
 
 
 class ClusterSettings(StrictModel):
@@ -45,16 +106,45 @@ class ClusterSettings(StrictModel):
     :param schedule: cron expression in UTC. 03:15 is away from the cluster's own image pruner at midnight.
     :param settle_limit: a rollout of three registry pods was seen to take 43 s; 15 minutes leave room for image
         pulls and for a node that has to be replaced.
+    :param base_prune_wait: for a base prune of somebody else (the cluster's own at midnight, say) to end, and for the
+        API of images to answer, before the run starts its own. It works for minutes to an hour.
     :param base_prune_limit: the pruner retries five times with pauses of up to 150 s, and works for minutes to an hour.
     :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
+    :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
+        again in a pod that is there, so often in all. A registry whose pods keep ending is a matter for a person.
+    :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
+        costs about 3 seconds of read-only time, and most deletes are over sooner than this. ``0s``: at once.
+    :param follow_every: how long one look at the delete stays in its pod before the next takes over. No load balancer
+        cuts a connection in that time, and the pod has one more exec in each.
+    :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
+        the task gives it up. It outlasts an upgrade of the control plane.
+    :param silence: a pruner that has not named another blob for so long is worth a warning. A single blob takes about
+        a second on slow object storage; the scan before the first took 4 hours with half a million.
+    :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB. What comes
+        before its last 3,000 lines or so was read long ago.
     :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
     :param lease: a run that has not renewed its lease for so long is taken for dead, and the guard closes its window.
         It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
     :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for so long, the
         registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
     :param unexplained_read_only: a registry that is read-only for so long without a lease is worth an alert.
+    :param restart_after_base_prune: replace the registry's pods, one after another, when the base prune deleted
+        something from the storage. Until they are replaced they remember those layers, and a push of one "succeeds"
+        although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
+        same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
+        that take longer than its grace of 55 s.
+    :param opening_hours: when a window may be opened, such as ``Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00``; the day is
+        the one that the hours begin on. Empty: always, because the schedule says when a run begins already. Outside
+        them a run does the base prune and the survey only.
+    :param time_zone: of the opening hours.
+    :param moment_wait: how long the right moment is waited for: builds that push to the registry come to their end, a
+        rollout does, the opening hours begin. Most builds take minutes; half an hour keeps a run from lasting all day.
+    :param approval: whether a person has to approve in Airflow's UI before the window is opened. Off, because what is
+        asked every night is soon approved unread.
+    :param approval_limit: how long the answer is waited for: a night and a morning.
+    :param approval_default: the answer if nobody gave one by then.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -64,23 +154,57 @@ class ClusterSettings(StrictModel):
     connection: str = Field(default="kubernetes_default", pattern=r"^[\w.-]+$")
     schedule: str | None = "15 3 * * *"
     settle_limit: Duration = "15m"
+    base_prune_wait: Duration = "1h"
     base_prune_limit: Duration = "2h"
     dry_run_limit: Duration = "12h"
     delete_limit: Duration = "48h"
     integrity_limit: Duration = "12h"
+    delete_attempts: int = Field(default=4, ge=1, le=100)
+    defer_after: Duration = "30s"
+    follow_every: Duration = "15s"
+    follow_patience: Duration = "30m"
+    silence: Duration = "10m"
+    pod_log: str = Field(default="1MiB", pattern=SIZE_PATTERN)
     pruner_stop: Duration = "30s"
     lease: Duration = "15m"
     reopen_anyway: Duration = "4h"
     unexplained_read_only: Duration = "1h"
+    restart_after_base_prune: bool = False
+    opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+    time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
+    moment_wait: Duration = "30m"
+    approval: bool = False
+    approval_limit: Duration = "12h"
+    approval_default: Literal["reject", "approve"] = "reject"
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
+    ceilings: CeilingSettings = CeilingSettings()
     parameters: RunParameters = RunParameters()
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_ceiling_is_passed_for_good(cls, parameters: RunParameters) -> RunParameters:
+        if parameters.pass_ceilings:
+            raise ValueError(
+                "pass_ceilings is for one run and a person who looked; raise the limit in ceilings instead"
+            )
+        return parameters
+
+    @property
+    def hours(self) -> OpeningHours:
+        """When a window may be opened."""
+        return parse_opening_hours(self.opening_hours, self.time_zone)
 
     @property
     def dag_id(self) -> str:
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
         return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
+
+    @property
+    def pod_log_bytes(self) -> int:
+        """``pod_log`` in bytes."""
+        return parse_size(self.pod_log)
 
     def seconds(self, limit: Limit) -> float:
         """One of the durations, in seconds."""

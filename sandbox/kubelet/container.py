@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from sandbox.kubelet.container_log import LogWriter
 from sandbox.kubelet.exits import wait_for_exit
 from sandbox.kubelet.pod_files import PodFiles
+from sandbox.kubelet.processes import ProcessTable
 from sandbox.real_registry.server import RegistryServer, listening_address
 from sandbox.server.metadata import timestamp
 
@@ -38,10 +38,13 @@ class Termination:
     exit_code: int
     started_at: datetime
     finished_at: datetime
+    out_of_memory: bool = False
 
     @property
     def reason(self) -> str:
-        """``Completed`` or ``Error``."""
+        """``Completed``, ``Error`` or ``OOMKilled``."""
+        if self.out_of_memory:
+            return "OOMKilled"
         return "Error" if self.exit_code else "Completed"
 
 
@@ -68,8 +71,8 @@ class Container:
 
     :param spec: its entry in ``spec.containers``.
     :param environment: all variables of its processes.
-    :param kill_processes: ends all processes of the container: in a real one the kernel does that when the main
-        process has ended.
+    :param processes: those of all pods; the container's are ended when its main one has, as the kernel does.
+    :param pod_uid: of its pod.
     :param server: makes the main process a registry that serves; without it a registry idles.
     """
 
@@ -78,7 +81,8 @@ class Container:
         spec: dict[str, Any],
         files: PodFiles,
         environment: dict[str, str],
-        kill_processes: Callable[[], Awaitable[None]],
+        processes: ProcessTable,
+        pod_uid: str,
         server: RegistryServer | None = None,
     ) -> None:
         self.name: str = spec["name"]
@@ -90,9 +94,11 @@ class Container:
         self.termination: Termination | None = None
         self.previous: Termination | None = None
         self.waiting_reason = "ContainerCreating"
+        self._out_of_memory = False
         self.ended = asyncio.Event()
         self._files = files
-        self._kill_processes = kill_processes
+        self._processes = processes
+        self._pod_uid = pod_uid
         self._server = server
         self._main: asyncio.subprocess.Process | None = None
         self._log_copy: asyncio.Future[None]
@@ -140,7 +146,7 @@ class Container:
         :param environment: default is the container's.
         :raises OSError: there is no such program.
         """
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *map(self._files.translate, command),
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -150,6 +156,8 @@ class Container:
             start_new_session=True,
             limit=_READ_LIMIT,
         )
+        self._processes.note_spawned(process.pid, self._pod_uid, self.name)
+        return process
 
     async def start(self) -> None:
         """Start the main process; its output goes to the log.
@@ -184,7 +192,7 @@ class Container:
         """Wait for the end of the main process, and end those that were started beside it."""
         if self._main is not None:
             code = await wait_for_exit(self._main)
-            await self._kill_processes()
+            await self._processes.kill_pod(self._pod_uid, self.name)
             await asyncio.wait([self._log_copy], timeout=_LAST_OUTPUT_SECONDS)
             self._log_copy.cancel()
             if self._server is not None:
@@ -202,7 +210,8 @@ class Container:
         assert self.started_at is not None
         self._main = None
         self.ready = False
-        self.termination = Termination(exit_code, self.started_at, datetime.now(UTC))
+        self.termination = Termination(exit_code, self.started_at, datetime.now(UTC), self._out_of_memory)
+        self._out_of_memory = False
         self.ended.set()
 
     def begin_again(self) -> None:
@@ -217,6 +226,14 @@ class Container:
         if self._main is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._main.send_signal(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Out of memory: its main process is killed, and with it all others; returns when they are gone."""
+        ended = self.ended
+        if self._main is not None and self.running:
+            self._out_of_memory = True
+            self._main.kill()
+            await ended.wait()
 
     def status(self) -> dict[str, Any]:
         """Its entry in ``status.containerStatuses``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.kubelet.container import serves_registry
 from sandbox.kubelet.pod_files import PodFiles
 from sandbox.kubelet.processes import CONTAINER_VARIABLE, POD_UID_VARIABLE, STATE_VARIABLE
 from sandbox.paths import StateDirectory
@@ -29,11 +30,13 @@ def container_environment(
 ) -> dict[str, str]:
     """All variables of a container's processes; nothing is inherited from the sandbox's own.
 
+    The registry's image is sure to have a shell and coreutils, and so the registry's container finds no more.
     ``valueFrom`` is followed for ``fieldRef`` of the pod's metadata only.
     """
     metadata = pod["metadata"]
+    programs = state.coreutils if serves_registry(container) else "/usr/bin:/bin"
     variables = {
-        "PATH": f"{state.executables}:/usr/bin:/bin",
+        "PATH": f"{state.executables}:{programs}",
         "HOME": str(files.root),
         "LANG": "C.UTF-8",
         "HOSTNAME": metadata["name"],

@@ -58,7 +58,7 @@ class Kubelet:
     ) -> None:
         self.exec_faults = ExecFaults()
         self.nodes = {node.name: node for node in nodes}
-        self.processes = ProcessTable(state.root)
+        self.processes = ProcessTable(state.root, zombies=settings.zombies)
         self.readiness_allowed = asyncio.Event()
         self.readiness_allowed.set()
         self._state = state
@@ -83,6 +83,7 @@ class Kubelet:
         self._address = address
         subscription = self._store.subscribe("pods")
         watcher = asyncio.create_task(self._show_processes())
+        self.processes.adopt_orphans(True)
         try:
             for pod in self._store.list("pods"):
                 self._observe(pod)
@@ -95,6 +96,7 @@ class Kubelet:
             subscription.close()
             watcher.cancel()
             await self._stop()
+            self.processes.adopt_orphans(False)
 
     async def _stop(self) -> None:
         await _end(self._lives.values())
@@ -161,6 +163,14 @@ class Kubelet:
         :raises KeyError: no such pod runs.
         """
         self._worker(namespace, name).evict(message)
+
+    async def restart_container(self, namespace: str, name: str, container: str | None = None) -> None:
+        """Kill everything in a container of a pod; returns when it has ended, and starts it anew.
+
+        :param container: default is the pod's first one.
+        :raises KeyError: no such pod runs, or it has no such container.
+        """
+        await self._worker(namespace, name).restart_container(container)
 
     async def lose_node(self, name: str, *, power_off: bool = False) -> None:
         """From now on nobody hears from the node's kubelet; open execs break.
@@ -277,7 +287,7 @@ class Kubelet:
         busy = bool(self._sessions)
         for worker in self._workers.values():
             pids = self.processes.of_pod(worker.uid)
-            worker.files.link_processes(pids)
+            worker.files.link_processes(self.processes.shown_in_pod(worker.uid))
             busy = busy or len(pids) > len(worker.containers)
         return busy
 

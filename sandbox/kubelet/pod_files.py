@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -11,18 +13,30 @@ from sandbox.paths import StateDirectory
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SERVICE_CA = "/var/run/configmaps/serviceca"
+_SHARED_MEMORY = "shm"
+
+
+def shared_memory_bytes(state: StateDirectory, pod_uid: str) -> int:
+    """What the files in a pod's ``/dev/shm`` take."""
+    total = 0
+    for folder, _, names in os.walk(state.pod(pod_uid) / _SHARED_MEMORY):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(folder) / name).lstat().st_size
+    return total
 
 
 class PodFiles:
     """The folder of one pod.
 
     :param state: the sandbox's folder; its path must not need quoting in a shell.
+    :param shared_memory: False: nothing can be written to ``/dev/shm``.
     """
 
-    def __init__(self, state: StateDirectory, pod_uid: str) -> None:
+    def __init__(self, state: StateDirectory, pod_uid: str, *, shared_memory: bool = True) -> None:
         self.root = state.pod(pod_uid)
         self.service_account = self.root / "serviceaccount"
-        self.shared_memory = self.root / "shm"
+        self.shared_memory = self.root / _SHARED_MEMORY
         self.ca_trust = self.root / "ca-trust"
         self.processes = self.root / "proc"
         self.logs = self.root / "logs"
@@ -32,7 +46,8 @@ class PodFiles:
             "/registry": state.storage,
             _SERVICE_ACCOUNT: self.service_account,
             _SERVICE_CA: self.service_account,
-            "/dev/shm": self.shared_memory,
+            # Below a file nothing can be made, not even by root.
+            "/dev/shm": self.shared_memory if shared_memory else self.service_account / "token" / _SHARED_MEMORY,
             "/etc/pki/ca-trust/extracted": self.ca_trust,
             "/proc": self.processes,
         }

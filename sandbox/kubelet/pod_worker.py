@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from sandbox.kubelet.container import Container, serves_registry
@@ -67,14 +66,15 @@ class PodWorker:
         self._evicted: str | None = None
         self._ended = False
         self._changed = asyncio.Event()
-        self.files = PodFiles(context.state, self.uid)
+        self.files = PodFiles(context.state, self.uid, shared_memory=context.settings.shared_memory)
         self.files.create(token, self.namespace, context.address.ca_certificate)
         self.containers = {
             spec["name"]: Container(
                 spec,
                 self.files,
                 container_environment(context.state, context.address, self.files, pod, spec),
-                partial(context.processes.kill_pod, self.uid, spec["name"]),
+                context.processes,
+                self.uid,
                 context.registries.server(pod_ip, self.files.root)
                 if context.registries and serves_registry(spec)
                 else None,
@@ -93,6 +93,17 @@ class PodWorker:
         """End the pod: phase Failed, reason Evicted. Its object stays."""
         self._evicted = message
         self._changed.set()
+
+    async def restart_container(self, name: str | None) -> None:
+        """Kill everything in a container, as when it is out of memory; it is started anew.
+
+        :param name: default is the first one.
+        :raises KeyError: there is no such container.
+        """
+        name = name or next(iter(self.containers))
+        if name not in self.containers:
+            raise KeyError(f"pod {self.name} has no container {name}; there are: {', '.join(self.containers)}")
+        await self.containers[name].kill()
 
     # --- its life
 

@@ -14,50 +14,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sandbox.kubelet.orphans import Orphans
+from sandbox.kubelet.proc_files import PROC, environment
+
 POD_UID_VARIABLE = "SANDBOX_POD_UID"
 STATE_VARIABLE = "SANDBOX_STATE"
 CONTAINER_VARIABLE = "SANDBOX_CONTAINER"
 
-_PROC = Path("/proc")
 _YOUNG_SECONDS = 2.0
 """A process may still be between fork and exec, with its parent's environment: look again for so long."""
 _KILL_INTERVAL_SECONDS = 0.01
 _KILL_ROUNDS = 300
 _EMPTY_ROUNDS = 2
 """A process has no environment for a moment when it becomes another program: look twice."""
-
-
-def environment(pid: int) -> dict[str, str]:
-    """The environment that a process was started with; empty if it is gone, a zombie or somebody else's."""
-    try:
-        content = (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return {}
-    pairs = (entry.partition(b"=") for entry in content.split(b"\0") if entry)
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-
-
-def command_line(pid: int) -> list[str]:
-    """The words of a process's command line; empty if it is gone."""
-    try:
-        content = (_PROC / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return []
-    return [os.fsdecode(word) for word in content.split(b"\0") if word]
-
-
-def started_at(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if it is gone.
-
-    Together with the pid it names a process for good.
-    """
-    try:
-        content = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return None
-    # The name, in parentheses, may hold spaces; field 22 is counted from behind it (proc_pid_stat(5)).
-    after_name = content.rpartition(")")[2].split()
-    return None if after_name[0] == "Z" else int(after_name[19])
 
 
 def pod_processes(state_root: Path) -> dict[int, dict[str, str]]:
@@ -71,7 +40,7 @@ def pod_processes(state_root: Path) -> dict[int, dict[str, str]]:
 
 
 def _present_pids() -> set[int]:
-    with os.scandir(_PROC) as entries:
+    with os.scandir(PROC) as entries:
         return {int(entry.name) for entry in entries if entry.name.isdigit()}
 
 
@@ -137,15 +106,29 @@ class ProcessTable:
     """The processes of a sandbox's pods, looked up often and cheaply.
 
     :param state_root: the sandbox's folder.
+    :param zombies: keep processes that have ended and that nobody waits for (:mod:`sandbox.kubelet.orphans`).
     """
 
-    def __init__(self, state_root: Path) -> None:
+    def __init__(self, state_root: Path, *, zombies: bool = False) -> None:
         self._state_root = str(state_root)
+        self._orphans = Orphans() if zombies else None
         self._strangers: dict[int, float] = {}
         self._members: dict[int, tuple[str, str]] = {}
 
+    def adopt_orphans(self, wanted: bool) -> None:
+        """Begin or stop keeping zombies, if that is wanted at all."""
+        if self._orphans is not None:
+            self._orphans.adopt(wanted)
+
+    def note_spawned(self, pid: int, pod_uid: str, container: str) -> None:
+        """The sandbox has started this process in a container, and waits for it."""
+        if self._orphans is not None:
+            self._orphans.note(pid, (pod_uid, container))
+
     def refresh(self) -> None:
         """Look at ``/proc`` again."""
+        if self._orphans is not None:
+            self._orphans.refresh(self._members.get)
         now = time.monotonic()
         present = _present_pids()
         self._strangers = {pid: seen for pid, seen in self._strangers.items() if pid in present}
@@ -170,6 +153,10 @@ class ProcessTable:
             if uid == pod_uid and container in (None, container_name)
         }
 
+    def shown_in_pod(self, pod_uid: str) -> set[int]:
+        """The pids that a pod sees: those of its processes, and of zombies."""
+        return self.of_pod(pod_uid) | (self._orphans.of_pod(pod_uid) if self._orphans is not None else set())
+
     async def kill_pod(self, pod_uid: str, container: str | None = None) -> None:
         """SIGKILL for all processes of a pod (of one of its containers); returns when they are gone."""
 
@@ -179,3 +166,5 @@ class ProcessTable:
 
         for _ in kill_together(find):
             await asyncio.sleep(_KILL_INTERVAL_SECONDS)
+        if self._orphans is not None:
+            self._orphans.release(pod_uid, container)

@@ -8,6 +8,7 @@ takes one order of faults (:mod:`sandbox.registry.faults`) when it starts.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from sandbox.registry.faults import CHECK, CHECK_DATABASE, DELETE, PrunerFaults
 from sandbox.registry.hard_prune import HardPrune, Summary
 from sandbox.registry.journal import PrunerJournal
 from sandbox.registry.logrus import CONTEXT, Logger
+from sandbox.registry.made_up import MadeUpOrphans
 from sandbox.registry.sizes import bytes_size
 
 _RESTORE_MODES = ("check", CHECK_DATABASE, "check-storage", "recover")
@@ -100,6 +102,7 @@ def _conflict(flags: Flags) -> str | None:
 
 def _prune(mode: str, environ: Mapping[str, str]) -> int:
     faults = PrunerFaults.of_process(environ, mode)
+    time.sleep(faults.seconds_before_start)
     if faults.exit_code is not None:
         return _play(faults)
     started = _start(environ, "warning", faults)
@@ -111,7 +114,8 @@ def _prune(mode: str, environ: Mapping[str, str]) -> int:
     log.line("info", "start prune" + (" (dry-run mode)" if dry_run else ""), {**CONTEXT, **versions})
     exit_code, summary = 0, Summary()
     try:
-        run = HardPrune(_client(environ), driver, log, faults, delete=not dry_run)
+        made_up = MadeUpOrphans.ordered(faults, environ)
+        run = HardPrune(_client(environ), driver, log, faults, made_up, delete=not dry_run)
         summary = run.summary
         run.run()
     except RegistryError as error:

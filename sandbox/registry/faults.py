@@ -18,7 +18,11 @@ MODES = (CHECK, DELETE, CHECK_DATABASE, BASE_PRUNE)
 """``-prune=check``, ``-prune=delete``, ``-restore-mode=check-database``, ``oc adm prune images``."""
 
 _NUMBERS = (
+    "seconds_before_start",
     "seconds_per_blob",
+    "seconds_per_deletion",
+    "made_up_orphans",
+    "made_up_bytes",
     "fail_delete_after_blobs",
     "vanish_after_blobs",
     "kill_after_blobs",
@@ -32,12 +36,19 @@ class PrunerFaults:
     """An order to the pruners of one sandbox; a process reads it when it starts. Without values: all goes well.
 
     :param modes: which of ``MODES`` the order is for; default is the hard prune.
+    :param seconds_before_start: how long it says and does nothing at first, as one that waits for an API server.
     :param seconds_per_blob: how much longer each orphaned blob (of the base prune: each image) takes.
+    :param seconds_per_deletion: the same, of a delete only.
+    :param made_up_orphans: the storage is not looked at: there are so many orphans that are in none
+        (:mod:`sandbox.registry.made_up`), and they are told of as quickly as can be. Of the other orders the two above
+        and ``kill_after_blobs`` hold for them too.
+    :param made_up_bytes: size of each of those.
     :param fail_delete_after_blobs: so many blobs are deleted, the next one is refused with
         "operation not permitted" (transcripts 43 and 44).
     :param vanish_after_blobs: after so many orphaned blobs another pruner takes the next one away
         (transcript 70).
     :param read_only_file_system: nothing can be deleted: the volume is mounted read-only (transcript 41).
+    :param takes_oci_configs: the config of every OCI image is an orphan to it, as on OpenShift 4.9 (OCPBUGS-102).
     :param kill_after_blobs: after so many orphaned blobs the process kills itself (SIGKILL).
     :param interrupt_after_images: the base prune takes manifest, links and Image of so many images, not yet
         their layers, and dies with exit status 1: how orphans of that cause come to be. Needs the mode
@@ -48,10 +59,15 @@ class PrunerFaults:
     """
 
     modes: tuple[str, ...] = (CHECK, DELETE)
+    seconds_before_start: float = 0.0
     seconds_per_blob: float = 0.0
+    seconds_per_deletion: float = 0.0
+    made_up_orphans: int | None = None
+    made_up_bytes: int = 256 * 1024
     fail_delete_after_blobs: int | None = None
     vanish_after_blobs: int | None = None
     read_only_file_system: bool = False
+    takes_oci_configs: bool = False
     kill_after_blobs: int | None = None
     interrupt_after_images: int | None = None
     exit_code: int | None = None
@@ -69,9 +85,14 @@ class PrunerFaults:
         if unknown:
             raise ValueError(f"modes has {', '.join(unknown)}; there are {', '.join(MODES)}")
 
-    def write(self, path: Path) -> None:
-        """Give the order."""
-        path.write_text(json.dumps(asdict(self)))
+    def write(self, state: StateDirectory) -> None:
+        """Give the order to the pruners of a sandbox; of made-up orphans none is deleted yet."""
+        state.made_up_deleted.unlink(missing_ok=True)
+        state.pruner_faults.write_text(json.dumps(asdict(self)))
+
+    def seconds_each(self, delete: bool) -> float:
+        """How much longer each orphan takes."""
+        return self.seconds_per_blob + (self.seconds_per_deletion if delete else 0)
 
     @classmethod
     def read(cls, path: Path) -> Self:

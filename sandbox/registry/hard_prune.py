@@ -26,23 +26,28 @@ from sandbox.registry.layout import (
     revisions_path,
 )
 from sandbox.registry.logrus import Logger
-from sandbox.registry.media_types import IMAGE_MANIFESTS
+from sandbox.registry.made_up import MadeUpOrphans
+from sandbox.registry.media_types import DOCKER_MANIFEST, IMAGE_MANIFESTS
 
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY_NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*")
 
 
-def digests_in_use(images: list[JsonObject]) -> dict[str, str]:
+def digests_in_use(
+    images: list[JsonObject], manifests_with_config: tuple[str, ...] = IMAGE_MANIFESTS
+) -> dict[str, str]:
     """What the real pruner keeps: digest to the reference of an image that it belongs to.
 
     The config of an Image without ``dockerImageManifestMediaType`` is not among them: a flaw of the real one
     (transcripts 91 to 93).
+
+    :param manifests_with_config: media types of the manifests whose config it keeps.
     """
     in_use: dict[str, str] = {}
     for image in images:
         reference = image.get("dockerImageReference", "")
         in_use[image["metadata"]["name"]] = reference
-        if image.get("dockerImageManifestMediaType") in IMAGE_MANIFESTS:
+        if image.get("dockerImageManifestMediaType") in manifests_with_config:
             in_use[(image.get("dockerImageMetadata") or {}).get("Id", "")] = reference
         for layer in image.get("dockerImageLayers") or []:
             in_use[layer["name"]] = reference
@@ -60,17 +65,26 @@ class Summary:
 class HardPrune:
     """One run.
 
+    :param made_up: orphans to tell of instead of those in the storage.
     :param delete: False for a dry run.
     :param summary: counts while the run goes on.
     """
 
     def __init__(
-        self, api: ApiClient, driver: FilesystemDriver, log: Logger, faults: PrunerFaults, *, delete: bool
+        self,
+        api: ApiClient,
+        driver: FilesystemDriver,
+        log: Logger,
+        faults: PrunerFaults,
+        made_up: MadeUpOrphans | None = None,
+        *,
+        delete: bool,
     ) -> None:
         self._api = api
         self._driver = driver
         self._log = log
         self._faults = faults
+        self._made_up = made_up
         self._delete = delete
         self._in_use: dict[str, str] = {}
         self._pending: Callable[[], None] | None = None
@@ -82,9 +96,13 @@ class HardPrune:
         :raises RegistryError: it ended early; ``summary`` says how far it came.
         """
         try:
-            self._in_use = digests_in_use(self._api.list(IMAGES))
+            with_config = (DOCKER_MANIFEST,) if self._faults.takes_oci_configs else IMAGE_MANIFESTS
+            self._in_use = digests_in_use(self._api.list(IMAGES), with_config)
         except ApiFailureError as error:
             raise RegistryError(f"error listing images: {error}") from error
+        if self._made_up is not None:
+            self._prune_made_up(self._made_up)
+            return
         try:
             self._prune_repositories()
         except PathNotFoundError as error:
@@ -93,6 +111,13 @@ class HardPrune:
         self._collect()
         self._log.debug("Processing blobs")
         self._prune_blobs()
+
+    def _prune_made_up(self, orphans: MadeUpOrphans) -> None:
+        limit = self._faults.kill_after_blobs
+        for told in orphans.tell(self._log, delete=self._delete, seconds_each=self._faults.seconds_each(self._delete)):
+            self.summary.blobs, self.summary.size = told, told * orphans.size
+            if limit is not None and told >= limit:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _prune_repositories(self) -> None:
         with self._driver.walking(REPOSITORIES_ROOT):
@@ -229,8 +254,8 @@ class HardPrune:
             raise RegistryError(f"failed to delete the blob {digest}: {error}") from None
 
     def _play_faults(self, digest: str) -> None:
-        if self._faults.seconds_per_blob:
-            time.sleep(self._faults.seconds_per_blob)
+        if seconds := self._faults.seconds_each(self._delete):
+            time.sleep(seconds)
         if self._faults.kill_after_blobs == self.summary.blobs:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._faults.vanish_after_blobs == self.summary.blobs:

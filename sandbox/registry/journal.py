@@ -6,15 +6,17 @@ deleted in a pod that took pushes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sandbox.kubelet.proc_files import started_at
 from sandbox.paths import StateDirectory
 
 _READ_ONLY = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
@@ -33,6 +35,7 @@ class PrunerJournal:
         self._start = {
             "event": "start",
             "pid": os.getpid(),
+            "started": started_at(os.getpid()),
             "pod": environ.get("HOSTNAME", ""),
             "mode": mode,
             "read_only": "enabled: true" in environ.get(_READ_ONLY, ""),
@@ -43,7 +46,7 @@ class PrunerJournal:
 
         A signal that ends the process is recorded as 128 and its number, and ends it as it would have.
         """
-        self._append(self._start)
+        self._append(self._start, with_others=True)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             # An ignored signal (nohup) stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -66,19 +69,44 @@ class PrunerJournal:
     def _end(self, exit_code: int) -> None:
         self._append({"event": "end", "pid": os.getpid(), "exit_code": exit_code})
 
-    def _append(self, entry: Mapping[str, object]) -> None:
+    def _append(self, entry: Mapping[str, object], *, with_others: bool = False) -> None:
         if self._path is None:
             return
-        line = json.dumps({**entry, "time": time.time()}) + "\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line.encode())
+            # Of two that start at the same moment the second one has to see the first.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            beside = {"beside": _alive(read_journal(self._path))} if with_others else {}
+            os.write(descriptor, (json.dumps({**entry, **beside, "time": time.time()}) + "\n").encode())
         finally:
             os.close(descriptor)
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The lines so far; none if no pruner has run."""
+    """The lines so far; none if no pruner has run.
+
+    A start has ``pid``, ``started`` (which with the pid names the process for good), ``pod``, ``mode``,
+    ``read_only`` and ``beside``, the pids of the pruners that lived at that moment; an end has ``pid`` and
+    ``exit_code``. A pruner that was killed has no end.
+    """
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def most_at_once(journal: Iterable[Mapping[str, Any]]) -> int:
+    """How many pruners, of whatever mode and in whatever pods, have lived at the same moment at most.
+
+    Exact also for those that were killed: their number grows only when one starts, and each counts the others then.
+    """
+    return max((1 + len(entry["beside"]) for entry in journal if entry["event"] == "start"), default=0)
+
+
+def _alive(journal: Iterable[Mapping[str, Any]]) -> list[int]:
+    living: dict[int, int] = {}
+    for entry in journal:
+        if entry["event"] == "start":
+            living[entry["pid"]] = entry["started"]
+        else:
+            living.pop(entry["pid"], None)
+    return [pid for pid, started in living.items() if started_at(pid) == started]

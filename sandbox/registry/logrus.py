@@ -13,6 +13,7 @@ GO_VERSION = "go1.26.6"
 CONTEXT: Mapping[str, object] = {"go.version": GO_VERSION}
 """Fields of the lines that the registry writes with its own logger; the others have none."""
 
+_ANY_TIME = "0000-00-00T00:00:00.000000000Z"
 _NO_FIELDS: Mapping[str, object] = {}
 _BARE = re.compile(r"[A-Za-z0-9./@^+_-]*")
 _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
@@ -49,8 +50,7 @@ class Logger:
         if not self.enabled(level):
             return
         entry = {"time": self._now(), "level": level, "msg": message}
-        text = _as_json({**entry, **fields}) if self._json else _as_text(entry, fields)
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(self._formatted(entry, fields) + "\n")
 
     def fatal(self, message: str) -> None:
         """The line before the process gives up."""
@@ -67,6 +67,19 @@ class Logger:
     def debug(self, message: str) -> None:
         """What the registry leaves alone."""
         self.line("debug", message, CONTEXT)
+
+    def undated(self, message: str) -> str:
+        """What :meth:`info` would write, with a time that :meth:`dated` replaces."""
+        return self._formatted({"time": _ANY_TIME, "level": "info", "msg": message}, CONTEXT) + "\n"
+
+    def dated(self, lines: bytes) -> bytes:
+        """Lines that :meth:`undated` made, at the present time and of the same length."""
+        second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
+        now = time.strftime(f"%Y-%m-%dT%H:%M:%S.{nanosecond:09d}Z", time.gmtime(second))
+        return lines.replace(_ANY_TIME.encode(), now.encode())
+
+    def _formatted(self, entry: Mapping[str, str], fields: Mapping[str, object]) -> str:
+        return _as_json({**entry, **fields}) if self._json else _as_text(entry, fields)
 
     def _now(self) -> str:
         second, nanosecond = divmod(time.time_ns(), 1_000_000_000)

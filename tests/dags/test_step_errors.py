@@ -11,10 +11,12 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.registry_prune.access import AccessError
+from include.registry_prune.base_prune import BasePruneError
+from include.registry_prune.base_prune_job import BasePrune
 from include.registry_prune.cluster import ClusterError
 from include.registry_prune.decision import Verdict
 from include.registry_prune.lease import LeaseError
-from include.registry_prune.parameters import SettingsError
+from include.registry_prune.parameters import RunParameters, SettingsError
 from tests.dags.played_run import PRUNE, SKIP, STOP
 
 REFUSED, UNREACHABLE = ClusterError("403: forbidden", 403), ClusterError("no answer", 0)
@@ -72,7 +74,7 @@ def test_only_what_must_be_put_back_is_tried_again_when_refused(dag: DAG) -> Non
     assert stubborn == WHAT_MUST_BE_PUT_BACK
 
 
-@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+@pytest.mark.parametrize("gate", ["survey_gate", "right_moment", "blob_threshold"])
 class TestGate:
     def poke(self, dag: DAG, gate: str, verdict: Callable[[Any], Verdict]) -> tuple[Any, list[Any]]:
         task, context = dag.get_task(gate), Context()
@@ -101,3 +103,29 @@ class TestGate:
     def test_what_waiting_does_not_cure_ends_it(self, dag: DAG, gate: str, error: Exception) -> None:
         with pytest.raises(AirflowFailException, match=str(error)):
             self.poke(dag, gate, raising(error))
+
+
+@pytest.mark.parametrize(("passes", "kind"), [(True, AirflowException), (False, AirflowFailException)])
+def test_only_a_base_prune_that_failed_for_what_passes_is_tried_again(
+    dag: DAG, monkeypatch: pytest.MonkeyPatch, passes: bool, kind: type[AirflowException]
+) -> None:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise BasePruneError("the log says why", passes=passes)
+
+    monkeypatch.setattr("include.registry_prune.base_prune.run_base_prune", fail)
+    run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run")
+    with pytest.raises(AirflowException, match="the log says why") as raised:
+        dag.get_task("base_prune").work(run)
+    assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize(("try_number", "after_a_failure"), [(1, False), (2, True)])
+def test_a_base_prune_that_was_tried_before_may_have_deleted_more_than_it_says(
+    dag: DAG, monkeypatch: pytest.MonkeyPatch, try_number: int, after_a_failure: bool
+) -> None:
+    monkeypatch.setattr(
+        "include.registry_prune.base_prune.run_base_prune", lambda *_, **__: BasePrune(carried_out=True)
+    )
+    context = {"ti": SimpleNamespace(try_number=try_number)}
+    run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run", context=context)
+    assert dag.get_task("base_prune").work(run).after_a_failure is after_a_failure

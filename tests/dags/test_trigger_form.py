@@ -61,6 +61,8 @@ TAKEN = [
     ("min_size", "0B"),
     ("min_size", "500MB"),
     ("min_size", "2.5 GiB"),
+    ("pass_ceilings", []),
+    ("pass_ceilings", ["orphan_share", "estimated_time"]),
 ]
 REFUSED = [
     ("hard_prune", "always"),
@@ -84,6 +86,11 @@ REFUSED = [
     ("min_size", "-2GiB"),
     ("min_size", "2"),
     ("min_size", "$(reboot)GiB"),
+    ("pass_ceilings", ["no_images"]),
+    ("pass_ceilings", ["candidate_in_use"]),
+    ("pass_ceilings", "orphan_share"),
+    ("pass_ceilings", None),
+    ("pass_ceilings", [True]),
 ]
 REFUSED_BY_THE_FIRST_TASK_ALONE = [
     # Airflow takes keys that the form does not have …
@@ -98,7 +105,8 @@ REFUSED_BY_THE_FIRST_TASK_ALONE = [
 @pytest.mark.parametrize(("name", "value"), TAKEN)
 def test_the_form_and_the_first_task_take(dag: DAG, name: str, value: Any) -> None:
     assert filled_in(dag, name, value) == value
-    assert getattr(parse_parameters({name: value}, RunParameters()), name) == value
+    taken = parse_parameters({name: value}, RunParameters())
+    assert taken.model_dump(mode="json")[name] == value
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)

@@ -140,7 +140,9 @@ def test_a_registry_that_became_read_only_after_the_run_had_armed_is_neither_ope
     """Guards the look at `opened_at`: the lease is there, but readOnly is somebody else's."""
     arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
     set_read_only(sandbox, cluster, value=True)
-    with pytest.raises(LeaseError, match="somebody else set spec\\.readOnly to true after this run"):
+    with pytest.raises(
+        LeaseError, match=r"somebody else set spec\.readOnly to true after this run had written its lease"
+    ):
         open_window(cluster, holder=HOLDER, limit_seconds=60)
     assert close_window(cluster, holder=HOLDER, limits=LIMITS) is not None
     assert window.read_lease(cluster) is None

@@ -1,4 +1,4 @@
-"""The base prune's Job: the cluster's own template with a few arguments more, and the summary of its log."""
+"""The base prune's Job: the cluster's own template with a few arguments more; how it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune_job import arguments, job_from_cron_job, job_name, parse_summary
+from include.registry_prune.base_prune_job import (
+    FINISHED_JOB_SECONDS,
+    BasePrune,
+    JobEnding,
+    arguments,
+    ending,
+    job_from_cron_job,
+    job_name,
+    pod_problems,
+)
+from include.registry_prune.base_prune_output import PruneFigures
 from include.registry_prune.names import MANAGED_BY
 
 CRON_JOB: dict[str, Any] = {
@@ -49,7 +59,7 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_job_is_the_template_with_arguments_appended() -> None:
-    job = job_from_cron_job(CRON_JOB, name="registry-prune-base-1", appended=["--confirm=false"])
+    job = job_from_cron_job(CRON_JOB, name="registry-prune-base-1", appended=["--confirm=false"], limit_seconds=60)
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
     assert job["metadata"] == {
         "name": "registry-prune-base-1",
@@ -58,12 +68,15 @@ def test_the_job_is_the_template_with_arguments_appended() -> None:
     }
     expected = copy.deepcopy(CRON_JOB["spec"]["jobTemplate"]["spec"])
     expected["template"]["spec"]["containers"][0]["args"].append("--confirm=false")
-    assert job["spec"] == expected
+    bounds = {"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS}
+    assert job["spec"] == {**expected, **bounds}
 
 
 def test_the_cron_job_itself_is_left_as_it_is() -> None:
     before = copy.deepcopy(CRON_JOB)
-    container(job_from_cron_job(CRON_JOB, name="n", appended=["--confirm=false"]))["args"].append("more")
+    container(job_from_cron_job(CRON_JOB, name="n", appended=["--confirm=false"], limit_seconds=60))["args"].append(
+        "more"
+    )
     assert before == CRON_JOB
 
 
@@ -77,7 +90,7 @@ def test_a_bare_template_is_enough(arguments_before: Any, metadata: Any) -> None
             del holder[key]
         else:
             holder[key] = value
-    job = job_from_cron_job(cron_job, name="n", appended=["--confirm=false"])
+    job = job_from_cron_job(cron_job, name="n", appended=["--confirm=false"], limit_seconds=60)
     assert container(job)["args"] == ["--confirm=false"]
     assert job["metadata"]["labels"] == MANAGED_BY
 
@@ -108,45 +121,89 @@ def test_a_run_has_one_job_name_that_kubernetes_takes(holder: str, other: str) -
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name)
 
 
+def test_a_job_that_nobody_watches_any_more_ends_and_goes_by_itself() -> None:
+    """Guards: a pod that never starts would be "another base prune at work" for every later run."""
+    job = job_from_cron_job(CRON_JOB, name="n", appended=[], limit_seconds=7200.4)
+    assert job["spec"]["activeDeadlineSeconds"] == 7200
+    assert job["spec"]["ttlSecondsAfterFinished"] == FINISHED_JOB_SECONDS
+
+
 @pytest.mark.parametrize(
-    ("lines", "summary", "deleted"),
+    ("status", "expected"),
     [
+        ({}, None),
+        ({"conditions": []}, None),
+        ({"conditions": [{"type": "Suspended", "status": "True"}]}, None),
+        ({"conditions": [{"type": "Failed", "status": "False"}]}, None),
+        ({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]}, None),
         (
-            [
-                "Deleting 2 items from image stream ns/app",
-                "Deleting image sha256:1a",
-                "Summary: deleted 3 image object(s), deleted 4 image stream tag item(s), updated 2 image stream(s), "
-                "deleted 1200 layer link(s), deleted 3 manifest link(s), deleted 17 blob(s)",
-            ],
-            "Summary: deleted 3 image object(s), deleted 4 image stream tag item(s), updated 2 image stream(s), "
-            "deleted 1200 layer link(s), deleted 3 manifest link(s), deleted 17 blob(s)",
-            {
-                "image object(s)": 3,
-                "image stream tag item(s)": 4,
-                "image stream(s)": 2,
-                "layer link(s)": 1200,
-                "manifest link(s)": 3,
-                "blob(s)": 17,
-            },
+            {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+            JobEnding(True, "", "2026-01-01T00:00:00Z"),
         ),
-        (["Summary: deleted 0 objects"], "Summary: deleted 0 objects", {"objects": 0}),
-        (["deleted 0 objects", ""], "deleted 0 objects", {"objects": 0}),
-        (["Summary: updated 2 image stream(s)"], "Summary: updated 2 image stream(s)", {"image stream(s)": 2}),
-        # It tries again after an error: the last summary counts.
-        (["Summary: deleted 1 blob(s)", "error: no", "Summary: deleted 2 blob(s) "], "Summary: deleted 2 blob(s)",
-         {"blob(s)": 2}),
-        (["Deleting image sha256:1a", "error: the server is away"], "", {}),
-        (["Summary:"], "", {}),
-        ([], "", {}),
-        ([f"Summary: deleted {'9' * 5000} blob(s)"], f"Summary: deleted {'9' * 5000} blob(s)", {}),
+        (
+            {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]},
+            JobEnding(False, "DeadlineExceeded: too long", None),
+        ),
     ],
-    ids=["everything", "nothing", "nothing, older", "only updated", "twice", "error", "empty", "no log", "too long"],
+)
+def test_how_a_job_ended(status: dict[str, Any], expected: JobEnding | None) -> None:
+    assert ending({"status": status}) == expected
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p"}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (pod(containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no route"}}}]),
+         "pod p: its container waits: ImagePullBackOff no route"),
+        (pod(containerStatuses=[{"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]),
+         "Raise spec.resources of ImagePruner cluster"),
+        (pod(containerStatuses=[{"state": {"terminated": {"reason": "Error", "exitCode": 1}}}]),
+         "pod p: exit status 1 (Error)"),
+        (pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}]),
+         "pod p: Unschedulable: no node"),
+        (pod(reason="Evicted", message="disk pressure"), "pod p: Evicted: disk pressure"),
+    ],
 )  # fmt: skip
-def test_the_summary_of_the_log(lines: list[str], summary: str, deleted: dict[str, int]) -> None:
-    assert parse_summary(lines) == (summary, deleted)
+def test_what_is_wrong_with_a_pod_is_said(found: dict[str, Any], message: str) -> None:
+    (problem,) = pod_problems([found])
+    assert message in problem
 
 
-@given(lines=st.lists(st.text() | st.text().map(lambda text: f"Summary: deleted {text}"), max_size=4))
-def test_no_log_is_too_strange(lines: list[str]) -> None:
-    summary, deleted = parse_summary(lines)
-    assert not deleted or summary
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"metadata": {"name": "p"}},
+        pod(containerStatuses=[{"state": {"running": {}}}, {"state": {"terminated": {"exitCode": 0}}}, {}]),
+        pod(conditions=[{"type": "PodScheduled", "status": "True"}]),
+    ],
+)
+def test_a_pod_that_works_or_worked_has_no_problem(found: dict[str, Any]) -> None:
+    assert pod_problems([found]) == []
+
+
+FIGURES = PruneFigures(images=3, layer_links=1200, blobs=17)
+
+
+@pytest.mark.parametrize(
+    ("result", "text", "storage_changed"),
+    [
+        (BasePrune(carried_out=False), "switched off", False),
+        (BasePrune(carried_out=True, figures=FIGURES), "deleted 3 images, 1,200 layer links, 17 blobs", True),
+        (BasePrune(carried_out=True, figures=FIGURES, dry_run=True),
+         "would delete 3 images, 1,200 layer links, 17 blobs", False),
+        (BasePrune(carried_out=True, figures=PruneFigures()), "deleted nothing", False),
+        (BasePrune(carried_out=True, figures=PruneFigures(images=2, image_streams=1)), "deleted 2 images", False),
+        (BasePrune(carried_out=True, figures=PruneFigures(manifest_links=1)), "deleted 1 manifest link", True),
+        (BasePrune(carried_out=True, figures=PruneFigures(), after_a_failure=True), "deleted nothing", True),
+        (BasePrune(carried_out=True, dry_run=True, figures=PruneFigures(), after_a_failure=True),
+         "would delete nothing", False),
+        # It may have deleted anything.
+        (BasePrune(carried_out=True), "no summary: see the log of base_prune", True),
+    ],
+)  # fmt: skip
+def test_what_a_base_prune_did(result: BasePrune, text: str, storage_changed: bool) -> None:
+    assert (result.text(), result.storage_changed) == (text, storage_changed)

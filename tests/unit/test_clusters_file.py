@@ -34,6 +34,7 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
           schedule: "30 1 * * *"
           settle_limit: 30m
           artifacts: s3://bucket/registry-prune
+          ceilings: {orphan_share: 1, removed_repositories: 500, estimated_time: 16h}
           parameters: {min_blobs: 5000, min_size: 10GiB, keep_younger_than: 96h, base_prune: off}
         default:
         by_hand: {schedule: null}
@@ -50,6 +51,8 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert berlin.parameters == RunParameters(
         min_blobs=5000, min_size="10GiB", keep_younger_than="96h", base_prune=False
     )
+    assert (berlin.ceilings.limits.orphan_share, berlin.ceilings.limits.removed_repositories) == (1, 500)
+    assert berlin.ceilings.limits.estimated_seconds == 16 * 3600
     assert default == ClusterSettings()
     assert by_hand.schedule is None
 
@@ -119,6 +122,14 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
         ("{settle_limit: 15 minutes}", ["settle_limit: '15 minutes' is not a duration: write for example 60m"]),
         ("{lease: 3d}", ["lease: '3d' is not a duration"]),
         ("{schedule: 5}", ["schedule: Input should be a valid string"]),
+        ("{ceilings: {orphan_share: 80}}", ["ceilings.orphan_share: Input should be less than or equal to 1"]),
+        ("{ceilings: {orphan_share: .nan}}", ["ceilings.orphan_share: Input should be"]),
+        ("{ceilings: {orphan_share: 0}}", ["ceilings.orphan_share: Input should be greater than 0"]),
+        ("{ceilings: {removed_repositories: -1}}", ["ceilings.removed_repositories: Input should be greater than"]),
+        ("{ceilings: {earlier_runs: .inf}}", ["ceilings.earlier_runs: Input should be a finite number"]),
+        ("{ceilings: {estimated_time: 8}}", ["ceilings.estimated_time: Input should be a valid string"]),
+        ("{ceilings: {no_images: 5}}", ["ceilings.no_images: there is no such setting"]),
+        ("{parameters: {pass_ceilings: [orphan_share]}}", ["parameters: pass_ceilings is for one run and a person"]),
         ("{parameters: null}", ["parameters: Input should be a valid dictionary"]),
         ("{parameters: {min_size: 2 gigs}}", ["parameters.min_size: '2 gigs' is not a size"]),
         ("{parameters: {min_blob: 2}}", ["parameters.min_blob: there is no such setting"]),

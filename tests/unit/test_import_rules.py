@@ -14,7 +14,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 RULES: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-NOT_RULED = {"tests", "benchmarks"}
+NOT_RULED = {"tests"}
 LINT = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(cache_dir='.cache'))"
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from include.registry_prune.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions, state_problems
+from include.registry_prune.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.readiness import state_problems
 from include.registry_prune.registry_state import PodState, RegistryState
 from include.registry_prune.role import covering_binding
 
@@ -98,7 +99,14 @@ def test_a_permission_for_one_object_of_the_cluster() -> None:
 def test_a_run_asks_for_what_it_will_do_and_no_more() -> None:
     assert needed_permissions({"role": False, "base_prune": False, "window": False}) == LOOK
     assert needed_permissions({"role": True, "base_prune": False, "window": False}) == LOOK + ROLE
-    everything = needed_permissions({"role": True, "base_prune": True, "window": True})
+    restart = needed_permissions({"role": False, "base_prune": False, "restart": True, "window": False})
+    assert {(each.verb, each.resource) for each in set(restart) - set(LOOK)} == {
+        ("watch", "configs"),
+        ("watch", "deployments"),
+        ("watch", "pods"),
+        ("delete", "pods"),
+    }
+    everything = needed_permissions({"role": True, "base_prune": True, "restart": True, "window": True})
     assert set(everything) == {*LOOK, *ROLE, *BASE_PRUNE, *WINDOW}
     assert len(everything) == len(set(everything))
 

@@ -9,25 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune_job import BasePrune
-from include.registry_prune.decision import Action, Verdict
+from include.registry_prune.base_prune_job import BasePrune, Restart
+from include.registry_prune.base_prune_output import PruneFigures
+from include.registry_prune.decision import Action, Ceiling, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
+from include.registry_prune.estimate import Estimate
+from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
-from include.registry_prune.report import Outcome, RunReport, build_report
+from include.registry_prune.report import Outcome, RunReport, build_report, past_run
 from tests.run_tasks import IN_ORDER
 
 TASKS = IN_ORDER[:-1]
-BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", deleted={"image object(s)": 3})
+BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", figures=PruneFigures(images=3))
 SURVEY = PrunerResult(
     mode="check", said=Summary(blobs=3020, rounded_bytes=5_000_000), exit_status=0, artifact="/lists/survey"
 )
 DRY_RUN = PrunerResult(
-    mode="check", said=Summary(blobs=3214, rounded_bytes=6159335), exit_status=0, artifact="/lists/dry_run"
+    mode="check", said=Summary(blobs=3214, rounded_bytes=6159335), exit_status=0, artifact="/lists/dry_run", seconds=3.0
 )
 DELETED = PrunerResult(
-    mode="delete", said=Summary(blobs=3214, rounded_bytes=6159335), counted_blobs=3214, exit_status=0
+    mode="delete", said=Summary(blobs=3214, rounded_bytes=6159335), counted_blobs=3214, exit_status=0, seconds=11.5
 )
 PARTIAL = PrunerResult(mode="delete", said=Summary(blobs=9, rounded_bytes=13609), counted_blobs=8, exit_status=1)
 KILLED = PrunerResult(mode="delete", said=None, counted_blobs=1204, exit_status=143)
@@ -71,12 +74,14 @@ def test_a_full_run() -> None:
         cluster="berlin",
         outcome=Outcome.PRUNED,
         reasons=("3,214 orphaned blobs ≥ 1,000",),
-        base_prune="Summary: deleted 3 image object(s)",
+        base_prune="deleted 3 images",
         orphaned_blobs=3214,
         orphaned_bytes=6159335,
         deleted_blobs=3214,
         freed_bytes=6159335,
         read_only_seconds=131.4,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
         broken_before=0,
         broken_after=0,
         artifact="/lists/dry_run",
@@ -88,13 +93,53 @@ def test_a_full_run_in_words() -> None:
     assert report(FULL).text() == (
         "Hard prune of berlin, run manual__1: pruned\n"
         "  why: 3,214 orphaned blobs ≥ 1,000\n"
-        "  base prune: Summary: deleted 3 image object(s)\n"
+        "  base prune: deleted 3 images\n"
         "  orphans found: 3,214 blobs, about 5.874 MiB\n"
         "  deleted: 3,214 blobs, about 5.874 MiB\n"
         "  read-only: 2 min 11 s\n"
         "  broken images: 0 before, 0 after\n"
         "  list of candidates: /lists/dry_run"
     )
+
+
+def test_the_estimate_is_held_against_what_the_delete_took() -> None:
+    estimate = Estimate(likely_seconds=10.0, low_seconds=5.0, high_seconds=20.0)
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"estimate": estimate})})
+    assert (full.estimated_delete_seconds, full.delete_seconds) == (10.0, 11.5)
+    assert "  delete: estimated 10 s, took 12 s\n" in full.text()
+
+
+def test_who_let_the_run_pass_a_ceiling_is_said() -> None:
+    passed = WORTH_IT.model_copy(update={"passed": (Ceiling.ORPHAN_SHARE,), "passed_by": "ada"})
+    full = report(FULL | {"blob_threshold": passed})
+    assert (full.passed_ceilings, full.passed_by) == (("orphan_share",), "ada")
+    assert "  ceilings passed by ada: orphan_share\n" in full.text()
+
+
+def test_what_later_runs_know_of_a_run() -> None:
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"cluster_id": "b1"})})
+    assert past_run(full) == PastRun(
+        run_id="manual__1",
+        cluster_id="b1",
+        orphaned_blobs=3214,
+        deleted_blobs=3214,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
+    )
+
+
+@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+def test_what_a_gate_stopped_at_is_no_measure_for_later_runs(gate: str) -> None:
+    assert past_run(report(FULL | {gate: STOPPED}, {gate: "failed"})) == PastRun(run_id="manual__1")
+
+
+def test_a_delete_that_did_not_end_is_no_measure_for_later_ones() -> None:
+    known = past_run(report(FULL | {"hard_prune": PARTIAL}, {"hard_prune": "failed"}))
+    assert (known.orphaned_blobs, known.deleted_blobs, known.delete_seconds) == (3214, None, None)
+
+
+def test_a_run_that_was_never_judged_says_nothing_to_later_ones() -> None:
+    assert past_run(report({}, {"verify_access": "failed"})) == PastRun(run_id="manual__1")
 
 
 AFTER_GATE = ("integrity_before", "arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune")
@@ -199,12 +244,35 @@ def test_an_integrity_check_that_did_not_end_says_nothing() -> None:
     ("base", "words"),
     [
         (BasePrune(carried_out=False), "switched off"),
-        (BasePrune(carried_out=True), "no summary"),
-        (BasePrune(carried_out=True, summary="Summary: deleted 0 objects"), "Summary: deleted 0 objects"),
+        (BasePrune(carried_out=True), "no summary: see the log of base_prune"),
+        (BasePrune(carried_out=True, figures=PruneFigures()), "deleted nothing"),
     ],
 )
 def test_the_base_prune_in_words(base: BasePrune, words: str) -> None:
     assert report(FULL | {"base_prune": base}).base_prune == words
+
+
+NOT_RESTARTED = Restart(needed=True, not_done="restart_after_base_prune is off")
+
+
+@pytest.mark.parametrize(
+    ("restart", "states", "words"),
+    [
+        (Restart(needed=False), SKIPPED, "deleted 3 images"),
+        (Restart(needed=True, replaced=2), SKIPPED, "deleted 3 images; 2 registry pods replaced"),
+        (
+            NOT_RESTARTED,
+            SKIPPED,
+            "deleted 3 images; the registry's pods were not replaced (restart_after_base_prune is off)",
+        ),
+        # The way into the window replaced every pod.
+        (NOT_RESTARTED, {}, "deleted 3 images"),
+    ],
+)
+def test_the_report_says_whether_pods_may_remember_what_the_base_prune_deleted(
+    restart: Restart, states: dict[str, str], words: str
+) -> None:
+    assert report(QUIET | {"restart_registry": restart}, states).base_prune == words
 
 
 @given(

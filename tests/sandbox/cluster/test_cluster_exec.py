@@ -151,8 +151,11 @@ class TestInside(Shared):
 
     def test_proc_shows_exactly_the_pod_s_processes(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
         other, before = names(sandbox.registry_pods())[1], set(commands_in_pods(sandbox))
-        kubectl.shell(other, "setsid sleep 3001 >/dev/null 2>&1 &")
-        kubectl.shell(pod, "setsid sleep 3002 >/dev/null 2>&1 & setsid setsid sleep 3003 >/dev/null 2>&1 &")
+        kubectl.shell(other, "/usr/bin/setsid sleep 3001 >/dev/null 2>&1 &")
+        kubectl.shell(
+            pod,
+            "/usr/bin/setsid sleep 3002 >/dev/null 2>&1 & /usr/bin/setsid /usr/bin/setsid sleep 3003 >/dev/null 2>&1 &",
+        )
         script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done"
         told = {line.strip() for line in kubectl.shell(pod, script).splitlines()} - {""}
         assert told & before, "the container's main process"
@@ -162,7 +165,7 @@ class TestInside(Shared):
         assert not {line for line in others if not line.startswith(("/bin/sh", "tr "))}
 
     def test_an_ended_process_leaves_proc(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
-        pid = kubectl.shell(pod, "setsid sleep 3004 >/dev/null 2>&1 & echo $!")
+        pid = kubectl.shell(pod, "/usr/bin/setsid sleep 3004 >/dev/null 2>&1 & echo $!")
         assert kubectl.shell(pod, f"test -e /proc/{pid}/status && echo there") == "there"
         kubectl.shell(pod, f"kill {pid}")
         eventually(lambda: not os.path.lexists(_pod_file(sandbox, pod, f"proc/{pid}")), "its entry is gone")
@@ -173,7 +176,9 @@ class TestInside(Shared):
 
 class TestEnds:
     def test_a_deleted_pod_kills_its_commands(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
-        with kubectl.start("exec", pod, "--", "/bin/sh", "-c", "setsid sleep 3005 & sleep 3005; echo ended") as process:
+        with kubectl.start(
+            "exec", pod, "--", "/bin/sh", "-c", "/usr/bin/setsid sleep 3005 & sleep 3005; echo ended"
+        ) as process:
             eventually(lambda: commands_in_pods(sandbox).count("sleep 3005") == 2, "the command runs")
             kubectl("delete", "pod", pod)
             stdout, stderr = process.communicate(timeout=20)

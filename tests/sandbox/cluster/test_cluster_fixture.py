@@ -24,7 +24,7 @@ def test_nothing_lives_after_an_exception(tmp_path: Path) -> None:
     def fail_in_the_middle() -> None:
         with running:
             kubectl, pod = Kubectl(running.kubeconfig), names(running.registry_pods())[0]
-            kubectl.shell(pod, "setsid sleep 3040 >/dev/null 2>&1 &")
+            kubectl.shell(pod, "/usr/bin/setsid sleep 3040 >/dev/null 2>&1 &")
             assert "sleep 3040" in commands_in_pods(running)
             raise ZeroDivisionError
 
@@ -96,7 +96,7 @@ def test_living_pruners_are_counted_and_die_with_their_pod(sandbox: Sandbox, kub
     kubectl("create", "clusterrolebinding", "grant", role, account)
     sandbox.order_pruner(PrunerFaults(seconds_per_blob=30))
     assert sandbox.pruners_alive() == 0
-    script = "setsid /usr/bin/dockerregistry -prune=delete >/dev/null 2>&1 & sleep 0.2"
+    script = "/usr/bin/setsid /usr/bin/dockerregistry -prune=delete >/dev/null 2>&1 & sleep 0.2"
     kubectl.shell(pod, script)
     assert sandbox.pruners_alive() == 1
     kubectl("delete", "pod", pod)

@@ -26,7 +26,7 @@ def test_a_killed_main_process_restarts_the_container_and_takes_the_rest_with_it
     sandbox: Sandbox, kubectl: Kubectl, pod: str
 ) -> None:
     (main,) = processes_of(sandbox, uid_of(sandbox, pod))
-    kubectl.shell(pod, "setsid sleep 3030 >/dev/null 2>&1 &")
+    kubectl.shell(pod, "/usr/bin/setsid sleep 3030 >/dev/null 2>&1 &")
     os.kill(main, signal.SIGKILL)
     restarted = eventually(
         lambda: (
@@ -43,7 +43,7 @@ def test_a_killed_main_process_restarts_the_container_and_takes_the_rest_with_it
 
 
 def test_an_evicted_pod_stays_as_failed_and_is_replaced(sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
-    kubectl.shell(pod, "setsid sleep 3031 >/dev/null 2>&1 &")
+    kubectl.shell(pod, "/usr/bin/setsid sleep 3031 >/dev/null 2>&1 &")
     sandbox.evict(pod)
     evicted = eventually(
         lambda: (found := sandbox.get_object("pods", pod, NAMESPACE))["status"]["phase"] == "Failed" and found,

@@ -14,7 +14,7 @@ from sandbox.pusher import Pusher, Upload
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed import SeedPlan
 
-DETACHED = "setsid /usr/bin/dockerregistry -prune=delete >/dev/null 2>&1 & sleep 0.1"
+DETACHED = "/usr/bin/setsid /usr/bin/dockerregistry -prune=delete >/dev/null 2>&1 & sleep 0.1"
 
 
 def start_pruner(sandbox: Sandbox) -> None:

@@ -302,14 +302,14 @@ def test_a_wrong_token_is_told_as_oc_tells_it(world: RegistryWorld, api: TinyApi
 
 def test_an_ordered_failure_does_nothing(world: RegistryWorld) -> None:
     push_revisions(world, "tx/app", 5)
-    PrunerFaults(modes=("base-prune",), exit_code=1, stderr="error: no luck\n").write(world.state.pruner_faults)
+    PrunerFaults(modes=("base-prune",), exit_code=1, stderr="error: no luck\n").write(world.state)
     assert prune(world) == Ended(1, "", "error: no luck\n")
     assert len(image_names(world)) == 5
 
 
 def test_an_interrupted_prune_leaves_orphans(world: RegistryWorld) -> None:
     images = push_revisions(world, "tx/app", 6)
-    PrunerFaults(modes=("base-prune",), interrupt_after_images=2).write(world.state.pruner_faults)
+    PrunerFaults(modes=("base-prune",), interrupt_after_images=2).write(world.state)
     ended = prune(world)
     assert ended.exit_code == 1
     assert "Summary:" not in ended.stdout

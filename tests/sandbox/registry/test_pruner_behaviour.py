@@ -202,19 +202,19 @@ def test_without_a_configuration_there_is_no_client(filled: RegistryWorld) -> No
 
 
 def test_an_ordered_output_is_printed_instead_of_working(filled: RegistryWorld) -> None:
-    PrunerFaults(exit_code=7, stdout="no pruner\n", stderr="at all\n").write(filled.state.pruner_faults)
+    PrunerFaults(exit_code=7, stdout="no pruner\n", stderr="at all\n").write(filled.state)
     assert filled.run(DELETE) == Ended(7, "no pruner\n", "at all\n")
     assert len(filled.digests()) == 8
 
 
 def test_an_order_for_one_mode_leaves_the_others_alone(filled: RegistryWorld) -> None:
-    PrunerFaults(modes=("delete",), exit_code=1).write(filled.state.pruner_faults)
+    PrunerFaults(modes=("delete",), exit_code=1).write(filled.state)
     assert filled.run(CHECK).exit_code == 0
     assert filled.run(DELETE).exit_code == 1
 
 
 def test_a_killed_pruner_has_deleted_a_part_and_says_nothing(filled: RegistryWorld) -> None:
-    PrunerFaults(kill_after_blobs=3).write(filled.state.pruner_faults)
+    PrunerFaults(kill_after_blobs=3).write(filled.state)
     ended = filled.run(DELETE)
     assert (ended.exit_code, ended.stdout) == (-signal.SIGKILL, "")
     assert len(filled.digests()) == 8 - 3
@@ -229,7 +229,7 @@ def test_an_unknown_fault_is_refused(filled: RegistryWorld) -> None:
 
 
 def test_a_pruner_outlives_the_hangup_of_its_terminal_under_nohup(filled: RegistryWorld) -> None:
-    PrunerFaults(seconds_per_blob=0.2).write(filled.state.pruner_faults)
+    PrunerFaults(seconds_per_blob=0.2).write(filled.state)
     earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         process = filled.start(DELETE)
@@ -242,7 +242,7 @@ def test_a_pruner_outlives_the_hangup_of_its_terminal_under_nohup(filled: Regist
 
 
 def test_a_pruner_whose_output_nobody_takes_any_more_dies_of_it(filled: RegistryWorld) -> None:
-    PrunerFaults(seconds_per_blob=0.1).write(filled.state.pruner_faults)
+    PrunerFaults(seconds_per_blob=0.1).write(filled.state)
     process = filled.start(DELETE, REGISTRY_LOG_LEVEL="info")
     wait_until_running(process, filled)
     assert process.stderr is not None

@@ -105,17 +105,17 @@ def test_an_empty_storage_is_only_a_warning(world: RegistryWorld) -> None:
 
 def test_a_volume_mounted_read_only_stops_at_the_first_link(tmp_path: Path, api: TinyApi) -> None:
     world = story(tmp_path, api)
-    PrunerFaults(read_only_file_system=True).write(world.state.pruner_faults)
+    PrunerFaults(read_only_file_system=True).write(world.state)
     assert_same(*play(world, "41-readonly-mount-delete"))
     assert len(world.digests()) == 28
 
 
 def test_a_blob_that_cannot_be_deleted_stops_the_run_and_is_counted(tmp_path: Path, api: TinyApi) -> None:
     world = story(tmp_path, api)
-    PrunerFaults(fail_delete_after_blobs=8).write(world.state.pruner_faults)
+    PrunerFaults(fail_delete_after_blobs=8).write(world.state)
     assert_same(*play(world, "43-undeletable-blob-delete"))
     assert len(world.digests()) == 28 - 8
-    PrunerFaults(fail_delete_after_blobs=0).write(world.state.pruner_faults)
+    PrunerFaults(fail_delete_after_blobs=0).write(world.state)
     assert_same(*play(world, "44-undeletable-blob-delete-info"))
     assert len(world.digests()) == 28 - 8
 
@@ -135,7 +135,7 @@ def test_a_mode_that_does_not_exist_is_a_usage_error(world: RegistryWorld) -> No
 def test_two_pruners_at_once_take_blobs_from_each_other(world: RegistryWorld) -> None:
     world.push("tx/app-0", world.image(), "v0")
     world.orphans(3013, size=2045)
-    PrunerFaults(vanish_after_blobs=0).write(world.state.pruner_faults)
+    PrunerFaults(vanish_after_blobs=0).write(world.state)
     assert_same(*play(world, "70-concurrent-a"))
     world.state.pruner_faults.unlink()
     ended, expected = play(world, "71-concurrent-b")
@@ -146,7 +146,7 @@ def test_two_pruners_at_once_take_blobs_from_each_other(world: RegistryWorld) ->
 def test_a_terminated_pruner_prints_no_summary(world: RegistryWorld) -> None:
     world.push("tx/app-0", world.image(), "v0")
     world.orphans(3)
-    PrunerFaults(seconds_per_blob=60).write(world.state.pruner_faults)
+    PrunerFaults(seconds_per_blob=60).write(world.state)
     transcript = Transcript.read("72-sigterm-delete")
     process = world.start(*transcript.argv)
     wait_for_start(world)

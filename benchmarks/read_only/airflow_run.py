@@ -1,0 +1,110 @@
+"""This project, in a real Airflow of several processes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import yaml
+
+from benchmarks.read_only.contestant import MIN_BLOBS, PROJECT, Arena, Kubectl
+from local_airflow import processes
+from local_airflow.airflow_instance import AirflowInstance, free_port
+from local_airflow.environment import AirflowSettings, KubernetesConnection
+from local_airflow.interruption import Interruption
+from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi
+
+DAG = "registry_prune"
+RUN_SECONDS = 3600.0
+_START_SECONDS = 120.0
+_POLL_SECONDS = 0.25
+SETTINGS: dict[str, Any] = {"ceilings": {"orphan_share": 1, "removed_repositories": 1_000_000, "earlier_runs": 1e9}}
+"""Of the cluster, in ``clusters.yaml``: the project's defaults, but for ceilings that 200,000 orphans among few images
+are more than. They are looked at all the same."""
+CONF: dict[str, Any] = {"base_prune": False, "min_blobs": MIN_BLOBS}
+"""Of the run. The base prune is left out for all contestants; it comes before the window."""
+WARM_UP: dict[str, Any] = {"base_prune": False, "dry_run_only": True, "integrity_check": False}
+
+
+class AirflowRun:
+    """A run of the DAG, triggered over Airflow's REST API.
+
+    :param recommended: Airflow with the settings of ``deploy/values.yaml``; False, with its own defaults.
+    """
+
+    user = "system:serviceaccount:registry-prune:registry-prune"
+
+    def __init__(self, *, recommended: bool) -> None:
+        self.recommended = recommended
+        self.name = "this project" if recommended else "this project, Airflow's defaults"
+
+    @contextmanager
+    def ready(self, arena: Arena) -> Iterator[None]:
+        """An Airflow that has run the DAG once: a dry run, so that nothing is done for the first time."""
+        folder = arena.folder / f"airflow-{time.time_ns()}"
+        folder.mkdir()
+        self._instance = self._airflow(arena, folder)
+        try:
+            self._instance.create_database()
+            self._identities = self._instance.start_processes()
+            self._instance.wait_until_healthy()
+            self._instance.warm_up()
+            self.api = AirflowApi(self._instance.settings.url)
+            _wait(lambda: self.api.knows_dag(DAG), _START_SECONDS)
+            self.api.unpause(DAG)
+            self._run(WARM_UP)
+            yield
+        finally:
+            processes.end_all(lambda: processes.marked(folder, "airflow"), patience_seconds=2.0)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def prune(self) -> None:
+        """Trigger, and wait for the run's end."""
+        self.run_id = self._run(CONF)
+
+    def processes(self) -> Iterable[psutil.Process]:
+        """Scheduler, api-server, dag-processor, triggerer and all that they have started."""
+        return processes.with_descendants(self._identities)
+
+    def _run(self, conf: dict[str, Any]) -> str:
+        """Let a run come to its end; returns its id.
+
+        :raises RuntimeError: if it fails.
+        """
+        run_id = self.api.trigger(DAG, conf)
+        _wait(lambda: self.api.run_state(DAG, run_id) in FINISHED_RUN_STATES, RUN_SECONDS)
+        state = self.api.run_state(DAG, run_id)
+        if state != "success":
+            failed = [each for each in self.api.task_instances(DAG, run_id) if each.state == "failed"]
+            logs = [line.text for each in failed for line in self.api.log(DAG, run_id, each).lines[-5:]]
+            raise RuntimeError(f"the run ended as {state}; {', '.join(each.name for each in failed)}: {logs}")
+        return run_id
+
+    def _airflow(self, arena: Arena, folder: Path) -> AirflowInstance:
+        Kubectl(arena).apply(PROJECT / "deploy" / "rbac.yaml")
+        clusters = folder / "clusters.yaml"
+        clusters.write_text(yaml.safe_dump({"default": SETTINGS}), encoding="utf-8")
+        account = arena.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
+        settings = AirflowSettings(
+            home=folder / "airflow",
+            project=PROJECT,
+            dags_folder=PROJECT / "dags",
+            port=free_port(),
+            connection=KubernetesConnection(str(account)),
+            clusters_file=clusters,
+            recommended=self.recommended,
+        )
+        return AirflowInstance(settings, folder, Interruption())
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,123 @@
+"""Runs of several contestants on one sandbox, and what each of them took."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.benchmark import Value
+from benchmarks.read_only.contestant import Arena, Contestant
+from benchmarks.read_only.figures import spans
+from benchmarks.read_only.observer import WindowObserver
+from benchmarks.read_only.usage import UsageMeter
+from sandbox.cluster import Sandbox
+from sandbox.registry.seed import SeedPlan
+from sandbox.settings import SandboxSettings
+
+log = logging.getLogger(__name__)
+
+IMAGES = 300
+BYTES_AN_ORPHAN = 512
+PUSH_PAUSE_SECONDS = 0.2
+TIMINGS = {"quick": SandboxSettings.quick, "real": SandboxSettings.real}
+_SETTLE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run; times in seconds.
+
+    :param uploads_accepted: by a registry, while the delete was at work; None without real registries.
+    :param rollouts: how often the registry's pods were replaced.
+    :param requests: of the contestant to the API server.
+    :param wall: from the begin to the end of the whole run.
+    :param cpu: of all its processes; None if they are not measured, likewise ``peak_bytes``.
+    """
+
+    read_only: float
+    rollout_time: float
+    check: float
+    delete: float
+    overhead: float
+    uploads_accepted: int | None
+    rollouts: int
+    requests: int
+    wall: float
+    cpu: float | None
+    peak_bytes: int | None
+
+
+@contextmanager
+def arena(timings: str) -> Iterator[Arena]:
+    """A sandbox with images, gone at the end.
+
+    :param timings: of its pods: ``quick`` or ``real``.
+    """
+    with tempfile.TemporaryDirectory(prefix="registry-prune-bench-") as folder:
+        (Path(folder) / "arena").mkdir()
+        with Sandbox(Path(folder) / "sandbox", TIMINGS[timings]()) as sandbox, WindowObserver(sandbox) as observer:
+            sandbox.seed(SeedPlan(images=IMAGES, orphans=0, seed=1))
+            yield Arena(sandbox, observer, Path(folder) / "arena")
+
+
+def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
+    """Let a contestant prune a registry with so many new orphans, while somebody pushes all the time.
+
+    :raises RuntimeError: if it did not do its work: orphans are left, or an image is not whole.
+    """
+    sandbox, observer = there.sandbox, there.observer
+    if orphans:
+        seed = time.time_ns() // 1_000_000
+        sandbox.seed(SeedPlan(images=0, orphans=orphans, seed=seed, size=orphans * BYTES_AN_ORPHAN))
+    with contestant.ready(there):
+        sandbox.wait_until_settled(_SETTLE_SECONDS)
+        pruners, windows, rollouts = len(sandbox.pruner_journal()), len(observer.windows), observer.rollouts
+        sandbox.requests.clear()
+        with sandbox.pusher(PUSH_PAUSE_SECONDS) as pusher, UsageMeter(contestant.processes) as meter:
+            started = time.monotonic()
+            contestant.prune()
+            wall = time.monotonic() - started
+        requests = sandbox.requests.total(user=contestant.user)
+        sandbox.wait_until_settled(_SETTLE_SECONDS)
+    journal = sandbox.pruner_journal()[pruners:]
+    taken = spans(observer.windows[windows:], journal)
+    _check_work(sandbox, contestant, orphans)
+    serves = bool(sandbox.registry_addresses())
+    return Measured(
+        read_only=taken.read_only,
+        rollout_time=taken.rollouts,
+        check=taken.check,
+        delete=taken.delete,
+        overhead=taken.overhead,
+        uploads_accepted=len(pusher.accepted_while(journal)) if serves else None,
+        rollouts=observer.rollouts - rollouts,
+        requests=requests,
+        wall=wall,
+        cpu=meter.usage.cpu_seconds if meter.usage else None,
+        peak_bytes=meter.usage.peak_bytes if meter.usage else None,
+    )
+
+
+def _check_work(sandbox: Sandbox, contestant: Contestant, orphans: int) -> None:
+    """A contestant that left its work undone is not measured; images that it tore are told."""
+    found = sandbox.verify()
+    for problem in found.problems:
+        log.warning("%s: %s", contestant.name, problem)
+    # An upload that the rollout interrupted leaves an orphan or two, also after the delete.
+    if found.orphans_left > orphans / 10 + 50:
+        raise RuntimeError(f"{contestant.name} left {found.orphans_left} orphans")
+
+
+def median(measured: Sequence[Measured]) -> dict[str, Value]:
+    """The median of each figure; what every run counted as None stays None."""
+    rows = [asdict(each) for each in measured]
+    return {
+        name: None if any(row[name] is None for row in rows) else statistics.median(row[name] for row in rows)
+        for name in rows[0]
+    }

@@ -1,0 +1,81 @@
+"""CPU time and memory of an Airflow, whose tasks are processes that live a second or two."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil  # type: ignore[import-untyped]
+
+_LOOK_SECONDS = 1.0
+_PROPORTIONAL = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class AirflowUsage:
+    """What the processes took together.
+
+    :param cpu_seconds: user and system, those of tasks that came and went included.
+    :param peak_bytes: the most memory that a look each second found; what forked processes share counts once.
+    """
+
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class UsageMeter:
+    """Measures from entering to leaving the ``with`` block; then :attr:`usage` is there.
+
+    A parent is told the CPU time of each child that it has waited for. So the sums over the living, children that are
+    gone included, differ by exactly what was used in between.
+
+    :param processes: who is measured; asked anew for each look.
+    """
+
+    usage: AirflowUsage | None = None
+    """None if there were no processes."""
+
+    def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
+        self._processes = processes
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
+        self._peak_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._before = self._cpu_seconds()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._peak_bytes:
+            self.usage = AirflowUsage(self._cpu_seconds() - self._before, self._peak_bytes)
+
+    def _cpu_seconds(self) -> float:
+        total = 0.0
+        for process in self._processes():
+            with suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # user, system, and both of the children
+        return total
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self._peak_bytes = max(self._peak_bytes, sum(map(_memory, self._processes())))
+
+
+def _memory(process: psutil.Process) -> int:
+    """A process's proportional share of the memory that it uses; 0 if it is gone."""
+    try:
+        found = _PROPORTIONAL.search((Path("/proc") / str(process.pid) / "smaps_rollup").read_bytes())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0

@@ -1,0 +1,149 @@
+"""How long the registry is read-only: this project, the documented procedure, and the limit, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import traceback
+from collections.abc import Iterator
+
+from benchmarks.benchmark import Benchmark, Row, Value, numbers
+from benchmarks.read_only.airflow_run import AirflowRun
+from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
+from benchmarks.read_only.contestant import Contestant
+from benchmarks.read_only.measurement import IMAGES, TIMINGS, Measured, arena, median, run_once
+
+_REPETITIONS = {"quick": 3, "real": 1}
+_MIB = 2**20
+
+
+def contestants(pattern: str | None) -> list[Contestant]:
+    """The limit first: the others are compared with it.
+
+    :param pattern: regular expression; only those whose name it matches.
+    """
+    every: list[Contestant] = [
+        Limit(),
+        AirflowRun(recommended=True),
+        AirflowRun(recommended=False),
+        DocumentedProcedure(careful=True),
+        DocumentedProcedure(careful=False),
+    ]
+    return [each for each in every if re.search(pattern or "", each.name, re.IGNORECASE)]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of both tables."""
+    group = parser.add_argument_group("read_only, quiet_day and timeline")
+    group.add_argument("--sizes", type=numbers, default=(3_000, 200_000), help="numbers of orphans (3000,200000)")
+    group.add_argument(
+        "--timings", type=_timings, default=tuple(TIMINGS), help="of the pods: quick, real or both (quick,real)"
+    )
+    group.add_argument("--contestants", metavar="PATTERN", help="only contestants whose name this matches")
+    group.add_argument("--repetitions", type=int, help="of each run; the median counts (quick 3, real 1)")
+
+
+def _timings(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if not set(chosen) <= set(TIMINGS):
+        raise argparse.ArgumentTypeError(f"the timings are {', '.join(TIMINGS)}")
+    return chosen
+
+
+def _runs(options: argparse.Namespace, timings: str, orphans: int) -> Iterator[tuple[Contestant, list[Measured]]]:
+    """A contestant with its runs so far, after each run; all on one sandbox. One that fails is left out."""
+    chosen = contestants(options.contestants)
+    measured: dict[str, list[Measured]] = {each.name: [] for each in chosen}
+    with arena(timings) as there:
+        for _ in range(options.repetitions or _REPETITIONS[timings]):
+            for contestant in chosen:
+                try:
+                    measured[contestant.name].append(run_once(there, contestant, orphans=orphans))
+                except Exception:
+                    traceback.print_exc()
+                    there.sandbox.configure_registry(readOnly=False)
+                    there.sandbox.wait_until_settled(300)
+                else:
+                    yield contestant, measured[contestant.name]
+
+
+def measure_windows(options: argparse.Namespace) -> Iterator[Row]:
+    """Pruning days."""
+    for timings in options.timings:
+        for orphans in options.sizes:
+            limit: float | None = None
+            for contestant, runs in _runs(options, timings, orphans):
+                found = median(runs)
+                if isinstance(contestant, Limit):
+                    limit = _number(found["read_only"])
+                ratio = _number(found["read_only"]) / limit if limit else None
+                yield _row(timings, contestant, runs) | {"orphans": orphans} | _window_columns(found, ratio)
+
+
+def quiet_rows(options: argparse.Namespace, orphans: int) -> Iterator[Row]:
+    """Days with fewer orphans than the threshold."""
+    for timings in options.timings:
+        for contestant, runs in _runs(options, timings, orphans):
+            yield _row(timings, contestant, runs) | {"rollouts": median(runs)["rollouts"]}
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, int | float)
+    return value
+
+
+def _row(timings: str, contestant: Contestant, runs: list[Measured]) -> dict[str, Value]:
+    found = median(runs)
+    peak = found["peak_bytes"]
+    return {
+        "timings": timings,
+        "who": contestant.name,
+        "runs": len(runs),
+        "read-only s": found["read_only"],
+        "wall s": found["wall"],
+        "CPU s": found["cpu"],
+        "peak MiB": None if peak is None else _number(peak) / _MIB,
+        "requests": found["requests"],
+    }
+
+
+def _window_columns(found: dict[str, Value], ratio: float | None) -> dict[str, Value]:
+    return {
+        "to the limit": ratio,
+        "rollouts s": found["rollout_time"],
+        "check s": found["check"],
+        "delete s": found["delete"],
+        "overhead s": found["overhead"],
+        "uploads beside the delete": found["uploads_accepted"],
+    }
+
+
+BENCHMARK = Benchmark(
+    name="read_only",
+    title="Read-only time",
+    about=f"""
+A day with something to prune. One registry of two pods on three nodes, {IMAGES} images, all contestants one after the
+other on the same sandbox, while somebody pushes small images to every pod all the time. **Read-only** is from the patch
+`readOnly: true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both rollouts;
+`-prune=check`; `-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a second; *real*:
+readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
+
+* *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
+* *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
+  Airflow's defaults.
+* *kubectl, as documented*: patch, `rollout status`, role, check, delete, patch, `rollout status`, as quickly as a
+  script can, with up to three tries where a pod is taken away from under the pruner. `rollout status` right after the
+  patch tells of the rollout before: check and delete run while the pods are being replaced, and what is pushed
+  meanwhile is accepted. So its read-only time is short. *careful*: it waits first until the operator has changed the
+  Deployment; still, pods that terminate take pushes.
+
+CPU time and memory are those of all Airflow processes; memory that they share counts once.
+""",
+    columns=(
+        *("timings", "orphans", "who", "runs", "read-only s", "to the limit", "rollouts s", "check s", "delete s"),
+        *("overhead s", "uploads beside the delete", "wall s", "CPU s", "peak MiB", "requests"),
+    ),
+    keys=("timings", "orphans", "who"),
+    measure=measure_windows,
+    add_arguments=add_arguments,
+)

@@ -1,0 +1,82 @@
+"""Earlier runs of a cluster: how many orphans they found and how quick their deletes were (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from include.registry_prune.records import Record
+
+KEPT_RUNS = 20
+"""So many earlier runs count: three weeks of a daily schedule, so that a registry may grow and its median with it."""
+FEWEST_RUNS = 3
+"""Below so many, a median says nothing."""
+FEWEST_DELETED_BLOBS = 100
+"""A smaller delete took as long as its connection and its start: it says nothing about the storage's speed."""
+
+
+class PastRun(Record):
+    """What a later run has to know of one run. None: not known, or not to be believed (its verdict was *stop*).
+
+    :param cluster_id: of the cluster that the run worked with (``spec.clusterID`` of its ClusterVersion).
+    :param orphaned_blobs: that its last dry run found.
+    :param deleted_blobs: by a delete that came to its end.
+    :param scan_seconds: of the last dry run.
+    :param delete_seconds: of that delete.
+    """
+
+    version: Literal[1] = 1
+    run_id: str
+    cluster_id: str | None = None
+    orphaned_blobs: int | None = Field(default=None, ge=0)
+    deleted_blobs: int | None = Field(default=None, ge=0)
+    scan_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    delete_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @property
+    def seconds_per_blob(self) -> float | None:
+        """What a deleted blob cost beyond the scan that every delete begins with; None if the run does not tell."""
+        if not self.deleted_blobs or self.deleted_blobs < FEWEST_DELETED_BLOBS:
+            return None
+        if self.delete_seconds is None or self.scan_seconds is None:
+            return None
+        return max(0.0, self.delete_seconds - self.scan_seconds) / self.deleted_blobs
+
+
+class History(Record):
+    """The earlier runs of one cluster, the newest first."""
+
+    version: Literal[1] = 1
+    runs: tuple[PastRun, ...] = Field(default=(), max_length=KEPT_RUNS)
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Self:
+        """From what earlier runs left, the newest first; what is no such record, or says nothing, is passed over."""
+        runs: list[PastRun] = []
+        for value in values:
+            try:
+                run = PastRun.from_json(value)
+            except ValidationError:
+                continue
+            if run.cluster_id is not None or run.orphaned_blobs is not None:
+                runs.append(run)
+        return cls(runs=tuple(runs[:KEPT_RUNS]))
+
+    @property
+    def median_orphans(self) -> float | None:
+        """Of the blobs that earlier runs found; None if there are too few runs."""
+        found = [run.orphaned_blobs for run in self.runs if run.orphaned_blobs is not None]
+        return median(found) if len(found) >= FEWEST_RUNS else None
+
+    @property
+    def seconds_per_blob(self) -> tuple[float, ...]:
+        """What a deleted blob cost in each earlier delete, the newest first."""
+        return tuple(cost for run in self.runs if (cost := run.seconds_per_blob) is not None)
+
+    @property
+    def cluster_id(self) -> str | None:
+        """The cluster that the newest earlier run worked with; None if that is not known."""
+        return next((run.cluster_id for run in self.runs if run.cluster_id), None)
