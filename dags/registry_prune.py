@@ -13,6 +13,8 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
 | `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
 | `integrity_before` | | which images are broken already |
+| `approve_window` | | a person's approval, if the settings want it |
+| `right_moment` | | opening hours, running builds, and all checks once more |
 | `arm_window` | | writes the lease, suspends the ImagePruner |
 | `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
@@ -35,6 +37,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.before_window import ApproveWindow, RightMoment
 from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
@@ -90,8 +93,14 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
         survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
-        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
+        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE)
         integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
+
+        # Both wait without a worker.
+        approve_window = ApproveWindow(task_id="approve_window")
+        right_moment = RightMoment(
+            task_id="right_moment", mode="reschedule", poke_interval=60, timeout=limit("moment_wait")
+        )
 
         # 3. Read-only. Not retried: a registry that does not settle is put back at once.
         arm_window = ArmWindow(task_id="arm_window").as_setup()
@@ -134,7 +143,8 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         report = Report(task_id="report").as_teardown()
 
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
-        integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
+        integrity_before >> approve_window >> right_moment >> arm_window
+        arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
         restore >> [reconcile, integrity_after] >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.

@@ -207,8 +207,8 @@ def test_a_look_that_is_cut_is_followed_by_the_next_and_nothing_is_lost(
 ) -> None:
     slow(window)
     for after_bytes in (1, 700, 5000):
-        window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="state_of"))
-    window.order_exec(ExecFault(effect, at_exit=True, command="state_of"))
+        window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="registry-prune looks"))
+    window.order_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     assert (end.result.complete, end.result.list_complete, len(kept.blobs)) == (True, True, ORPHANS)
@@ -221,7 +221,7 @@ def test_a_look_whose_connection_freezes_is_given_up_after_a_while(
 ) -> None:
     monkeypatch.setattr("include.registry_prune.async_cluster.EXEC_SILENCE_SECONDS", 2.0)
     slow(window)
-    window.order_exec(ExecFault("freeze", after_bytes=500, command="state_of"))
+    window.order_exec(ExecFault("freeze", after_bytes=500, command="registry-prune looks"))
     end = follow(cluster, begin(cluster))
     assert end.result.complete
     assert_all_deleted_by(window, attempts=1)

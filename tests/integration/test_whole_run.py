@@ -220,21 +220,63 @@ def test_a_role_that_was_there_before_stays(seeded: Sandbox, admin: client.ApiCl
     assert rbac.read_cluster_role_binding("system:image-pruner").subjects[0].name == "registry"
 
 
-def test_an_image_with_an_empty_media_type_stops_the_run_before_the_delete(
-    seeded: Sandbox, admin: client.ApiClient, caplog: Any
-) -> None:
+def without_media_type(admin: client.ApiClient) -> str:
+    """Take the media type away from an Image; returns its name."""
     api = client.CustomObjectsApi(admin)
     images = api.list_cluster_custom_object("image.openshift.io", "v1", "images")["items"]
     image = next(each for each in images if not each.get("dockerImageManifests"))
     image["dockerImageManifestMediaType"] = ""
     api.replace_cluster_custom_object("image.openshift.io", "v1", "images", image["metadata"]["name"], image)
+    return str(image["metadata"]["name"])
+
+
+def test_an_image_with_an_empty_media_type_stops_the_run_before_the_delete(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    image = without_media_type(admin)
     run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    assert run.state == "failed"
+    assert run.tasks["survey_gate"] == "failed"
+    assert run.tasks["arm_window"] == "upstream_failed"
+    assert f"oc patch image {image} --type=merge" in run.errors["survey_gate"]
+    verified = seeded.verify()
+    assert verified.ok, verified.problems
+
+
+def test_an_image_whose_config_is_a_candidate_stops_the_run_in_the_window(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    """Guards the audit in the window, by itself: no survey, and the ceiling is passed."""
+    image = without_media_type(admin)
+    passed = {"survey": False, "pass_ceilings": ["untyped_images"]}
+    run = run_dag(caplog, conf={**ENOUGH, **passed, "base_prune": False})
     assert run.state == "failed"
     assert run.tasks["blob_threshold"] == "failed"
     assert run.tasks["hard_prune"] == "upstream_failed"
-    assert f"is the config of Image {image['metadata']['name']}" in run.errors["blob_threshold"]
+    assert f"is the config of Image {image}" in run.errors["blob_threshold"]
     verified = seeded.verify()
     assert verified.ok, verified.problems
+
+
+def test_another_cluster_behind_the_connection_stops_the_run_until_a_person_lets_it_pass(
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+) -> None:
+    """Guards the history: what a run leaves, a later one reads."""
+    look = {"dry_run_only": True, "base_prune": False}
+    assert run_dag(caplog, conf=look).state == "success"
+    another = {"spec": {"clusterID": "00000000-0000-4000-8000-000000000001"}}
+    client.CustomObjectsApi(admin).patch_cluster_custom_object(
+        "config.openshift.io", "v1", "clusterversions", "version", another
+    )
+    stopped = run_dag(caplog, conf=look)
+    assert stopped.state == "failed"
+    assert "is another cluster than that of the runs before" in stopped.errors["survey_gate"]
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "pass_ceilings": ["other_cluster"]})
+    assert run.state == "success", run.errors
+    assert run.report["passed_ceilings"] == ["other_cluster"]
+    assert run.report["passed_by"]
+    assert run.report["estimated_delete_seconds"] > 0
+    assert_whole(seeded, orphans_left=0)
 
 
 def test_force_does_not_prune_a_cluster_without_images(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:

@@ -8,4 +8,5 @@ from hypothesis import settings
 # no accident. To search further: pytest tests/unit --hypothesis-profile=search.
 settings.register_profile("unit", max_examples=60, deadline=None, derandomize=True)
 settings.register_profile("search", max_examples=3000, deadline=None)
+settings.register_profile("fuzz", max_examples=8_000, deadline=None)
 settings.load_profile("unit")
