@@ -13,6 +13,8 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
 | `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
 | `integrity_before` | | which images are broken already |
+| `approve_window` | | a person's approval, if the settings want it |
+| `right_moment` | | opening hours, running builds, and all checks once more |
 | `arm_window` | | writes the lease, suspends the ImagePruner |
 | `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
@@ -34,6 +36,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.before_window import ApproveWindow, RightMoment
 from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
@@ -91,6 +94,12 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
         integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
 
+        # Both wait without a worker.
+        approve_window = ApproveWindow(task_id="approve_window")
+        right_moment = RightMoment(
+            task_id="right_moment", mode="reschedule", poke_interval=60, timeout=limit("moment_wait")
+        )
+
         # 3. Read-only. Not retried: a registry that does not settle is put back at once.
         arm_window = ArmWindow(task_id="arm_window").as_setup()
         set_read_only = SetReadOnly(
@@ -131,7 +140,8 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         report = Report(task_id="report").as_teardown()
 
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
-        integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
+        integrity_before >> approve_window >> right_moment >> arm_window
+        arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         restore >> integrity_after >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored

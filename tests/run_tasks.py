@@ -10,6 +10,8 @@ IN_ORDER = (
     "survey",
     "survey_gate",
     "integrity_before",
+    "approve_window",
+    "right_moment",
     "arm_window",
     "set_read_only",
     "dry_run",

@@ -272,7 +272,6 @@ class DeleteFollower:
         return f"its processes in pod {self._attempt.pod} are gone: its container was restarted", True
 
     def _conclude(self, how: str, interrupted: bool) -> DeleteEnd:
-        self._progress.say(self._log.blobs)
         # Of processes that were killed with all that read them, the last lines are lost.
         whole = self._log.state is DeleteState.ENDED
         delete = self.handed_on()
@@ -282,9 +281,17 @@ class DeleteFollower:
             update={
                 "list_complete": delete.so_far().list_complete,
                 "attempts": self._attempt.number,
-                "earlier_blobs": delete.earlier.blobs,
+                "earlier_blobs": self._deleted_earlier(result),
             }
         )
+        self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
         log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
         torn = self._window.torn
         return DeleteEnd(delete=delete, result=result, interrupted=interrupted and torn is None, torn=torn)
+
+    def _deleted_earlier(self, result: PrunerResult) -> int:
+        """What earlier attempts deleted: counted in their logs, or, where the end of one went with its pod, what the
+        dry run had listed and this attempt, which has been through everything, did not find any more."""
+        if result.complete and result.said and self._delete.expected_blobs and not self._earlier.list_complete:
+            return max(self._earlier.blobs, self._delete.expected_blobs - result.said.blobs)
+        return self._earlier.blobs

@@ -17,6 +17,7 @@ from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.parameters import SettingsError
+from include.registry_prune.registry_state import Settled
 from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ class VerifyAccess(RegistryOperator):
             permissions=permissions,
             may_open_window=parameters.may_open_window,
             waits_for_base_prune=parameters.base_prune,
+            looks_into_storage=parameters.needs_role,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
+        self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        for note in review.notes:
+            self.log.warning("%s", note)
         return review
 
 
@@ -269,15 +274,23 @@ class RevokeImagePruner(RegistryOperator):
 
 
 class VerifyRestored(RegistryOperator):
-    """Looks at the cluster itself; fails the run if anything of it is left behind."""
+    """Looks at the cluster itself; fails the run if anything of it is left behind. Lists the builds that it hit."""
 
-    def work(self, run: Run) -> None:
-        from include.registry_prune.leftovers import leftovers
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.leftovers import builds_hit, leftovers
 
-        found = leftovers(run.cluster, holder=run.holder, lease=run.result("arm_window", Lease))
+        lease = run.result("arm_window", Lease)
+        restored = run.result("restore_read_write", Settled)
+        found = leftovers(run.cluster, holder=run.holder, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")
+        if lease is None or restored is None or restored.closed_at is None:
+            return None
+        hit = builds_hit(run.cluster, opened=lease.armed_at, closed=restored.closed_at)
+        if hit is not None and hit.count:
+            self.log.warning("Start these builds again, their push failed in the window: %s", ", ".join(hit.names))
+        return hit
 
 
 class Report(RegistryOperator):

@@ -109,7 +109,8 @@ def test_a_gate_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag:
 
 def test_the_window_is_closed_at_the_first_failure_but_closing_it_is_tried_for_an_hour(dag: DAG) -> None:
     assert dag.get_task("set_read_only").retries == 0
-    assert dag.get_task("hard_prune").retries == 0
+    # A retry of the delete finds it at work and follows it.
+    assert dag.get_task("hard_prune").retries > 0
     restore = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).get_task("restore_read_write")
     assert restore.retries >= 5
     assert restore.retry_exponential_backoff > 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.integration.conftest import ORPHANS
 from tests.integration.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
+from tests.unit.detached_pod import wait_for
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 WINDOW_TASKS = ("arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
@@ -238,3 +241,63 @@ def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
     assert "not settled read-only, so nothing is deleted" in run.errors["hard_prune"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
     assert_whole(seeded, orphans_left=ORPHANS)
+
+
+def test_a_delete_that_goes_on_without_a_worker_ends_as_any_other(seeded: Sandbox, caplog: Any, tmp_path: Path) -> None:
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False}, artifacts=tmp_path.as_uri(), defer_after="0s")
+    assert run.state == "success", run.errors
+    assert "running trigger in line" in run.log
+    assert f"progress: {ORPHANS} of {ORPHANS} blobs deleted (100 %)" in run.log
+    deletion = run.results["hard_prune"]
+    assert (deletion["counted_blobs"], deletion["list_complete"]) == (ORPHANS, True)
+    listed = {line.split()[1] for part in deleted_parts(tmp_path) for line in part if line.startswith("blob ")}
+    assert len(listed) == ORPHANS
+    assert run.report["deleted_blobs"] == ORPHANS
+    assert_whole(seeded, orphans_left=0)
+
+
+def deleted_parts(folder: Path) -> list[list[str]]:
+    """The lines of each part of the list of what was deleted."""
+    return [gzip.decompress(part.read_bytes()).decode().splitlines() for part in folder.rglob("*deleted*.gz")]
+
+
+def test_a_pod_evicted_while_nobody_but_the_triggerer_follows_costs_nothing_but_time(
+    seeded: Sandbox, caplog: Any, tmp_path: Path
+) -> None:
+    seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.05))
+
+    def evict() -> None:
+        wait_for(lambda: seeded.verify().orphans_left <= ORPHANS // 2, 120)
+        seeded.evict(next(line["pod"] for line in seeded.pruner_journal() if line.get("mode") == "delete"))
+
+    thread = threading.Thread(target=evict, daemon=True)
+    thread.start()
+    run = run_dag(
+        caplog,
+        conf={**ENOUGH, "base_prune": False, "survey": False},
+        artifacts=tmp_path.as_uri(),
+        defer_after="0s",
+    )
+    thread.join()
+    assert run.state == "success", run.errors
+    assert (run.report["deleted_blobs"], run.report["freed_bytes"]) == (ORPHANS, run.report["orphaned_bytes"])
+    assert run.results["hard_prune"]["attempts"] == 2
+    assert seeded.most_pruners_at_once() == 1
+    assert seeded.verify().orphans_left == 0
+
+
+def test_a_person_who_sets_read_only_back_while_the_delete_is_deferred_ends_it(seeded: Sandbox, caplog: Any) -> None:
+    seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.2))
+
+    def set_back() -> None:
+        wait_for(lambda: seeded.pruners_alive() == 1 and seeded.verify().orphans_left < ORPHANS, 120)
+        seeded.configure_registry(readOnly=False)
+
+    thread = threading.Thread(target=set_back, daemon=True)
+    thread.start()
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False}, defer_after="0s")
+    thread.join()
+    assert run.tasks["hard_prune"] == "failed"
+    assert "somebody has set spec.readOnly to false while the delete was at work" in run.errors["hard_prune"]
+    assert run.tasks["restore_read_write"] == "success"
+    assert 0 < seeded.verify().orphans_left < ORPHANS
