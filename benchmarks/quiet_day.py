@@ -23,7 +23,7 @@ BENCHMARK = Benchmark(
 The same contestants with {QUIET_ORPHANS} orphans, below the threshold. This project looks before it opens a window; the
 documentation looks inside it. `requests`: of the contestant to the cluster's API server.
 """,
-    columns=("timings", "who", "runs", "read-only s", "rollouts", "requests", "wall s", "CPU s", "peak MiB"),
-    keys=("timings", "who"),
+    columns=("timings", "nodes", "who", "runs", "read-only s", "rollouts", "requests", "wall s", "CPU s", "peak MiB"),
+    keys=("timings", "nodes", "who"),
     measure=measure,
 )

@@ -6,6 +6,7 @@ import argparse
 import re
 import traceback
 from collections.abc import Iterator
+from itertools import product
 
 from benchmarks.benchmark import Benchmark, Row, Value, numbers
 from benchmarks.read_only.airflow_run import AirflowRun
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--timings", type=_timings, default=tuple(TIMINGS), help="of the pods: quick, real or both (quick,real)"
     )
+    group.add_argument("--nodes", type=numbers, default=(3,), help="of the cluster, such as 3,5 (3)")
     group.add_argument("--contestants", metavar="PATTERN", help="only contestants whose name this matches")
     group.add_argument("--repetitions", type=int, help="of each run; the median counts (quick 3, large or real 1)")
 
@@ -52,11 +54,13 @@ def _timings(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _runs(options: argparse.Namespace, timings: str, orphans: int) -> Iterator[tuple[Contestant, list[Measured]]]:
+def _runs(
+    options: argparse.Namespace, timings: str, nodes: int, orphans: int
+) -> Iterator[tuple[Contestant, list[Measured]]]:
     """A contestant with its runs so far, after each run; all on one sandbox. One that fails is left out."""
     chosen = contestants(options.contestants)
     measured: dict[str, list[Measured]] = {each.name: [] for each in chosen}
-    with arena(timings) as there:
+    with arena(timings, nodes) as there:
         for _ in range(options.repetitions or (1 if orphans >= _LARGE else _REPETITIONS[timings])):
             for contestant in chosen:
                 try:
@@ -70,22 +74,21 @@ def _runs(options: argparse.Namespace, timings: str, orphans: int) -> Iterator[t
 
 def measure_windows(options: argparse.Namespace) -> Iterator[Row]:
     """Pruning days."""
-    for timings in options.timings:
-        for orphans in options.sizes:
-            limit: float | None = None
-            for contestant, runs in _runs(options, timings, orphans):
-                found = median(runs)
-                if isinstance(contestant, Limit):
-                    limit = _number(found["read_only"])
-                ratio = _number(found["read_only"]) / limit if limit else None
-                yield _row(timings, contestant, runs) | {"orphans": orphans} | _window_columns(found, ratio)
+    for timings, nodes, orphans in product(options.timings, options.nodes, options.sizes):
+        limit: float | None = None
+        for contestant, runs in _runs(options, timings, nodes, orphans):
+            found = median(runs)
+            if isinstance(contestant, Limit):
+                limit = _number(found["read_only"])
+            ratio = _number(found["read_only"]) / limit if limit else None
+            yield _row(timings, nodes, contestant, runs) | {"orphans": orphans} | _window_columns(found, ratio)
 
 
 def quiet_rows(options: argparse.Namespace, orphans: int) -> Iterator[Row]:
     """Days with fewer orphans than the threshold."""
-    for timings in options.timings:
-        for contestant, runs in _runs(options, timings, orphans):
-            yield _row(timings, contestant, runs) | {"rollouts": median(runs)["rollouts"]}
+    for timings, nodes in product(options.timings, options.nodes):
+        for contestant, runs in _runs(options, timings, nodes, orphans):
+            yield _row(timings, nodes, contestant, runs) | {"rollouts": median(runs)["rollouts"]}
 
 
 def _number(value: Value) -> float:
@@ -93,11 +96,12 @@ def _number(value: Value) -> float:
     return value
 
 
-def _row(timings: str, contestant: Contestant, runs: list[Measured]) -> dict[str, Value]:
+def _row(timings: str, nodes: int, contestant: Contestant, runs: list[Measured]) -> dict[str, Value]:
     found = median(runs)
     peak = found["peak_bytes"]
     return {
         "timings": timings,
+        "nodes": nodes,
         "who": contestant.name,
         "runs": len(runs),
         "read-only s": found["read_only"],
@@ -116,6 +120,7 @@ def _window_columns(found: dict[str, Value], ratio: float | None) -> dict[str, V
         "delete s": found["delete"],
         "overhead s": found["overhead"],
         "uploads beside the delete": found["uploads_accepted"],
+        "torn images": found["torn_images"],
     }
 
 
@@ -123,29 +128,42 @@ BENCHMARK = Benchmark(
     name="read_only",
     title="Read-only time",
     about=f"""
-A day with something to prune. One registry of two pods on three nodes, {IMAGES} images, all contestants one after the
-other on the same sandbox, while somebody pushes small images to every pod all the time. **Read-only** is from the patch
-`readOnly: true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both rollouts;
-`-prune=check`; `-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a second; *real*:
-readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
+A day with something to prune. One registry of two pods, {IMAGES} images, all contestants one after the other on the
+same sandbox, while somebody pushes small images to every pod all the time. **Read-only** is from the patch `readOnly:
+true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both rollouts; `-prune=check`;
+`-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a second; *real*: readiness 15 s,
+`preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
 
 * *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
 * *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
   Airflow's defaults.
 * *kubectl, as documented*: patch, `rollout status`, role, check, delete, patch, `rollout status`, as quickly as a
   script can, with up to three tries where a pod is taken away from under the pruner. `rollout status` right after the
-  patch tells of the rollout before: check and delete run while the pods are being replaced, and what is pushed
-  meanwhile is accepted. So its read-only time is short. *careful*: it waits first until the operator has changed the
-  Deployment; still, pods that terminate take pushes.
+  patch may tell of the rollout before: then check and delete run while the pods are being replaced, and what is pushed
+  meanwhile is accepted, in a shorter time. *careful*: it waits first until the operator has changed the Deployment;
+  still, pods that terminate take pushes. With three nodes a new pod needs the old one's place, and hardly any is left
+  when `rollout status` ends; with five, both old ones may be.
 
-CPU time and memory are those of all Airflow processes; memory that they share counts once. All of it takes about an
+*Uploads beside the delete* were accepted while it worked; *torn images* lack a blob after the run, though a registry said
+that it had taken them. CPU time and memory are those of all Airflow processes; memory that they share counts once. All of it takes about an
 hour and a half; `--timings quick --sizes 3000` ten minutes.
 """,
     columns=(
-        *("timings", "orphans", "who", "runs", "read-only s", "to the limit", "rollouts s", "check s", "delete s"),
-        *("overhead s", "uploads beside the delete", "wall s", "CPU s", "peak MiB", "requests"),
+        *(
+            "timings",
+            "nodes",
+            "orphans",
+            "who",
+            "runs",
+            "read-only s",
+            "to the limit",
+            "rollouts s",
+            "check s",
+            "delete s",
+        ),
+        *("overhead s", "uploads beside the delete", "torn images", "wall s", "CPU s", "peak MiB", "requests"),
     ),
-    keys=("timings", "orphans", "who"),
+    keys=("timings", "nodes", "orphans", "who"),
     measure=measure_windows,
     add_arguments=add_arguments,
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +22,12 @@ from sandbox.names import CLUSTER, CONFIGS, IMAGE_PRUNERS
 from sandbox.registry.seed import SeedPlan
 from sandbox.settings import SandboxSettings
 
-log = logging.getLogger(__name__)
-
 IMAGES = 300
 BYTES_AN_ORPHAN = 512
 PUSH_PAUSE_SECONDS = 0.2
 TIMINGS = {"quick": SandboxSettings.quick, "real": SandboxSettings.real}
 _SETTLE_SECONDS = 300.0
+_TORN = re.compile(r"^blob .*: it is missing .*@(sha256:[0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Measured:
     """One run; times in seconds.
 
     :param uploads_accepted: by a registry, while the delete was at work; None without real registries.
+    :param torn_images: that lack a blob now and did not before.
     :param rollouts: how often the registry's pods were replaced.
     :param requests: of the contestant to the API server.
     :param wall: from the begin to the end of the whole run.
@@ -48,6 +48,7 @@ class Measured:
     delete: float
     overhead: float
     uploads_accepted: int | None
+    torn_images: int
     rollouts: int
     requests: int
     wall: float
@@ -56,14 +57,18 @@ class Measured:
 
 
 @contextmanager
-def arena(timings: str) -> Iterator[Arena]:
+def arena(timings: str, nodes: int = 3) -> Iterator[Arena]:
     """A sandbox with images, gone at the end.
 
     :param timings: of its pods: ``quick`` or ``real``.
+    :param nodes: with three, a rollout replaces one of the two pods after the other; with five both at once.
     """
     with tempfile.TemporaryDirectory(prefix="registry-prune-bench-") as folder:
         (Path(folder) / "arena").mkdir()
-        with Sandbox(Path(folder) / "sandbox", TIMINGS[timings]()) as sandbox, WindowObserver(sandbox) as observer:
+        with (
+            Sandbox(Path(folder) / "sandbox", TIMINGS[timings](nodes=nodes)) as sandbox,
+            WindowObserver(sandbox) as observer,
+        ):
             sandbox.seed(SeedPlan(images=IMAGES, orphans=0, seed=1))
             yield Arena(sandbox, observer, Path(folder) / "arena")
 
@@ -71,12 +76,13 @@ def arena(timings: str) -> Iterator[Arena]:
 def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
     """Let a contestant prune a registry with so many new orphans, while somebody pushes all the time.
 
-    :raises RuntimeError: if it did not do its work: orphans are left, or an image is not whole.
+    :raises RuntimeError: if it did not do its work: orphans are left.
     """
     sandbox, observer = there.sandbox, there.observer
     if orphans:
         seed = time.time_ns() // 1_000_000
         sandbox.seed(SeedPlan(images=0, orphans=orphans, seed=seed, size=orphans * BYTES_AN_ORPHAN))
+    torn_before = torn_images(sandbox.verify().problems)
     with contestant.ready(there):
         sandbox.wait_until_settled(_SETTLE_SECONDS)
         pruners, windows, rollouts = len(sandbox.pruner_journal()), len(observer.windows), observer.rollouts
@@ -89,7 +95,10 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
         sandbox.wait_until_settled(_SETTLE_SECONDS)
     journal = sandbox.pruner_journal()[pruners:]
     taken = spans(observer.windows[windows:], journal)
-    _check_work(sandbox, contestant, orphans)
+    found = sandbox.verify()
+    # An upload that the rollout interrupted leaves an orphan or two, also after the delete.
+    if found.orphans_left > orphans / 10 + 50:
+        raise RuntimeError(f"{contestant.name} left {found.orphans_left} orphans")
     serves = bool(sandbox.registry_addresses())
     return Measured(
         read_only=taken.read_only,
@@ -98,6 +107,7 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
         delete=taken.delete,
         overhead=taken.overhead,
         uploads_accepted=len(pusher.accepted_while(journal)) if serves else None,
+        torn_images=len(torn_images(found.problems) - torn_before),
         rollouts=observer.rollouts - rollouts,
         requests=requests,
         wall=wall,
@@ -125,14 +135,9 @@ def clear_up(there: Arena) -> None:
     sandbox.wait_until_settled(_SETTLE_SECONDS)
 
 
-def _check_work(sandbox: Sandbox, contestant: Contestant, orphans: int) -> None:
-    """A contestant that left its work undone is not measured; images that it tore are told."""
-    found = sandbox.verify()
-    for problem in found.problems:
-        log.warning("%s: %s", contestant.name, problem)
-    # An upload that the rollout interrupted leaves an orphan or two, also after the delete.
-    if found.orphans_left > orphans / 10 + 50:
-        raise RuntimeError(f"{contestant.name} left {found.orphans_left} orphans")
+def torn_images(problems: Iterable[str]) -> set[str]:
+    """The images, by digest, of which ``sandbox verify`` misses a blob."""
+    return {found[1] for problem in problems if (found := _TORN.search(problem))}
 
 
 def median(measured: Sequence[Measured]) -> dict[str, Value]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.read_only.figures import Spans, covered, spans
+from benchmarks.read_only.measurement import torn_images
 from benchmarks.read_only.observer import Window
 from benchmarks.timeline import GAP, WIDTH, Part, bar, parts
 from local_airflow.rest import TaskInstance
@@ -83,3 +84,14 @@ def test_every_bar_is_seen_and_as_wide_as_the_others(span: tuple[float, float]) 
     drawn = bar(span, (0, 10)).strip("`")
     assert len(drawn) == WIDTH
     assert "█" in drawn
+
+
+def test_an_image_counts_as_torn_once_however_many_blobs_it_lacks() -> None:
+    lacks = "blob sha256:{}: it is missing in the storage; it is the {} of registry:5000/pushes/app-1@sha256:{}"
+    problems = [
+        lacks.format("1" * 64, "config", "a" * 64),
+        lacks.format("2" * 64, "manifest", "a" * 64),
+        lacks.format("3" * 64, "layer", "b" * 64),
+        "clusterrolebindings.rbac.authorization.k8s.io/x: it is new",
+    ]
+    assert torn_images(problems) == {f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"}
