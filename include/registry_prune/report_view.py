@@ -56,6 +56,7 @@ class RunView:
     :param why: the reasons of the verdict, or why there is no report to show.
     :param figures: label and value.
     :param unread: the stored report as it is, if it cannot be read.
+    :param reported: whether there is a report that could be read.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class RunView:
     figures: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()
     unread: str = ""
+    reported: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,13 @@ class ClusterView:
 
     @property
     def last(self) -> RunView | None:
-        """The newest run."""
-        return self.runs[0] if self.runs else None
+        """The newest run that has a report."""
+        return next((run for run in self.runs if run.reported), None)
+
+    @property
+    def last_prune(self) -> RunView | None:
+        """The newest run that pruned, among those shown."""
+        return next((run for run in self.runs if run.tone == "good"), None)
 
 
 def view_runs(runs: Iterable[StoredRun]) -> tuple[RunView, ...]:
@@ -146,9 +153,10 @@ def _with_report(run: StoredRun, report: RunReport) -> RunView:
         failed_tasks=report.failed_tasks,
         orphans=_amount(report.orphaned_blobs, report.orphaned_bytes),
         deleted=_amount(report.deleted_blobs, report.freed_bytes),
-        read_only=_seconds(report.read_only_seconds),
+        read_only="never" if report.read_only_seconds == 0 else _seconds(report.read_only_seconds),
         figures=tuple((label, text) for label, text in _figures(report) if text),
         phases=tuple(Phase(task, seconds, _seconds(seconds)) for task, seconds in report.phases.items()),
+        reported=True,
     )
 
 
