@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PASSED_ON_PREFIXES = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW__SMTP__", "AIRFLOW__EMAIL__")
@@ -105,6 +105,7 @@ class AirflowSettings:
     :param recommended: with the settings that are recommended for this project; False, with Airflow's defaults.
     :param login: whether the API and the UI ask for a password. Without, whoever can reach the loopback
         interface of this machine is an administrator of this Airflow.
+    :param overrides: environment variables that are set last, over all others.
     """
 
     home: Path
@@ -115,6 +116,7 @@ class AirflowSettings:
     clusters_file: Path | None = None
     recommended: bool = True
     login: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -157,7 +159,7 @@ def airflow_environment(settings: AirflowSettings, keys: Secrets, inherited: Map
         environment[CONNECTION_VARIABLE] = settings.connection.as_airflow_json()
     if settings.clusters_file is not None:
         environment[CLUSTERS_VARIABLE] = str(settings.clusters_file)
-    return environment
+    return {**environment, **settings.overrides}
 
 
 def _configuration(settings: AirflowSettings, keys: Secrets) -> dict[str, str]:

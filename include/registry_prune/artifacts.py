@@ -7,7 +7,7 @@ seen that one is whole: ``candidate_list``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,3 +115,19 @@ def candidate_digests(url: str) -> DigestSet:
     if len(digests) != expected:
         raise DamagedListError(f"{url} is damaged: {len(digests):,} blobs of {expected:,} can be read")
     return digests
+
+
+def finished_parts(pattern: str) -> list[str]:
+    """The finished lists whose place a pattern gives: the last part of a URL, with ``*`` in it."""
+    place = ObjectStoragePath(pattern)
+    return sorted(str(path) for path in place.parent.glob(place.name) if _seal_path(path).exists())
+
+
+def digest_reader(*urls: str) -> Callable[[str], Iterator[bytes]]:
+    """Reads the blobs of lists: see :data:`include.registry_prune.reconciliation.DigestReader`."""
+
+    def read(first_digits: str) -> Iterator[bytes]:
+        for url in urls:
+            yield from packed_digests(read_blocks(url), first_digits)
+
+    return read

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration as SyncConfiguration
 
 REQUEST_SECONDS = 30.0
-EXEC_SILENCE_SECONDS = 15.0
+EXEC_SILENCE_SECONDS = 8.0
 """A command whose connection was silent for so long has lost it: a look says something every second."""
 CLOSE_SECONDS = 1.0
 _SAME_FIELDS = (

@@ -30,6 +30,7 @@ CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
 IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
+BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
@@ -38,6 +39,8 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+BUILDS_PER_PAGE = 500
+"""A Build is about 5 KiB of JSON."""
 _CONNECT_AND_READ_SECONDS = (5, 30)
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
 _RETRIES = urllib3.Retry(
@@ -347,6 +350,16 @@ class Cluster:
         :raises ClusterError: as for :meth:`images`.
         """
         return self._pages(IMAGE_STREAMS, per_page=IMAGES_PER_PAGE)
+
+    def builds(self) -> Iterator[dict[str, Any]]:
+        """Every Build of the cluster, page by page; none where the cluster has no builds at all (since 4.14 they can be
+        left out).
+        """
+        try:
+            yield from self._pages(BUILDS, per_page=BUILDS_PER_PAGE)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
 
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""

@@ -22,7 +22,7 @@ from include.registry_prune.window import begin_attempt, require_open_window
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 30.0
+START_SECONDS = 10.0
 START_PATIENCE_SECONDS = 60.0
 """A start whose answer got lost is repeated for so long: it starts nothing twice."""
 _RETRY_SECONDS = 0.5

@@ -116,7 +116,8 @@ _ALIVE = f"""alive() {{
 """
 
 # The mark is made before the last look: either the late starter is seen, or it sees the mark.
-_LOOK = f"""{_ALIVE}
+_LOOK = f"""# registry-prune looks at a delete
+{_ALIVE}
 state_of() {{
   state=running
   if [ -e ended ]; then read -r number < ended; state="ended $number"; return; fi

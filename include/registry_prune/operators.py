@@ -16,7 +16,9 @@ from include.registry_prune.decision import Mode
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
+from include.registry_prune.links import ReportPageLink
 from include.registry_prune.parameters import SettingsError
+from include.registry_prune.registry_state import Settled
 from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
@@ -87,10 +89,14 @@ class VerifyAccess(RegistryOperator):
             permissions=permissions,
             may_open_window=parameters.may_open_window,
             waits_for_base_prune=parameters.base_prune,
+            looks_into_storage=parameters.needs_role,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
+        self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        for note in review.notes:
+            self.log.warning("%s", note)
         return review
 
 
@@ -166,7 +172,11 @@ class GrantImagePruner(RegistryOperator):
 class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
-    def list_candidates(self, run: Run) -> PrunerResult:
+    def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
+        """Do it.
+
+        :param hands_over: also the result of a dry run that failed.
+        """
         from include.registry_prune.artifacts import artifact_path, candidate_writer
         from include.registry_prune.pruning import choose_pod, run_dry_run
 
@@ -182,7 +192,8 @@ class CandidateList(RegistryOperator):
                 candidates=candidates,
                 artifact=str(path),
             )
-            run.hand_over(result)
+            if hands_over:
+                run.hand_over(result)
             problem = result.problem()
             if problem and result.exit_status is None:
                 # A lost connection is worth another try; what the pruner itself reports is not.
@@ -269,20 +280,30 @@ class RevokeImagePruner(RegistryOperator):
 
 
 class VerifyRestored(RegistryOperator):
-    """Looks at the cluster itself; fails the run if anything of it is left behind."""
+    """Looks at the cluster itself; fails the run if anything of it is left behind. Lists the builds that it hit."""
 
-    def work(self, run: Run) -> None:
-        from include.registry_prune.leftovers import leftovers
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.leftovers import builds_hit, leftovers
 
-        found = leftovers(run.cluster, holder=run.holder, lease=run.result("arm_window", Lease))
+        lease = run.result("arm_window", Lease)
+        restored = run.result("restore_read_write", Settled)
+        found = leftovers(run.cluster, holder=run.holder, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")
+        if lease is None or restored is None or restored.closed_at is None:
+            return None
+        hit = builds_hit(run.cluster, opened=lease.armed_at, closed=restored.closed_at)
+        if hit is not None and hit.count:
+            self.log.warning("Start these builds again, their push failed in the window: %s", ", ".join(hit.names))
+        return hit
 
 
 class Report(RegistryOperator):
     """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
     they compare with."""
+
+    operator_extra_links = (ReportPageLink(),)
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
         super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
@@ -292,7 +313,7 @@ class Report(RegistryOperator):
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
-        states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+        states = run.task_states()
         breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:

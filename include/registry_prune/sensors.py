@@ -59,6 +59,8 @@ class Gate(BaseSensorOperator):
             ) from error
         except ValueError as error:
             raise AirflowFailException(f"No verdict on this evidence, so nothing is deleted: {error}") from error
+        if verdict is None:
+            return PokeReturnValue(is_done=False)
         run.hand_over(verdict)
         self.log.info("Verdict: %s", verdict.sentence())
         if verdict.estimate is not None:
@@ -70,8 +72,8 @@ class Gate(BaseSensorOperator):
         return PokeReturnValue(is_done=True, xcom_value=verdict.to_json())
 
     @abstractmethod
-    def verdict(self, run: Run) -> Verdict:
-        """What to do."""
+    def verdict(self, run: Run) -> Verdict | None:
+        """What to do; None if that cannot be said yet."""
 
     def evidence(
         self, run: Run, stage: Stage, dry_run: PrunerResult | None, *, older_than: datetime | None = None

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from include.registry_prune.evidence import CeilingLimits
+from include.registry_prune.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.parameters import (
     Duration,
     RunParameters,
@@ -45,8 +46,20 @@ Limit = Literal[
     "lease",
     "reopen_anyway",
     "unexplained_read_only",
+    "moment_wait",
+    "approval_limit",
 ]
 """The settings that are durations."""
+
+
+def _checked_hours(text: str) -> str:
+    parse_opening_hours(text, "UTC")
+    return text
+
+
+def _checked_zone(name: str) -> str:
+    parse_zone(name)
+    return name
 
 
 class CeilingSettings(StrictModel):
@@ -122,6 +135,16 @@ class ClusterSettings(StrictModel):
         although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
         same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
         that take longer than its grace of 55 s.
+    :param opening_hours: when a window may be opened, such as ``Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00``; the day is
+        the one that the hours begin on. Empty: always, because the schedule says when a run begins already. Outside
+        them a run does the base prune and the survey only.
+    :param time_zone: of the opening hours.
+    :param moment_wait: how long the right moment is waited for: builds that push to the registry come to their end, a
+        rollout does, the opening hours begin. Most builds take minutes; half an hour keeps a run from lasting all day.
+    :param approval: whether a person has to approve in Airflow's UI before the window is opened. Off, because what is
+        asked every night is soon approved unread.
+    :param approval_limit: how long the answer is waited for: a night and a morning.
+    :param approval_default: the answer if nobody gave one by then.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -147,6 +170,12 @@ class ClusterSettings(StrictModel):
     reopen_anyway: Duration = "4h"
     unexplained_read_only: Duration = "1h"
     restart_after_base_prune: bool = False
+    opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+    time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
+    moment_wait: Duration = "30m"
+    approval: bool = False
+    approval_limit: Duration = "12h"
+    approval_default: Literal["reject", "approve"] = "reject"
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
@@ -161,6 +190,11 @@ class ClusterSettings(StrictModel):
                 "pass_ceilings is for one run and a person who looked; raise the limit in ceilings instead"
             )
         return parameters
+
+    @property
+    def hours(self) -> OpeningHours:
+        """When a window may be opened."""
+        return parse_opening_hours(self.opening_hours, self.time_zone)
 
     @property
     def dag_id(self) -> str:

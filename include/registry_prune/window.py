@@ -288,9 +288,10 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     cluster.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
     if lease.opened_at is None:
         return settled
-    open_for = (datetime.now(UTC) - lease.opened_at).total_seconds()
+    now = datetime.now(UTC)
+    open_for = (now - lease.opened_at).total_seconds()
     log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
-    return settled.model_copy(update={"read_only_seconds": round(open_for, 3)})
+    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
 
 
 def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:

@@ -168,7 +168,7 @@ def test_a_second_try_and_a_cleared_task_find_the_delete_and_follow_it(window: S
 
 
 def test_two_tries_at_once_start_one_pruner(window: Sandbox, cluster: Cluster) -> None:
-    """Guards the lease's concurrency: both may choose another pod."""
+    """Guards the lease's concurrency and the folder in the pod, both together."""
     slow(window)
     barrier = threading.Barrier(4)
 
@@ -181,6 +181,16 @@ def test_two_tries_at_once_start_one_pruner(window: Sandbox, cluster: Cluster) -
     assert len({attempt.name for attempt in attempts}) == len({attempt.pod for attempt in attempts}) == 1
     assert follow(cluster, attempts[0]).result.complete
     assert_all_deleted_by(window, attempts=1)
+
+
+def test_of_two_who_chose_different_pods_the_second_is_sent_to_the_firsts(window: Sandbox, cluster: Cluster) -> None:
+    """Guards the lease: what has begun in one pod does not begin in another."""
+    first, second = cluster.registry_state().ready_pods()
+    begun = begin_attempt(cluster, holder=HOLDER, pod=first)
+    assert begin_attempt(cluster, holder=HOLDER, pod=second) == begun
+    later = begin_attempt(cluster, holder=HOLDER, pod=second, previous=begun)
+    assert (later.number, later.pod) == (2, second.name)
+    assert begin_attempt(cluster, holder=HOLDER, pod=first, previous=begun) == later
 
 
 def test_an_attempt_that_the_lease_names_and_nobody_started_is_started_by_the_next(
@@ -207,8 +217,8 @@ def test_a_look_that_is_cut_is_followed_by_the_next_and_nothing_is_lost(
 ) -> None:
     slow(window)
     for after_bytes in (1, 700, 5000):
-        window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="state_of"))
-    window.order_exec(ExecFault(effect, at_exit=True, command="state_of"))
+        window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="registry-prune looks"))
+    window.order_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     assert (end.result.complete, end.result.list_complete, len(kept.blobs)) == (True, True, ORPHANS)
@@ -221,7 +231,7 @@ def test_a_look_whose_connection_freezes_is_given_up_after_a_while(
 ) -> None:
     monkeypatch.setattr("include.registry_prune.async_cluster.EXEC_SILENCE_SECONDS", 2.0)
     slow(window)
-    window.order_exec(ExecFault("freeze", after_bytes=500, command="state_of"))
+    window.order_exec(ExecFault("freeze", after_bytes=500, command="registry-prune looks"))
     end = follow(cluster, begin(cluster))
     assert end.result.complete
     assert_all_deleted_by(window, attempts=1)

@@ -186,6 +186,11 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
         assert closer.wait(timeout=60) == 0
         starter.communicate(timeout=60)
         wait_for(lambda: not dash_pod.processes(), 5)
+    starts = dash_pod.starts()
+    dash_pod.name = f"{name}-later"
+    dash_pod.start()
+    wait_for((dash_pod.attempt / "ended").exists)
+    assert dash_pod.starts() == starts
 
 
 def pod_end(pod: DetachedPod, stop_seconds: float) -> tuple[str, ...]:
@@ -326,6 +331,16 @@ def test_a_look_that_was_cut_in_a_line_loses_and_doubles_nothing(pod: DetachedPo
             log.feed(Stream.STDOUT, line)
         pod.look(log)
         assert (log.blobs, log.exit_status, log.lost, log.position().lines) == (50, 0, False, 50)
+
+
+@pytest.mark.parametrize("line", ["ended 1", "ended ", "gone", "log 1000000 2", "log", "out", "", "nonsense ."])
+def test_half_a_line_of_a_look_says_nothing(line: str) -> None:
+    """Guards the point at an end's end: "ended 1" may be the beginning of "ended 137 ."."""
+    log = DeleteLog()
+    log.feed(Stream.STDOUT, line)
+    log.feed(Stream.STDERR, "ended 0 .")
+    assert not log.over
+    assert log.position() == DeleteLog().position()
 
 
 def test_the_scripts_are_posix() -> None:

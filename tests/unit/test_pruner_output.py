@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from include.registry_prune.dockerregistry import (
     CHECK_COMMAND,
-    DELETE_COMMAND,
     INTEGRITY_COMMAND,
     KEPT_LINE_CHARACTERS,
     KEPT_LINES,
@@ -213,7 +212,7 @@ def test_only_exit_status_zero_with_the_summary_is_complete(exit_status: int | N
     assert not outcome(said=None).complete
 
 
-@pytest.mark.parametrize("command", [CHECK_COMMAND, DELETE_COMMAND, INTEGRITY_COMMAND])
+@pytest.mark.parametrize("command", [CHECK_COMMAND, INTEGRITY_COMMAND])
 def test_the_log_is_set_explicitly_so_that_the_containers_own_level_does_not_matter(command: tuple[str, ...]) -> None:
     shell, option, script = command
     assert (shell, option) == ("/bin/sh", "-c")

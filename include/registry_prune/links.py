@@ -1,0 +1,29 @@
+"""Links in Airflow's UI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import TaskInstanceKey
+
+PAGE = "/registry-prune"
+"""Where the page with the reports is, below Airflow's own address."""
+PAGE_NAME = "Registry prune"
+
+
+class ReportPageLink(BaseOperatorLink):
+    """From the task ``report`` to the page with the reports of all clusters."""
+
+    @property
+    def name(self) -> str:
+        """On the button."""
+        return "Reports of all runs"
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """The page, at the DAG of this task."""
+        base = conf.get("api", "base_url", fallback="").rstrip("/")
+        return f"{base}{PAGE}/#{ti_key.dag_id}"
