@@ -17,7 +17,7 @@ unexport PYTHONHOME
 typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(subst ','\'',$($(1)))'))
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) $(OPTIONS)
 
-.PHONY: help setup run up down test lint types imports unit slow faults bench lock clean
+.PHONY: help setup run up down test lint types imports unit slow fuzz faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ unit: $(READY) ## the tests; PYTEST=… for options of pytest
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
+
+fuzz: $(READY) ## more than 100,000 damaged outputs, records, objects and settings (about five minutes)
+	@$(BIN)/python -m pytest -n 2 tests/unit -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
 
 faults: $(READY) ## runs that meet faults, and what became of them; OPTIONS=… such as --list, --only PATTERN, --write
 	@$(BIN)/python -m faults $(OPTIONS)

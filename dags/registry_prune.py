@@ -13,11 +13,14 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `grant_image_pruner` | 4 role | `system:image-pruner` for the registry's service account, if it lacks it |
 | `survey`, `survey_gate` | 5 dry run, early | below the thresholds the rest is skipped |
 | `integrity_before` | | which images are broken already |
+| `approve_window` | | a person's approval, if the settings want it |
+| `right_moment` | | opening hours, running builds, and all checks once more |
 | `arm_window` | | writes the lease, suspends the ImagePruner |
 | `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
 | `hard_prune` | 6 delete | `dockerregistry -prune=delete` |
 | `restore_read_write` | 7 read-write | runs whatever happens: no pruner lives, pushes are taken again |
+| `reconcile` | | which candidates were deleted, and was anything else? |
 | `integrity_after` | | an image broken now that was whole before fails the run |
 | `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
 
@@ -34,6 +37,8 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts import Alert, AlertKind
+from include.registry_prune.before_window import ApproveWindow, RightMoment
+from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
     GrantImagePruner,
@@ -47,9 +52,10 @@ from include.registry_prune.operators import (
     VerifyRestored,
 )
 from include.registry_prune.parameters import trigger_form
+from include.registry_prune.reconcile import Reconcile
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import ArmWindow, DryRun, HardPrune, RestoreReadWrite, SetReadOnly
+from include.registry_prune.window_operators import ArmWindow, DryRun, RestoreReadWrite, SetReadOnly
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -87,8 +93,14 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         # 4. Role, before the window because the survey needs it. 5. Dry run, early.
         grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
         survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
-        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=240)
+        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE)
         integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
+
+        # Both wait without a worker.
+        approve_window = ApproveWindow(task_id="approve_window")
+        right_moment = RightMoment(
+            task_id="right_moment", mode="reschedule", poke_interval=60, timeout=limit("moment_wait")
+        )
 
         # 3. Read-only. Not retried: a registry that does not settle is put back at once.
         arm_window = ArmWindow(task_id="arm_window").as_setup()
@@ -106,8 +118,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             execution_timeout=35 * MINUTE,
         )
 
-        # 6. Delete. Not retried: another run goes on from where it stopped.
-        hard_prune = HardPrune(task_id="hard_prune", retries=0, execution_timeout=limit("delete_limit"))
+        # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
+        # pruner itself reports is not retried: another run goes on from where it stopped.
+        hard_prune = HardPrune(task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"))
 
         # 7. Read-write. Whatever happened; retried for about an hour, because nothing else does it.
         restore = RestoreReadWrite(
@@ -120,6 +133,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
         ).as_teardown(setups=[arm_window, set_read_only])
 
+        reconcile = Reconcile(task_id="reconcile", execution_timeout=limit("dry_run_limit"))
         integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
         revoke = RevokeImagePruner(
             task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
@@ -129,8 +143,10 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         report = Report(task_id="report").as_teardown()
 
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
-        integrity_before >> arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
-        restore >> integrity_after >> revoke
+        integrity_before >> approve_window >> right_moment >> arm_window
+        arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
+        # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
+        restore >> [reconcile, integrity_after] >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.

@@ -1,23 +1,22 @@
-"""The command line: ``python -m faults [--list] [--only PATTERN] [--write]``."""
+"""The command line: ``python -m faults [--list] [--only PATTERN] [--kind KIND] [--parallel N] [--write]``."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import time
 from pathlib import Path
-from typing import Any, TextIO
 
-from faults.fault import Fault, Outcome
+from faults.fault import Outcome
+from faults.workers import IN_PROCESS, PROCESSES, Job, Workers, catalogue, log_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "faults.md"
-LOGS = PROJECT / ".state"
+LOGS = PROJECT / ".state" / "faults"
+PARALLEL = 3
+"""On two cores: much of a row is waiting."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,18 +28,20 @@ def main(arguments: list[str] | None = None) -> int:
     # So that what was started ends, too; a shell's background jobs ignore SIGINT.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with ExitStack() as stack:
-        # Airflow writes to the terminal as it likes: the table keeps it for itself.
-        table = stack.enter_context(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-        if not options.verbose:
-            LOGS.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context((LOGS / f"faults-{options.kind}.log").open("wb"))
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(log.fileno(), stream.fileno())
-        from faults.airflow_home import airflow_home
-
-        stack.enter_context(airflow_home())
-        return _sweep(options, table)
+    jobs: list[Job] = [
+        (kind, fault.name)
+        for kind in (PROCESSES, IN_PROCESS)
+        if options.kind in (kind, "all")
+        for fault in catalogue(kind)
+        if re.search(options.only or "", fault.name, re.IGNORECASE)
+    ]
+    if not jobs:
+        print(f"no fault matches {options.only!r}; --list names them")
+        return 2
+    if options.list:
+        print("\n".join(f"{kind}: {name}" for kind, name in jobs))
+        return 0
+    return _sweep(jobs, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,70 +50,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="name the faults, do nothing")
     parser.add_argument("--only", metavar="PATTERN", help="only faults whose name this regular expression matches")
-    parser.add_argument("--kind", choices=("in-process", "processes", "all"), default="all", help="(%(default)s)")
-    parser.add_argument("--write", action="store_true", help="write the table to docs/faults.md")
-    parser.add_argument(
-        "--verbose", action="store_true", help="show the logs of the runs (else: .state/faults-KIND.log)"
-    )
+    parser.add_argument("--kind", choices=(IN_PROCESS, PROCESSES, "all"), default="all", help="(%(default)s)")
+    parser.add_argument("--parallel", metavar="N", type=int, default=PARALLEL, help="so many at once (%(default)s)")
+    parser.add_argument("--write", action="store_true", help="write what was tried to its rows of docs/faults.md")
     return parser
 
 
-def _sweep(options: argparse.Namespace, table: TextIO) -> int:
-    from faults.catalogue import in_process_faults
-    from faults.process_catalogue import process_faults
-    from faults.table import head, line, write_section
+def _sweep(jobs: list[Job], options: argparse.Namespace) -> int:
+    from faults.document import write_outcomes
+    from faults.table import head, line
 
-    def chosen(faults: list[Any], kind: str) -> list[Any]:
-        if options.kind not in (kind, "all"):
-            return []
-        return [each for each in faults if re.search(options.only or "", each.name, re.IGNORECASE)]
-
-    here, processes = chosen(in_process_faults(), "in-process"), chosen(process_faults(), "processes")
-    if not here and not processes:
-        print(f"no fault matches {options.only!r}; --list names them", file=table, flush=True)
-        return 2
-    if options.list:
-        print("\n".join(each.name for each in here + processes), file=table, flush=True)
-        return 0
-    print(head(), file=table, flush=True)
-    bad = 0
-    for kind, outcomes in (("in-process", _in_process(here)), ("processes", _in_processes(processes))):
-        seen = []
-        for outcome in outcomes:
-            seen.append(outcome)
-            bad += not outcome.good
-            print(line(outcome), file=table, flush=True)
-            if options.write:
-                write_section(DOCUMENT, seen, kind=kind)
-    print(f"{len(here) + len(processes)} faults, {bad} ended badly", file=table, flush=True)
+    print(f"{head()}\nLogs: {LOGS}/KIND-FAULT.log", flush=True)
+    started = time.monotonic()
+    seen: dict[Job, Outcome] = {}
+    try:
+        with Workers(jobs, options.parallel, LOGS) as workers:
+            for job, outcome in workers.outcomes():
+                seen[job] = outcome
+                print(f"{len(seen):3}/{len(jobs)} {line(outcome)}", flush=True)
+                if not outcome.good:
+                    print(f"      log: {LOGS / log_name(*job)}.log", flush=True)
+    finally:
+        minutes = (time.monotonic() - started) / 60
+        if options.write:
+            for kind in (IN_PROCESS, PROCESSES):
+                tried = [outcome for (of_kind, _), outcome in seen.items() if of_kind == kind]
+                write_outcomes(DOCUMENT, tried, kind=kind, minutes=minutes, parallel=options.parallel)
+    bad = sum(not outcome.good for outcome in seen.values())
+    print(f"{len(seen)} faults in {minutes:.0f} minutes, {bad} ended badly", flush=True)
     return 1 if bad else 0
-
-
-def _in_process(faults: list[Fault[Any]]) -> Iterator[Outcome]:
-    from faults.in_process import try_in_process
-
-    for fault in faults:
-        yield _tried(fault, try_in_process)
-
-
-def _in_processes(faults: list[Fault[Any]]) -> Iterator[Outcome]:
-    if not faults:
-        return
-    from faults.processes import RealAirflow
-
-    with tempfile.TemporaryDirectory(prefix="registry-prune-airflow-") as folder, RealAirflow(Path(folder)) as real:
-        for fault in faults:
-            yield _tried(fault, real.try_fault)
-
-
-def _tried(fault: Fault[Any], work: Callable[[Fault[Any], Path], Outcome]) -> Outcome:
-    """The outcome; that the sweep itself failed is one, too."""
-    with tempfile.TemporaryDirectory(prefix="registry-prune-fault-", ignore_cleanup_errors=True) as folder:
-        try:
-            return work(fault, Path(folder) / "sandbox")
-        except Exception as error:
-            from faults.arena import CONDITIONS
-
-            remark = f"the sweep failed: {type(error).__name__}: {error}"
-            nothing: dict[str, bool | None] = dict.fromkeys(CONDITIONS)
-            return Outcome(fault.what, fault.point, "?", "?", nothing, 0.0, 0.0, (remark,))

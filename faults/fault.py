@@ -21,7 +21,11 @@ class Fault(Generic[A]):
     :param prepare: called before the run starts; puts the fault in its place.
     :param slow_delete: the delete takes some ten seconds, so that the fault can hit in the middle of it.
     :param sandbox: settings of the sandbox that differ.
+    :param settings: of the cluster, that differ.
+    :param conf: of the run, that differs.
     :param clears_up: what the person who did it does after the run has told of it.
+    :param in_cluster_guard: what the run leaves is closed by the Job of ``deploy/guard.yaml``, not by Airflow's guard.
+    :param closed_by: who alone may have closed the window; None if that does not matter.
     """
 
     what: str
@@ -29,7 +33,11 @@ class Fault(Generic[A]):
     prepare: Callable[[A], None]
     slow_delete: bool = False
     sandbox: Mapping[str, Any] = field(default_factory=dict)
-    clears_up: Callable[[A], None] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    clears_up: Callable[[A], object] | None = None
+    in_cluster_guard: bool = False
+    closed_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -42,7 +50,8 @@ class Outcome:
     """How it ended.
 
     :param run: state of the DAG run.
-    :param closed_by: who set the registry back: ``run``, ``guard``, ``person``; ``-``: it was never read-only.
+    :param closed_by: who set the registry back: ``run``, ``guard`` (the DAG), ``guard in the cluster``, ``person``;
+        ``-``: this run never made it read-only.
     :param conditions: by name; None if it could not be measured.
     :param read_only_seconds: how long the registry, or a pod of it, refused pushes.
     :param seconds: how long the whole took.

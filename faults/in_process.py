@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.arena import CONF, SETTINGS, Arena
+from faults.ending import conclude
 from faults.fault import Fault, Outcome
 
 _CONNECTION_VARIABLE = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
@@ -32,20 +33,20 @@ def try_in_process(fault: Fault[Arena], folder: Path) -> Outcome:
             os.environ.pop(_CONNECTION_VARIABLE)
             if earlier is not None:
                 os.environ[_CONNECTION_VARIABLE] = earlier
-        return arena.conclude(state)
+        return conclude(arena, state)
 
 
 def _run_dag(arena: Arena) -> str:
     from dags.registry_prune import build_dag
     from include.registry_prune.settings import ClusterSettings
 
-    dag = build_dag(ClusterSettings.from_mapping("default", SETTINGS))
+    dag = build_dag(ClusterSettings.from_mapping("default", {**SETTINGS, **arena.fault.settings}))
     for task in dag.tasks:
         # As many retries as ever, in seconds instead of an hour.
         task.retry_delay = _RETRY_DELAY
         task.retry_exponential_backoff = 0.0
         _hook(task, arena)
-    return str(dag.test(run_conf=dict(CONF)).state)
+    return str(dag.test(run_conf={**CONF, **arena.fault.conf}).state)
 
 
 def _hook(task: Any, arena: Arena) -> None:

@@ -1,83 +1,224 @@
-"""The faults that are about Airflow's own processes."""
+"""The faults that are about Airflow's own processes, and about what persons do in Airflow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from faults.arena import Arena
+from faults.catalogue import EVERYTHING
+from faults.events import evict_pruner, loses_node, operator_dead, orders_exec, removes_lease, sets_read_only
 from faults.fault import Fault
-from faults.processes import DAG, ProcessArena
+from faults.points import AFTER, BEFORE
+from faults.process_arena import DAG, ProcessArena
+from include.registry_prune.settings import ClusterSettings
+from sandbox.kubelet.exec_faults import ExecFault
 
-Condition = Callable[[ProcessArena], bool]
-Action = Callable[[ProcessArena], object]
-_POINTS: tuple[tuple[str, Condition, bool], ...] = (
-    ("set_read_only, in mid-wait", Arena.read_only_wanted, False),
-    ("hard_prune, in mid-delete", Arena.deleting, True),
-    ("restore_read_write, in mid-wait", Arena.closing, False),
-)
+Strike = Callable[[ProcessArena, str], object]
+"""What happens; gets the arena and the task that it happens to."""
+
+MID_WAIT, MID_DELETE = "in mid-wait", "in mid-delete"
+SET, DRY, DELETE, RESTORE = "set_read_only", "dry_run", "hard_prune", "restore_read_write"
+_SHOWN: dict[tuple[str, str], Callable[[Arena], bool]] = {
+    (SET, MID_WAIT): Arena.read_only_wanted,
+    (DELETE, MID_DELETE): Arena.deleting,
+    (RESTORE, MID_WAIT): Arena.closing,
+}
+"""Points that are seen in the cluster; at the others the task is stopped."""
+
+IN_WINDOW = (
+    ("arm_window", AFTER), (SET, MID_WAIT), (SET, AFTER), (DRY, AFTER), ("blob_threshold", BEFORE),
+    (DELETE, MID_DELETE), (DELETE, AFTER), (RESTORE, MID_WAIT), (RESTORE, AFTER),
+)  # fmt: skip
+BEFORE_WINDOW = (
+    ("verify_access", BEFORE), ("base_prune", BEFORE), ("grant_image_pruner", AFTER), ("survey", BEFORE),
+    ("survey_gate", BEFORE), ("integrity_before", BEFORE),
+)  # fmt: skip
+AFTER_WINDOW = (
+    ("integrity_after", BEFORE), ("revoke_image_pruner", AFTER), ("verify_restored", BEFORE), ("report", BEFORE),
+)  # fmt: skip
+WHOLE_RUN = tuple((task, moment) for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW) if moment != AFTER)
 
 
-def _when(condition: Condition, action: Action) -> Callable[[ProcessArena], None]:
-    return lambda arena: arena.meanwhile(lambda: condition(arena), lambda: action(arena))
+def _at(task: str, moment: str, strike: Strike) -> Callable[[ProcessArena], None]:
+    shown = _SHOWN.get((task, moment))
+
+    def prepare(arena: ProcessArena) -> None:
+        if shown is not None:
+            arena.meanwhile(partial(shown, arena), partial(strike, arena, task))
+            return
+        arena.points.order(task, moment)
+
+        def act() -> None:
+            try:
+                strike(arena, task)
+            finally:
+                arena.points.release(task, moment)
+
+        arena.meanwhile(partial(arena.points.reached, task, moment), act)
+
+    return prepare
 
 
-def _kill_task(arena: ProcessArena) -> None:
-    killed = arena.airflow.task_processes()
-    assert killed, "no task's process was found"
-    for process in killed:
-        process.kill()
+def _one(what: str, task: str, moment: str, strike: Strike, **options: Any) -> Fault[ProcessArena]:
+    inside = (task, moment) in IN_WINDOW or task == DELETE
+    return Fault(
+        what, f"{task}, {moment}", _at(task, moment, strike),
+        slow_delete=moment == MID_DELETE, **{"conf": {} if inside else EVERYTHING, **options},
+    )  # fmt: skip
 
 
-def _kill_supervisor(arena: ProcessArena) -> None:
-    killed = arena.airflow.task_processes(supervisors=True)
-    assert killed, "no supervisor was found"
-    for process in killed:
-        process.kill()
+def _in_turn(what: str, where: str, points: Sequence[tuple[str, str]], strike: Strike) -> Fault[ProcessArena]:
+    """One run in which each of these tasks meets the fault: where none of them ends the run."""
+
+    def prepare(arena: ProcessArena) -> None:
+        for task, moment in points:
+            _at(task, moment, strike)(arena)
+
+    return Fault(what, where, prepare, conf=EVERYTHING, slow_delete=(DELETE, MID_DELETE) in points)
 
 
-def _away(name: str, seconds: float) -> Action:
-    def act(arena: ProcessArena) -> None:
-        arena.airflow.kill(name)
-        arena.pause(seconds)
-        arena.airflow.start(name)
+def _kill_task(arena: ProcessArena, task: str) -> None:
+    arena.kill_task(task)
+
+
+def _kill_supervisor(arena: ProcessArena, task: str) -> None:
+    arena.kill_supervisor(task)
+
+
+def _away(name: str, seconds: float) -> Strike:
+    return lambda arena, _task: arena.take_away(name, seconds)
+
+
+def _mark_task(arena: ProcessArena, task: str) -> None:
+    arena.airflow.api.mark_task_failed(DAG, arena.run_id, task)
+
+
+def _mark_run(arena: ProcessArena, _task: str) -> None:
+    arena.airflow.api.mark_failed(DAG, arena.run_id)
+
+
+def _clear(arena: ProcessArena, task: str) -> None:
+    arena.airflow.api.clear(DAG, arena.run_id, task)
+
+
+def _pause(arena: ProcessArena, _task: str) -> None:
+    arena.airflow.api.pause(DAG)
+
+
+def _pause_shortly(arena: ProcessArena, _task: str) -> None:
+    arena.airflow.api.pause(DAG)
+    arena.pause(2)
+    arena.airflow.api.unpause(DAG)
+
+
+def _dies(seconds: float | None = None) -> Strike:
+    return lambda arena, _task: arena.kill_airflow(seconds)
+
+
+def _and(strike: Strike, action: Callable[[Arena], object]) -> Strike:
+    def act(arena: ProcessArena, task: str) -> None:
+        strike(arena, task)
+        action(arena)
 
     return act
 
 
-def _mark_failed(arena: ProcessArena) -> None:
-    arena.airflow.api.mark_failed(DAG, arena.run_id)
+OUTSIDE = "each task outside of the window"
 
 
-def _clear(arena: ProcessArena) -> None:
-    arena.airflow.api.clear(DAG, arena.run_id, "hard_prune")
+def killed() -> Iterator[Fault[ProcessArena]]:
+    """Kill -9 of tasks and of their supervisors."""
+    for task, moment in IN_WINDOW:
+        yield _one("kill -9 of the task", task, moment, _kill_task)
+    yield _in_turn("kill -9 of the task", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _kill_task)
+    what = "kill -9 of the task's supervisor"
+    for task, moment in IN_WINDOW:
+        yield _one(what, task, moment, _kill_supervisor)
+    yield _in_turn(what, "each task before the window", BEFORE_WINDOW, _kill_supervisor)
+    yield _in_turn(what, "each task after the window", AFTER_WINDOW, _kill_supervisor)
 
 
-def _pause(arena: ProcessArena) -> None:
-    arena.airflow.api.pause(DAG)
+def away() -> Iterator[Fault[ProcessArena]]:
+    """Airflow's parts are gone for a while."""
+    short = "kill -9 of the scheduler, restart after 3 s"
+    for task, moment in IN_WINDOW:
+        yield _one(short, task, moment, _away("scheduler", 3))
+    yield _in_turn(short, OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _away("scheduler", 3))
+    for task, moment in ((SET, AFTER), (DELETE, MID_DELETE), (RESTORE, MID_WAIT)):
+        yield _one("kill -9 of the scheduler, restart after 40 s", task, moment, _away("scheduler", 40))
+    triggerer = "kill -9 of the triggerer, restart after 3 s"
+    yield _in_turn(triggerer, "each task", WHOLE_RUN, _away("triggerer", 3))
+    gone = "api-server away for 45 s"
+    for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW):
+        # Each by itself: before the window it uses up a task's retries, and so ends the run.
+        yield _one(gone, task, moment, _away("api-server", 45))
 
 
-def _at_points(what: str, action: Action) -> Iterator[Fault[ProcessArena]]:
-    for point, condition, slow in _POINTS:
-        yield Fault(what, point, _when(condition, action), slow_delete=slow)
+def persons() -> Iterator[Fault[ProcessArena]]:
+    """What is clicked in Airflow."""
+    for what, strike in (("task marked failed", _mark_task), ("run marked failed", _mark_run)):
+        for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW):
+            yield _one(what, task, moment, strike)
+    for task, moment in IN_WINDOW:
+        yield _one("task cleared", task, moment, _clear)
+    yield _in_turn("task cleared", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _clear)
+    for task, moment in IN_WINDOW:
+        yield _one("DAG paused, un-paused when the window is closed", task, moment, _pause)
+    yield _in_turn("DAG paused, un-paused after 2 s", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _pause_shortly)
+
+
+def dead() -> Iterator[Fault[ProcessArena]]:
+    """All of Airflow is gone."""
+    for task, moment in IN_WINDOW:
+        yield _one(
+            "all of Airflow killed, restart when the window is closed", task, moment, _dies(), in_cluster_guard=True
+        )
+    for task, moment in ((SET, AFTER), (DELETE, MID_DELETE)):
+        yield _one("all of Airflow killed, restart after 15 s", task, moment, _dies(15))
+
+
+def pairs() -> Iterator[Fault[ProcessArena]]:
+    """Two faults in one run."""
+    frozen = orders_exec(ExecFault("freeze", command="/proc"))
+    for what, task, moment, strike, options in (
+        ("api-server away for 45 s and person sets readOnly false", DELETE, MID_DELETE,
+         _and(_away("api-server", 45), sets_read_only(False)), {}),
+        ("kill -9 of the scheduler for 40 s and pod evicted", DELETE, MID_DELETE,
+         _and(_away("scheduler", 40), evict_pruner), {}),
+        ("kill -9 of the task and person removes the lease", DELETE, MID_DELETE,
+         _and(_kill_task, removes_lease), {"closed_by": "run"}),
+        ("kill -9 of the task and operator dead for 20 s", SET, MID_WAIT, _and(_kill_task, operator_dead(20)), {}),
+        ("kill -9 of the supervisor and the next search for pruners frozen", DELETE, MID_DELETE,
+         _and(_kill_supervisor, frozen), {}),
+        ("all of Airflow killed and node lost for 20 s", DELETE, MID_DELETE,
+         _and(_dies(), loses_node(20)), {"in_cluster_guard": True}),
+        ("all of Airflow killed and pod evicted", DELETE, MID_DELETE,
+         _and(_dies(), evict_pruner), {"in_cluster_guard": True}),
+    ):  # fmt: skip
+        yield _one(what, task, moment, strike, **options)
+
+
+def deferred() -> Iterator[Fault[ProcessArena]]:
+    """A delete that is followed by the triggerer, and by no task's process."""
+    if "defer_after" not in ClusterSettings.model_fields:
+        return
+    settings: Mapping[str, Any] = {"defer_after": "0s"}
+    for what, strike in (
+        ("kill -9 of the triggerer, restart after 3 s", _away("triggerer", 3)),
+        ("kill -9 of the triggerer, restart after 40 s", _away("triggerer", 40)),
+        ("kill -9 of the scheduler, restart after 40 s", _away("scheduler", 40)),
+        ("api-server away for 45 s", _away("api-server", 45)),
+        ("task marked failed", _mark_task),
+        ("run marked failed", _mark_run),
+        ("task cleared", _clear),
+        ("DAG paused, un-paused when the window is closed", _pause),
+        ("all of Airflow killed, restart after 15 s", _dies(15)),
+    ):
+        yield _one(what + ", delete deferred", DELETE, MID_DELETE, strike, settings=settings)
 
 
 def process_faults() -> list[Fault[ProcessArena]]:
-    """All of them."""
-    in_delete = ("hard_prune, in mid-delete", Arena.deleting)
-    singles = [
-        Fault(what, in_delete[0], _when(in_delete[1], action), slow_delete=True)
-        for what, action in (
-            ("kill -9 of the task's supervisor", _kill_supervisor),
-            ("kill -9 of the scheduler, restart after 3 s", _away("scheduler", 3)),
-            ("kill -9 of the scheduler, restart after 40 s", _away("scheduler", 40)),
-            ("kill -9 of the triggerer, restart after 3 s", _away("triggerer", 3)),
-            ("api-server away for 45 s", _away("api-server", 45)),
-            ("task cleared", _clear),
-        )
-    ]
-    return [
-        *singles,
-        *_at_points("DAG paused, un-paused when the window is closed", _pause),
-        *_at_points("kill -9 of the task", _kill_task),
-        *_at_points("run marked failed", _mark_failed),
-    ]
+    """All of them; those that need an Airflow with other settings come last."""
+    return [*killed(), *away(), *persons(), *dead(), *pairs(), *deferred()]

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from sandbox.controllers.registry_storage import NONE as NO_STORAGE
+from sandbox.controllers.registry_storage import storage_spec
 from sandbox.kubelet.node import KUBELET_PORT, Node
 from sandbox.names import CONFIGS
 from sandbox.paths import StateDirectory
@@ -58,7 +60,10 @@ def create_objects(store: Store, settings: SandboxSettings, nodes: Sequence[Node
         if kind is None:
             raise ValueError(f"{obj['apiVersion']} {obj['kind']} is in a manifest, but the API does not serve it")
         if kind.name == CONFIGS:
-            obj["spec"]["replicas"] = settings.replicas
+            obj["spec"] |= {"replicas": settings.replicas, "storage": storage_spec(settings.storage)}
+            if settings.storage == NO_STORAGE:
+                # What the installer does where there is none: https://docs.openshift.com, registry on bare metal.
+                obj["spec"]["managementState"] = "Removed"
         if store.find(kind.name, obj["metadata"]["name"], obj["metadata"].get("namespace")) is None:
             store.create(kind.name, obj)
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from sandbox import fault_commands, service
 from sandbox.admin_client import AdminClient
+from sandbox.builds import BUILDS, build_object
+from sandbox.controllers.registry_storage import NAMES as STORAGE_KINDS
 from sandbox.credentials import Credentials
 from sandbox.errors import SandboxError
 from sandbox.paths import StateDirectory
 from sandbox.registry import seed, verify
+from sandbox.registry.objects import namespace_object
+from sandbox.server.resources import resource_type
 from sandbox.settings import SandboxSettings
 from sandbox.summary import summary
 
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="the registry pods run docker-registry and serve (if it is installed)",
     )
+    up.add_argument("--storage", choices=STORAGE_KINDS, help="what is told of the registry's storage (pvc)")
     up.add_argument("--foreground", action="store_true", help="run it in this process, until Ctrl-C")
     up.set_defaults(run=_up)
 
@@ -82,6 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     operator.add_argument("event", choices=("stop", "start"))
     operator.set_defaults(run=_operator)
 
+    version = commands.add_parser("version", help="update the cluster to a version, which may be an older one")
+    version.add_argument("version", help="for example 4.9.17")
+    version.add_argument("--partial", action="store_true", help="the update is under way")
+    version.set_defaults(run=_version)
+
+    build = commands.add_parser("build", help="start a build, which pushes at its end")
+    build.add_argument("namespace")
+    build.add_argument("name")
+    build.add_argument("--output", default="shop/app:latest", help="NAMESPACE/NAME:TAG or HOST/… (%(default)s)")
+    build.add_argument("--seconds", type=float, default=1.0, help="until its push (%(default)s)")
+    build.set_defaults(run=_build)
+
     fault = commands.add_parser("fault", help="order something to go wrong")
     fault_commands.add_arguments(fault)
     fault.set_defaults(run=_fault)
@@ -89,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> SandboxSettings:
-    names = ("replicas", "nodes", "real_registry")
+    names = ("replicas", "nodes", "storage", "real_registry")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     try:
         return _TIMINGS[arguments.timing](port=arguments.port, **given)
@@ -99,7 +116,7 @@ def _settings(arguments: argparse.Namespace) -> SandboxSettings:
 
 def _options(arguments: argparse.Namespace) -> list[str]:
     options = [f"--timing={arguments.timing}", f"--port={arguments.port}"]
-    for name in ("replicas", "nodes"):
+    for name in ("replicas", "nodes", "storage"):
         if getattr(arguments, name) is not None:
             options.append(f"--{name}={getattr(arguments, name)}")
     if arguments.real_registry is not None:
@@ -160,6 +177,26 @@ def _operator(arguments: argparse.Namespace, state: StateDirectory) -> int:
     running = arguments.event == "start"
     _client(state).request("POST", "/sandbox/operator", {"running": running})
     print("The registry's operator runs." if running else "The registry's operator is stopped.")
+    return 0
+
+
+def _version(arguments: argparse.Namespace, state: StateDirectory) -> int:
+    body = {"version": arguments.version, "completed": not arguments.partial}
+    _client(state).request("POST", "/sandbox/cluster-version", body)
+    print(f"The cluster {'is being updated to' if arguments.partial else 'has'} version {arguments.version}.")
+    return 0
+
+
+def _build(arguments: argparse.Namespace, state: StateDirectory) -> int:
+    client = _client(state)
+    try:
+        build = build_object(arguments.namespace, arguments.name, arguments.output, arguments.seconds)
+    except ValueError as error:
+        raise SandboxError(str(error)) from error
+    if arguments.namespace not in {found["metadata"]["name"] for found in client.list("namespaces")}:
+        client.request("POST", "/api/v1/namespaces", namespace_object(arguments.namespace))
+    client.request("POST", resource_type(BUILDS).collection_path(arguments.namespace), build)
+    print(f"Build {arguments.namespace}/{arguments.name} pushes in {arguments.seconds:g} s.")
     return 0
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from sandbox.composition import Cluster
+from sandbox import situations
+from sandbox.builds import BUILDS, build_object
+from sandbox.cluster_thread import ClusterThread
+from sandbox.cluster_version import set_cluster_version
 from sandbox.control import EVICTION_MESSAGE
-from sandbox.errors import SandboxError
+from sandbox.controllers.registry_storage import storage_spec
 from sandbox.kubelet.exec_faults import ExecFault, ExecFaults
 from sandbox.kubelet.pod_files import shared_memory_bytes
 from sandbox.names import CLUSTER, CONFIGS, NAMESPACE, POD_SELECTOR
-from sandbox.paths import StateDirectory
 from sandbox.pruners import pruner_processes
 from sandbox.server.faults import ApiFaults
 from sandbox.server.request_counts import RequestCounts
-from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from sandbox.pusher import Pusher
@@ -29,14 +25,10 @@ if TYPE_CHECKING:
     from sandbox.registry.seed import SeedPlan
     from sandbox.registry.verify import VerifyReport
 
-Result = TypeVar("Result")
-
-_CALL_SECONDS = 60.0
-_START_SECONDS = 60.0
-_JOIN_SECONDS = 0.1
+_SETTLE_MARGIN_SECONDS = 60.0
 
 
-class Sandbox:
+class Sandbox(ClusterThread):
     """A cluster in a thread of this process, with an event loop of its own.
 
     The methods may be called from any thread. At the end of the ``with`` block everything has stopped and every
@@ -45,86 +37,6 @@ class Sandbox:
     :param directory: for the state folder; a test's ``tmp_path``.
     :param settings: default is :meth:`SandboxSettings.quick`.
     """
-
-    def __init__(self, directory: Path, settings: SandboxSettings | None = None) -> None:
-        self.state = StateDirectory(directory.resolve())
-        self.settings = settings or SandboxSettings.quick()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._cluster: Cluster | None = None
-        self._stop = asyncio.Event()
-        self._started = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
-
-    # --- start and stop
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        try:
-            self._started.wait()
-        except BaseException:
-            self._end()
-            raise
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        while self._thread.is_alive():
-            # The loop may not be there yet, or not any more.
-            if self._loop is not None:
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(_JOIN_SECONDS)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._cluster = cluster = Cluster(self.state, self.settings)
-        try:
-            await cluster.start()
-            stop = asyncio.ensure_future(self._stop.wait())
-            ready = asyncio.ensure_future(cluster.wait_until_ready(_START_SECONDS + self.settings.readiness))
-            await asyncio.wait([ready, stop], return_when=asyncio.FIRST_COMPLETED)
-            if not stop.done():
-                await ready
-                cluster.record_baseline()
-                self._started.set()
-                await stop
-        finally:
-            await cluster.stop()
-
-    def _wait_for(self, coroutine: Coroutine[Any, Any, Result], seconds: float = _CALL_SECONDS) -> Result:
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
-
-    def call(self, function: Callable[[Cluster], Result]) -> Result:
-        """Have the cluster's own thread call a function with the cluster, and return what it returns."""
-
-        async def run() -> Result:
-            return function(self.cluster)
-
-        return self._wait_for(run())
-
-    @property
-    def cluster(self) -> Cluster:
-        """All parts of the sandbox; to be touched from its own thread only (:meth:`call`)."""
-        if self._cluster is None:
-            raise SandboxError("this sandbox is not up: use it in a with statement")
-        return self._cluster
 
     # --- how to reach it
 
@@ -178,10 +90,39 @@ class Sandbox:
         return Pusher(self.registry_addresses, self.pruner_journal, interval)
 
     def configure_registry(self, **changes: Any) -> dict[str, Any]:
-        """Change fields of the ``spec`` of the registry's Config (``readOnly=True``, ``managementState="Removed"``)."""
+        """Change fields of the ``spec`` of the registry's Config (``readOnly=True``, ``managementState="Removed"``).
+
+        ``storage`` may be the name of a kind (``pvc``, ``emptyDir``, ``s3``, ``swift``, ``none``): what is told of the
+        storage changes, the blobs stay in their folder.
+
+        :raises ValueError: there is no such storage.
+        """
+        if isinstance(changes.get("storage"), str):
+            changes["storage"] = storage_spec(changes["storage"])
         return self.call(
             lambda cluster: cluster.store.modify(CONFIGS, CLUSTER, None, lambda obj: obj["spec"].update(changes))
         )
+
+    def set_cluster_version(self, version: str, *, completed: bool = True) -> None:
+        """Update the cluster to a version (``4.9.17``), which may be an older one.
+
+        :param completed: False: the update is under way.
+        :raises ValueError: this is no version.
+        """
+        self.call(lambda cluster: set_cluster_version(cluster.store, version, completed=completed))
+
+    def start_build(self, namespace: str, name: str, output: str = "shop/app:latest", seconds: float = 1.0) -> None:
+        """Start a build; at its end it pushes, and fails if the registry is read-only then.
+
+        :param namespace: made if it is not there.
+        :param output: ``NAMESPACE/NAME:TAG`` for an image stream tag, ``HOST/…`` for a registry elsewhere, or empty for
+            a build that pushes nothing.
+        :param seconds: until its push.
+        :raises ValueError: the output is none of these.
+        :raises ApiError: 409, there is a build of that name.
+        """
+        build = build_object(namespace, name, output, seconds)
+        self.call(lambda cluster: cluster.create_in_namespace(BUILDS, build))
 
     # --- storage
 
@@ -190,6 +131,12 @@ class Sandbox:
         from sandbox.registry.seed import seed
 
         return seed(self.state, plan)
+
+    def stored_digests(self) -> set[str]:
+        """Of all blobs in the storage."""
+        from sandbox.registry.layout import StorageLayout
+
+        return {digest for digest, _ in StorageLayout(self.state.storage).blobs()}
 
     def verify(self) -> VerifyReport:
         """Look whether everything is as a run has to leave it."""
@@ -208,7 +155,7 @@ class Sandbox:
 
         :raises SandboxError: it is not in that time.
         """
-        self._wait_for(self.cluster.wait_until_settled(seconds), seconds + _CALL_SECONDS)
+        self.wait_for(self.cluster.wait_until_settled(seconds), seconds + _SETTLE_MARGIN_SECONDS)
 
     def pruners_alive(self) -> int:
         """How many hard pruners live in the pods, found in ``/proc``."""
@@ -266,9 +213,44 @@ class Sandbox:
         self.state.pruner_faults.unlink(missing_ok=True)
         self.allow_readiness()
 
+    def forget_media_types(self, count: int = 1) -> list[str]:
+        """Empty ``dockerImageManifestMediaType`` of so many Images: the pruner takes their configs.
+
+        :returns: the names of these Images.
+        :raises SandboxError: there are not so many Images with a config.
+        """
+        return situations.forget_media_types(self.state, count)
+
+    def restore_empty_etcd(self, *, image_streams: bool = True) -> int:
+        """The API has no Images any more, as after a restore of an early backup; the storage is as it was.
+
+        :param image_streams: False: these are still there.
+        :returns: how many Images are gone.
+        """
+        return situations.restore_empty_etcd(self.state, image_streams=image_streams)
+
+    def become_other_cluster(self, images: int = 40) -> None:
+        """From now on the API is that of another cluster: its images are not those of the storage.
+
+        :param images: how many it has that tags name.
+        """
+        situations.become_other_cluster(self.state, images)
+
+    def hide_image_streams(self) -> None:
+        """Every image stream seems to be gone (404), until :meth:`clear_faults`."""
+        self.api_faults.add(situations.IMAGE_STREAMS_HIDDEN)
+
+    def unmount_storage(self) -> None:
+        """The pods find an empty folder where their storage was, until :meth:`mount_storage`."""
+        situations.unmount_storage(self.state)
+
+    def mount_storage(self) -> None:
+        """The storage is back; what was written meanwhile is gone, as what is below a mount."""
+        situations.mount_storage(self.state)
+
     def stop_operator(self) -> None:
         """Stop the registry's operator."""
-        self._wait_for(self.cluster.stop_operator())
+        self.wait_for(self.cluster.stop_operator())
 
     def start_operator(self) -> None:
         """Start the registry's operator."""
@@ -298,14 +280,14 @@ class Sandbox:
         :param container: default is the pod's first one.
         :raises KeyError: no such pod runs, or it has no such container.
         """
-        self._wait_for(self.cluster.kubelet.restart_container(namespace, pod, container))
+        self.wait_for(self.cluster.kubelet.restart_container(namespace, pod, container))
 
     def lose_node(self, name: str, *, power_off: bool = False) -> None:
         """Nobody hears from a node any more.
 
         :param power_off: its processes end; otherwise they go on.
         """
-        self._wait_for(self.cluster.kubelet.lose_node(name, power_off=power_off))
+        self.wait_for(self.cluster.kubelet.lose_node(name, power_off=power_off))
 
     def return_node(self, name: str) -> None:
         """The node is back."""

@@ -16,6 +16,7 @@ from sandbox.baseline import Baseline
 from sandbox.bootstrap import create_objects, write_executables
 from sandbox.control import Control
 from sandbox.controllers.base import Controller
+from sandbox.controllers.build import BuildController
 from sandbox.controllers.deployment import DEPLOYMENTS, DeploymentController
 from sandbox.controllers.image_pruner import CRON_JOBS, ImagePrunerOperator
 from sandbox.controllers.job import JobController
@@ -41,6 +42,7 @@ from sandbox.names import (
 from sandbox.paths import StateDirectory
 from sandbox.real_registry.program import NOT_INSTALLED, SWITCHED_OFF
 from sandbox.real_registry.server import RegistryServers
+from sandbox.registry.objects import namespace_object
 from sandbox.server.application import build_application
 from sandbox.server.certificates import server_context
 from sandbox.server.faults import ApiFaults
@@ -116,6 +118,7 @@ class Cluster:
             DeploymentController(self.store, lag),
             ReplicaSetController(self.store, lag),
             JobController(self.store, lag, self.settings.job_backoff),
+            BuildController(self.store, lag),
             Scheduler(self.store, lag),
         ]
         lifecycle = NodeLifecycle(self.store, self.settings, self._nodes)
@@ -213,6 +216,16 @@ class Cluster:
         if self.registries is not None:
             return f"the registry pods run {self.registries.program}"
         return SWITCHED_OFF if self.settings.real_registry is False else NOT_INSTALLED
+
+    def create_in_namespace(self, resource: str, created: dict[str, Any]) -> None:
+        """Create an object, and its namespace if that is not there.
+
+        :raises ApiError: 409, it is there.
+        """
+        namespace = created["metadata"]["namespace"]
+        if self.store.find("namespaces", namespace) is None:
+            self.store.create("namespaces", namespace_object(namespace))
+        self.store.create(resource, created)
 
     def settled(self) -> bool:
         """Whether every registry pod there is, Terminating ones included, is as the Config wants it."""

@@ -8,6 +8,7 @@
 * ``POST /sandbox/pods/NAMESPACE/NAME/evict`` ``{"message": str}``.
 * ``POST /sandbox/pods/NAMESPACE/NAME/restart`` ``{"container": str}``: out of memory; default is its first one.
 * ``POST /sandbox/readiness`` ``{"allowed": bool}``.
+* ``POST /sandbox/cluster-version`` ``{"version": str, "completed": bool}``.
 
 Faults of the API itself are at ``/sandbox/faults`` (:mod:`sandbox.server.administration`).
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sandbox.cluster_version import set_cluster_version
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.pruners import pruner_processes
 from sandbox.registry.journal import most_at_once, read_journal
@@ -54,6 +56,7 @@ class Control:
             ("POST", "/sandbox/pods/{namespace}/{name}/evict", self._evict),
             ("POST", "/sandbox/pods/{namespace}/{name}/restart", self._restart),
             ("POST", "/sandbox/readiness", self._readiness),
+            ("POST", "/sandbox/cluster-version", self._cluster_version),
         ]
         for method, path, answer in routes:
             application.router.add_route(method, path, self._guarded(answer))
@@ -130,6 +133,13 @@ class Control:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         await self._cluster.kubelet.restart_container(namespace, name, (await _body(request)).get("container"))
         return {"restarted": f"{namespace}/{name}"}
+
+    async def _cluster_version(self, request: web.Request) -> dict[str, Any]:
+        body = await _body(request)
+        found = set_cluster_version(
+            self._cluster.store, str(body["version"]), completed=bool(body.get("completed", True))
+        )
+        return {"desired": found["status"]["desired"]}
 
     async def _readiness(self, request: web.Request) -> dict[str, Any]:
         allowed = self._cluster.kubelet.readiness_allowed

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, get_args
 
+from sandbox import situations
 from sandbox.admin_client import AdminClient
 from sandbox.errors import SandboxError
 from sandbox.kubelet.exec_faults import Effect, meanings
@@ -44,8 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     readiness = commands.add_parser("readiness", help="whether containers become ready")
     readiness.add_argument("event", choices=("hold", "allow"))
     readiness.set_defaults(command=_readiness)
+    _add_situations(commands)
     clear = commands.add_parser("clear", help="take back all orders for API, exec, pruner and readiness")
     clear.set_defaults(command=_clear)
+
+
+def _add_situations(commands: Any) -> None:
+    media_types = commands.add_parser("media-types", help="empty the manifest media type of some Images")
+    media_types.add_argument("count", nargs="?", type=int, default=1, help="of Images (%(default)s)")
+    media_types.set_defaults(command=_media_types)
+    etcd = commands.add_parser("empty-etcd", help="all Images and image streams are gone, the storage is full")
+    etcd.add_argument("--keep-image-streams", action="store_true")
+    etcd.set_defaults(command=_empty_etcd)
+    other = commands.add_parser("other-cluster", help="Images and image streams become those of another cluster")
+    other.set_defaults(command=_other_cluster)
+    hidden = commands.add_parser("hide-image-streams", help="each answers 404, until `fault clear`")
+    hidden.set_defaults(command=_hide_image_streams)
+    storage = commands.add_parser("storage", help="pods find an empty folder where their storage was")
+    storage.add_argument("event", choices=("unmount", "mount"))
+    storage.set_defaults(command=_storage)
 
 
 def _add_exec(commands: Any) -> None:
@@ -132,9 +151,37 @@ def _readiness(arguments: argparse.Namespace, _: StateDirectory, client: AdminCl
     return "Containers become ready again." if allowed else "From now on no container becomes ready."
 
 
+def _media_types(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    names = situations.forget_media_types(state, arguments.count)
+    return "\n".join(("The manifest media type is empty now of:", *names))
+
+
+def _empty_etcd(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    count = situations.restore_empty_etcd(state, image_streams=not arguments.keep_image_streams)
+    return f"{count} Images are gone; the storage is as it was."
+
+
+def _other_cluster(_: argparse.Namespace, state: StateDirectory, __: AdminClient) -> str:
+    situations.become_other_cluster(state)
+    return "Images, image streams and clusterID are those of another cluster; the storage is as it was."
+
+
+def _hide_image_streams(_: argparse.Namespace, __: StateDirectory, client: AdminClient) -> str:
+    client.request("POST", "/sandbox/faults", asdict(situations.IMAGE_STREAMS_HIDDEN))
+    return "Every image stream answers 404. `fault clear` takes that back."
+
+
+def _storage(arguments: argparse.Namespace, state: StateDirectory, _: AdminClient) -> str:
+    if arguments.event == "unmount":
+        situations.unmount_storage(state)
+        return "The pods find an empty folder where their storage was. `fault storage mount` puts it back."
+    situations.mount_storage(state)
+    return "The storage is mounted again."
+
+
 def _clear(_: argparse.Namespace, state: StateDirectory, client: AdminClient) -> str:
     client.request("DELETE", "/sandbox/exec-faults")
     client.request("DELETE", "/sandbox/faults")
     client.request("POST", "/sandbox/readiness", {"allowed": True})
     state.pruner_faults.unlink(missing_ok=True)
-    return "All orders are taken back. Lost nodes stay lost: `fault node NAME back`."
+    return "All orders are taken back. Lost nodes stay lost (`fault node NAME back`), unmounted storage unmounted."

@@ -7,6 +7,8 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from sandbox.controllers.registry_storage import storage_spec
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -47,6 +49,9 @@ class SandboxSettings:
     :param progress_deadline: ``progressDeadlineSeconds`` of the registry's Deployment.
     :param real_registry: the registry pods run ``docker-registry`` and serve; False, they idle; None, they serve if
         it is installed.
+    :param storage: of the registry, as Config and Deployment tell of it: ``pvc``, ``emptyDir``, ``s3``, ``swift``, or
+        ``none``: then the registry is Removed at first, as after an installation without storage. The blobs are in
+        the state folder in any case.
     :param shared_memory: False: nothing can be written to the pods' ``/dev/shm``.
     :param zombies: True: a process that has ended and whose parent has ended before stays in the pod as a zombie, as
         in a real registry pod, whose first process waits for nobody. ``kill -0`` succeeds on it, its command line is
@@ -70,6 +75,7 @@ class SandboxSettings:
     node_eviction: float = 1.0
     progress_deadline: int = 120
     real_registry: bool | None = None
+    storage: str = "pvc"
     shared_memory: bool = True
     zombies: bool = False
 
@@ -80,6 +86,7 @@ class SandboxSettings:
             raise ValueError(f"nodes is {self.nodes}; a cluster needs at least one")
         if not 0 <= self.port < 65536:
             raise ValueError(f"port is {self.port}; it has to be 0 (a free one) to 65535")
+        storage_spec(self.storage)
 
     @classmethod
     def quick(cls, **changes: Any) -> Self:

@@ -8,12 +8,10 @@ from typing import Literal
 
 from include.registry_prune.base_prune import active_jobs
 from include.registry_prune.base_prune_job import job_name
-from include.registry_prune.cluster import Cluster
-from include.registry_prune.lease import LeaseError
+from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
+from include.registry_prune.readiness import look
 from include.registry_prune.records import Record
-from include.registry_prune.registry_state import RegistryState
-from include.registry_prune.window import check_may_arm_now
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +74,7 @@ WINDOW = (
     *_each("watch", "", "pods", namespace=NAMESPACE),
     *_each("patch", _OPERATOR, "imagepruners", name="cluster"),
     *_each("delete", "", "pods", namespace=NAMESPACE),
+    *_each("list", "build.openshift.io", "builds"),
 )
 """What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
 RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watch", "delete"))
@@ -86,6 +85,9 @@ class AccessReview(Record):
     """Who the run is in the cluster, and what it found there.
 
     :param image_count: Image objects in the cluster; where the API server does not tell, at least so many.
+    :param cluster_version: the cluster's version; during an update the one that it is going to.
+    :param storage: the registry's storage driver, as its Config names it.
+    :param notes: what is worth saying and stops nothing.
     """
 
     version: Literal[1] = 1
@@ -93,6 +95,9 @@ class AccessReview(Record):
     server: str
     registry_pods: int
     image_count: int
+    cluster_version: str = ""
+    storage: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class AccessError(Exception):
@@ -104,25 +109,6 @@ def missing_permissions(cluster: Cluster, permissions: tuple[Permission, ...]) -
     return [permission for permission in permissions if not cluster.may_i(permission.attributes())]
 
 
-def state_problems(state: RegistryState) -> list[str]:
-    """Why a registry in this state cannot be pruned, each in words with what to do (pure)."""
-    if state.management_state != "Managed":
-        consequence = {
-            "Unmanaged": "the operator would not carry readOnly on to the pods",
-            "Removed": "there is no registry to prune",
-        }.get(state.management_state, "the operator does not manage the registry")
-        return [
-            f"Config cluster: managementState is {state.management_state or 'not set'}: {consequence}. "
-            "Set it to Managed, or pause this DAG for the cluster."
-        ]
-    if not state.deployment_found:
-        return ["Deployment image-registry is not there although managementState is Managed: look at the operator."]
-    if not state.ready_pods():
-        pods = ", ".join(f"{pod.name} ({pod.phase})" for pod in state.pods) or "there is no pod at all"
-        return [f"No registry pod is ready: {pods}. The pruner runs in one: repair the registry first."]
-    return []
-
-
 def review_access(
     cluster: Cluster,
     *,
@@ -130,32 +116,36 @@ def review_access(
     permissions: tuple[Permission, ...],
     may_open_window: bool,
     waits_for_base_prune: bool = False,
+    looks_into_storage: bool = True,
 ) -> AccessReview:
     """Look whether the run may start.
 
     :param permissions: what this run, with its parameters, will do.
-    :param may_open_window: then a window of somebody else is a reason not to start.
+    :param may_open_window: then whatever forbids a delete, and a window of somebody else, is a reason not to start.
+    :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
     :param waits_for_base_prune: the run's own base prune waits for another one that is at work; else that is a reason
         not to start.
-    :raises AccessError: with every missing permission and the first thing about the state that is in the way.
+    :raises AccessError: with every missing permission, and everything about the cluster's state that is in the way.
     :raises ClusterError: if the cluster does not answer or the credentials are refused.
     """
     user = cluster.who_am_i()
+    problems = []
     missing = missing_permissions(cluster, permissions)
     if missing:
         rules = "\n".join(f"  - {permission.rule()}" for permission in missing)
-        raise AccessError(
+        problems.append(
             f"{user} lacks {len(missing)} of {len(permissions)} permissions at {cluster.server}. "
             f"Add these rules (deploy/rbac.yaml has all):\n{rules}"
         )
-    state = cluster.registry_state()
-    problems = state_problems(state)
-    if may_open_window:
-        try:
-            check_may_arm_now(cluster, holder=holder)
-        except LeaseError as error:
-            problems.append(str(error))
-    jobs = active_jobs(cluster, except_job=job_name(holder))
+    try:
+        ready = look(cluster, holder=holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage)
+        jobs = active_jobs(cluster, except_job=job_name(holder))
+    except ClusterError as error:
+        if not missing:
+            raise
+        problems.append(f"The state of the cluster could not be looked at: {error}")
+        raise AccessError("\n".join(problems)) from error
+    problems += ready.problems
     if jobs and waits_for_base_prune:
         log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
     elif jobs:
@@ -163,7 +153,13 @@ def review_access(
     if problems:
         raise AccessError("\n".join(problems))
     return AccessReview(
-        user=user, server=cluster.server, registry_pods=len(state.pods), image_count=cluster.image_count()
+        user=user,
+        server=cluster.server,
+        registry_pods=len(ready.registry.pods),
+        image_count=cluster.image_count(),
+        cluster_version=ready.version,
+        storage=ready.storage,
+        notes=ready.notes,
     )
 
 

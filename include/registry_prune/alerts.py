@@ -28,6 +28,7 @@ class AlertKind(StrEnum):
     RESTORE_FAILED = "restore failed"
     PRUNED = "pruned"
     GUARD = "guard"
+    APPROVAL = "approval"
 
 
 _LEVELS = {
@@ -35,6 +36,7 @@ _LEVELS = {
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
     AlertKind.GUARD: logging.CRITICAL,
+    AlertKind.APPROVAL: logging.WARNING,
 }
 
 
@@ -46,12 +48,14 @@ class Alert(BaseNotifier):
 
     :param kind: what it is about.
     :param cluster: settings of the cluster.
+    :param text: of an approval that is wanted: the question.
     """
 
-    def __init__(self, kind: AlertKind, cluster: ClusterSettings) -> None:
+    def __init__(self, kind: AlertKind, cluster: ClusterSettings, text: str = "") -> None:
         super().__init__()
         self.kind = kind
         self.cluster = cluster
+        self.text = text
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
@@ -87,6 +91,8 @@ class Alert(BaseNotifier):
         """What is posted; None if there is nothing to say."""
         if self.kind is AlertKind.GUARD:
             return self._guard_body(context)
+        if self.kind is AlertKind.APPROVAL:
+            return self._body(context, self.cluster.dag_id, self.text)
         report = _report(context, self.cluster)
         if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
             return None

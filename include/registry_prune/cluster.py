@@ -30,6 +30,7 @@ CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
 IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
+BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
@@ -38,6 +39,8 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
+BUILDS_PER_PAGE = 500
+"""A Build is about 5 KiB of JSON."""
 _CONNECT_AND_READ_SECONDS = (5, 30)
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
 _RETRIES = urllib3.Retry(
@@ -75,7 +78,8 @@ def status_message(body: str) -> str:
     return str(message).strip()[:1000]
 
 
-def _explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def explain(method: str, path: str, server: str, status: int, body: str) -> str:
+    """What the API server refused, in words, with what to do about it."""
     what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {
         401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
@@ -152,7 +156,7 @@ class Cluster:
             )
         except client.ApiException as error:
             body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = _explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
             raise ClusterError(message, error.status or 0) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(
@@ -251,7 +255,7 @@ class Cluster:
                 for each in status.get("conditions") or ()
             ),
             deployment_found=deployment is not None,
-            pods=tuple(_pod_state(pod) for pod in pods),
+            pods=tuple(pod_state(pod) for pod in pods),
         )
         return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
 
@@ -347,6 +351,16 @@ class Cluster:
         """
         return self._pages(IMAGE_STREAMS, per_page=IMAGES_PER_PAGE)
 
+    def builds(self) -> Iterator[dict[str, Any]]:
+        """Every Build of the cluster, page by page; none where the cluster has no builds at all (since 4.14 they can be
+        left out).
+        """
+        try:
+            yield from self._pages(BUILDS, per_page=BUILDS_PER_PAGE)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""
         return self._json_or_none("GET", CLUSTER_VERSION)
@@ -376,7 +390,8 @@ def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
     return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
 
 
-def _pod_state(pod: Mapping[str, Any]) -> PodState:
+def pod_state(pod: Mapping[str, Any]) -> PodState:
+    """What counts of a registry pod, from its object."""
     status = pod.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return PodState(

@@ -16,6 +16,34 @@ class LeaseError(Exception):
     """The window may not be opened, or is not ours to close; the message says why and what to do."""
 
 
+class Earlier(Record):
+    """What the attempts before one did.
+
+    :param blobs: deleted by them, counted in their logs.
+    :param last_blob: the last one that they named: it may be there still, and is then named again.
+    :param list_complete: no line about something deleted was lost.
+    """
+
+    blobs: int = 0
+    last_blob: str | None = None
+    list_complete: bool = True
+
+
+class DeleteAttempt(Record):
+    """One start of the delete, in one pod: written into the lease before it is started there.
+
+    :param number: from 1; the next is begun when this one was interrupted.
+    :param name: what it is called in the pod; see :func:`detached_delete.attempt_name`.
+    """
+
+    number: int
+    name: str
+    pod: str
+    pod_uid: str
+    begun_at: AwareDatetime
+    earlier: Earlier = Earlier()
+
+
 class Lease(Record):
     """Which run opened the window, when, until when, and what was there before.
 
@@ -26,6 +54,7 @@ class Lease(Record):
     :param image_pruner_suspended_before: ``spec.suspend`` of the ImagePruner; None if there is no ImagePruner.
     :param binding_ours: the role binding is this project's and goes with the run.
     :param delete_started_at: when a delete was begun; None if none was, so that no cache knows a deleted blob.
+    :param attempt: the last start of the delete.
     :param closing_since: when somebody first set about closing the window.
     :param pods_before_closing: uids of the registry pods of that moment: after a delete each has to be replaced.
     """
@@ -40,6 +69,7 @@ class Lease(Record):
     image_pruner_suspended_before: bool | None = None
     binding_ours: bool = False
     delete_started_at: AwareDatetime | None = None
+    attempt: DeleteAttempt | None = None
     closing_since: AwareDatetime | None = None
     pods_before_closing: tuple[str, ...] = ()
 
@@ -54,6 +84,10 @@ class Lease(Record):
     def deleting(self, at: datetime) -> Lease:
         """The same lease once a delete is about to begin; the first one counts."""
         return self if self.delete_started_at else self.model_copy(update={"delete_started_at": at})
+
+    def attempting(self, attempt: DeleteAttempt) -> Lease:
+        """The same lease once this attempt of the delete is about to be started."""
+        return self.deleting(attempt.begun_at).model_copy(update={"attempt": attempt})
 
     def closing(self, at: datetime, pods: tuple[str, ...]) -> Lease:
         """The same lease once somebody sets about closing the window; the first time counts."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from include.registry_prune.cluster import Cluster
+import logging
+from datetime import datetime
+
+from include.registry_prune.builds import BuildsHit, hit_by_window, route_hosts
+from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.registry_state import unsettled
 from include.registry_prune.window import read_lease
+
+log = logging.getLogger(__name__)
 
 
 def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str]:
@@ -37,3 +43,13 @@ def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str
             f"ImagePruner cluster: spec.suspend is {suspended}, it was {lease.image_pruner_suspended_before} before"
         )
     return found
+
+
+def builds_hit(cluster: Cluster, *, opened: datetime, closed: datetime) -> BuildsHit | None:
+    """The builds that lost their push to the window; None if the cluster does not tell, which is no reason to fail."""
+    try:
+        hosts = route_hosts(cluster.config())
+        return hit_by_window(cluster.builds(), opened=opened, closed=closed, hosts=hosts)
+    except ClusterError as error:
+        log.warning("Which builds lost their push to the window is not known: %s", error)
+        return None

@@ -18,9 +18,12 @@ from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.links import ReportPageLink
 from include.registry_prune.parameters import SettingsError
+from include.registry_prune.registry_state import Settled
 from include.registry_prune.run_context import Run, history_asset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from include.registry_prune.records import Record
@@ -42,11 +45,15 @@ class RegistryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Do the step; what it returns goes to XCom as JSON."""
+        return self.carry_out(context, self.work)
+
+    def carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
+        """Do some work, and say in Airflow's terms what goes wrong in it."""
         from include.registry_prune.access import AccessError
         from include.registry_prune.cluster import ClusterError
 
         try:
-            record = self.work(Run(context, self.cluster))
+            record = work(Run(context, self.cluster))
         except (SettingsError, AccessError) as error:
             raise AirflowFailException(str(error)) from error
         except LeaseError as error:
@@ -82,10 +89,14 @@ class VerifyAccess(RegistryOperator):
             permissions=permissions,
             may_open_window=parameters.may_open_window,
             waits_for_base_prune=parameters.base_prune,
+            looks_into_storage=parameters.needs_role,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
+        self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        for note in review.notes:
+            self.log.warning("%s", note)
         return review
 
 
@@ -161,28 +172,34 @@ class GrantImagePruner(RegistryOperator):
 class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
-    def list_candidates(self, run: Run) -> PrunerResult:
+    def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
+        """Do it.
+
+        :param hands_over: also the result of a dry run that failed.
+        """
         from include.registry_prune.artifacts import artifact_path, candidate_writer
-        from include.registry_prune.pruning import choose_pod, run_pruner
+        from include.registry_prune.pruning import choose_pod, run_dry_run
 
         cluster = run.cluster
         pod = choose_pod(self.state(run))
         path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
         head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
         with candidate_writer(path, head) as candidates:
-            result = run_pruner(
+            result = run_dry_run(
                 cluster,
                 pod,
-                "check",
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
-                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                candidates=candidates,
                 artifact=str(path),
             )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            # A lost connection is worth another try; what the pruner itself reports is not.
-            raise (AirflowException if result.exit_status is None else AirflowFailException)(problem)
+            if hands_over:
+                run.hand_over(result)
+            problem = result.problem()
+            if problem and result.exit_status is None:
+                # A lost connection is worth another try; what the pruner itself reports is not.
+                raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")
+            if problem:
+                raise AirflowFailException(problem)
         return result
 
     def state(self, run: Run) -> Any:
@@ -263,15 +280,23 @@ class RevokeImagePruner(RegistryOperator):
 
 
 class VerifyRestored(RegistryOperator):
-    """Looks at the cluster itself; fails the run if anything of it is left behind."""
+    """Looks at the cluster itself; fails the run if anything of it is left behind. Lists the builds that it hit."""
 
-    def work(self, run: Run) -> None:
-        from include.registry_prune.leftovers import leftovers
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.leftovers import builds_hit, leftovers
 
-        found = leftovers(run.cluster, holder=run.holder, lease=run.result("arm_window", Lease))
+        lease = run.result("arm_window", Lease)
+        restored = run.result("restore_read_write", Settled)
+        found = leftovers(run.cluster, holder=run.holder, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")
+        if lease is None or restored is None or restored.closed_at is None:
+            return None
+        hit = builds_hit(run.cluster, opened=lease.armed_at, closed=restored.closed_at)
+        if hit is not None and hit.count:
+            self.log.warning("Start these builds again, their push failed in the window: %s", ", ".join(hit.names))
+        return hit
 
 
 class Report(RegistryOperator):
@@ -288,7 +313,7 @@ class Report(RegistryOperator):
 
         ti: Any = run.context["ti"]
         tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
-        states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+        states = run.task_states()
         breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:

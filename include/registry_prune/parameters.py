@@ -49,6 +49,8 @@ class RunParameters(StrictModel):
     base_prune: bool = True
     survey: bool = True
     integrity_check: bool = True
+    running_builds: Literal["skip", "stop", "go_on"] = "skip"
+    ignore_opening_hours: bool = False
     keep_tag_revisions: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] | None = None
     keep_younger_than: Duration | None = None
     min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
@@ -143,6 +145,20 @@ def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
             "title": "Integrity check",
             "description": "Look before and after whether every image has all of its blobs. Takes about as long as a "
             "dry run, outside the window.",
+            "section": _THE_RUN,
+        },
+        "running_builds": {
+            "type": "string",
+            "enum": ["skip", "stop", "go_on"],
+            "title": "Running builds",
+            "description": "Builds that push to the registry fail while it is read-only. If they still run after the "
+            "wait: skip the hard prune of this run, stop with an alert, or go_on and lose them.",
+            "section": _THE_RUN,
+        },
+        "ignore_opening_hours": {
+            "type": "boolean",
+            "title": "Ignore the opening hours",
+            "description": "Open the window at any time of the day.",
             "section": _THE_RUN,
         },
         "base_prune": {

@@ -1,4 +1,4 @@
-"""A command in a pod: its two output streams line by line, in constant memory, and how it ended.
+"""A command in a pod: the lines of its two output streams, in constant memory, and how it ended.
 
 The connection is the Kubernetes client's (credentials, TLS, proxy); its frames are read here, because the client's
 own readers keep everything in memory, do not see data that TLS has read ahead, and turn a lost connection into a
@@ -7,7 +7,6 @@ own readers keep everything in memory, do not see data that TLS has read ahead, 
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import time
@@ -33,12 +32,16 @@ LOST_AFTER_SECONDS = 45.0
 AFTER_STATUS_SECONDS = 2.0
 """How long to wait for the close frame once the exit status has come."""
 MAXIMUM_LINE_BYTES = 1 << 20
-"""A longer line is handed on in pieces, so that memory stays bounded."""
+"""Of a longer line the rest is left out, so that memory stays bounded."""
 
+_CUT = b" [...]"
+"""Stands for what was left out."""
 _ERROR_CHANNEL = 3
 _HANDSHAKE_SEPARATOR = "-+-+-"
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
 LineHandler = Callable[[Stream, str], object]
+BlockHandler = Callable[[Stream, bytes], object]
+"""Gets whole lines with their ends; of the last line of all the end may be missing."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +57,60 @@ class ExecEnd:
 
 
 @dataclass
-class _Lines:
-    """Cuts the bytes of one stream into lines; half a character at a frame's end is kept for the next."""
+class _Blocks:
+    """Cuts the bytes of one stream into blocks that end at a line's end; half a line is kept for the next.
 
-    handler: LineHandler
+    Of a line that is too long the rest is left out: it stays one line, and nothing takes a part of it for a line.
+    """
+
+    handler: BlockHandler
     stream: Stream
-    rest: str = ""
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
-    )
+    rest: bytearray = field(default_factory=bytearray)
 
-    def feed(self, data: bytes, *, final: bool = False) -> None:
-        *lines, self.rest = (self.rest + self.decoder.decode(data, final)).split("\n")
-        for line in lines:
-            self.handler(self.stream, line.removesuffix("\r"))
-        if len(self.rest) > MAXIMUM_LINE_BYTES or (final and self.rest):
-            self.handler(self.stream, self.rest)
-            self.rest = ""
+    def feed(self, data: bytes) -> None:
+        end = data.rfind(b"\n") + 1
+        if end:
+            first_line = data.index(b"\n")
+            if len(self.rest) + first_line > MAXIMUM_LINE_BYTES:
+                self._keep(data[:first_line])
+                data, end = data[first_line:], end - first_line
+            block = bytes(self.rest) + data[:end]
+            self.rest.clear()
+            self.handler(self.stream, block)
+        self._keep(data[end:])
+
+    def _keep(self, data: bytes) -> None:
+        if len(self.rest) <= MAXIMUM_LINE_BYTES:
+            self.rest += data
+            if len(self.rest) > MAXIMUM_LINE_BYTES:
+                self.rest[MAXIMUM_LINE_BYTES:] = _CUT
+
+    def end(self) -> None:
+        if self.rest:
+            self.handler(self.stream, bytes(self.rest))
+            self.rest.clear()
+
+
+def line_by_line(on_line: LineHandler) -> BlockHandler:
+    """Takes blocks and hands on their lines, without line ends; what is no UTF-8 is replaced."""
+
+    def take(stream: Stream, block: bytes) -> None:
+        for line in block.removesuffix(b"\n").split(b"\n"):
+            on_line(stream, line.removesuffix(b"\r").decode(errors="replace"))
+
+    return take
 
 
 class Channels:
-    """Takes the frames of one exec connection apart (pure): output lines to the handler, the status for the end."""
+    """Takes the frames of one exec connection apart (pure): output to the handler, the status for the end.
 
-    def __init__(self, on_line: LineHandler) -> None:
-        self._lines = {channel: _Lines(on_line, stream_) for channel, stream_ in _STREAMS.items()}
+    :param on_line: called with the stream and each line.
+    :param on_block: called instead with the stream and many lines at once, as bytes: quicker by far.
+    """
+
+    def __init__(self, on_line: LineHandler | None = None, *, on_block: BlockHandler | None = None) -> None:
+        handler = on_block or line_by_line(on_line or (lambda _stream, _line: None))
+        self._blocks = {channel: _Blocks(handler, stream_) for channel, stream_ in _STREAMS.items()}
         self._status = b""
 
     def feed(self, frame: bytes) -> None:
@@ -85,8 +118,8 @@ class Channels:
         if not frame:
             return
         channel, data = frame[0], frame[1:]
-        if channel in self._lines:
-            self._lines[channel].feed(data)
+        if channel in self._blocks:
+            self._blocks[channel].feed(data)
         elif channel == _ERROR_CHANNEL:
             self._status += data
 
@@ -100,8 +133,8 @@ class Channels:
 
         :param how: why the connection ended, used when no status came.
         """
-        for lines in self._lines.values():
-            lines.feed(b"", final=True)
+        for blocks in self._blocks.values():
+            blocks.end()
         if not self._status:
             return ExecEnd(None, how)
         try:
@@ -120,8 +153,9 @@ def run_in_pod(
     cluster: Cluster,
     pod: str,
     command: Sequence[str],
-    on_line: LineHandler,
+    on_line: LineHandler | None = None,
     *,
+    on_block: BlockHandler | None = None,
     limit_seconds: float | None = None,
 ) -> ExecEnd:
     """Run a command in a pod's registry container and wait for its end.
@@ -129,11 +163,12 @@ def run_in_pod(
     :param pod: name of the pod.
     :param command: program and arguments.
     :param on_line: called with the stream and each line, without its line end, as it comes.
+    :param on_block: called instead with the stream and many lines at once, as bytes, for output of any size.
     :param limit_seconds: how long to wait; after that the end is unknown, and the command lives on.
     :raises ClusterError: if the exec was refused, so that the command was not started.
     """
     socket = _connect(cluster, pod, command)
-    channels = Channels(on_line)
+    channels = Channels(on_line, on_block=on_block)
     try:
         how = _read(socket, channels, limit_seconds)
     finally:

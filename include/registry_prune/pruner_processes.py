@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.dockerregistry import CLOSING_MARKER, WRITABLE_FOLDERS, Stream
@@ -16,33 +18,68 @@ from include.registry_prune.pod_exec import run_in_pod
 from include.registry_prune.registry_state import PodState, RegistryState
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DELETED_POD_SECONDS = 120.0
 """How long a deleted pod may take to be gone: twice the registry pods' grace of 55 s."""
 _LOOK_SECONDS = 30.0
 _POLL_SECONDS = 0.5
-# The bracket keeps this script from finding itself. A process that ends while it is looked at is none.
-_FIND = (
-    "for directory in /proc/[0-9]*; do "
-    "line=$(tr '\\0' ' ' 2>/dev/null < $directory/cmdline) || continue; "
-    'case "$line" in *[d]ockerregistry*" -prune="*) echo "${directory##*/} $line";; esac; '
-    "done; exit 0"
-)
-FIND_COMMAND = ("/bin/sh", "-c", _FIND)
-# First the marker, then the search: a delete that saw no marker is found, its shell's command line names the pruner.
+KILL_SECONDS = 10.0
+"""How long a killed process may take to be gone."""
+# The bracket keeps this script from finding itself. A process that ends while it is looked at is none. Of a script
+# that starts a pruner the first line is shown; it says so.
+_EACH_PRUNER = """each_pruner() {
+  for directory in /proc/[0-9]*; do
+    line=$({ tr '\\0' ' ' < $directory/cmdline; } 2>/dev/null) || continue
+    case "$line" in *[d]ockerregistry*" -prune="*) pruner "${directory##*/}" "${line%%"
+"*}";; esac
+  done
+}
+"""
+FIND_COMMAND = ("/bin/sh", "-c", f'{_EACH_PRUNER}pruner() {{ echo "$1 $2"; }}; each_pruner; exit 0')
+# First the marker, then the search: a delete that saw no marker is found, its starter's command line names the pruner.
+# What starts in the middle of a search may be missed by it: two in a row have to find nothing. Whatever appears in
+# between gets the signal too: a starter that was asked to end may still have started its pruner.
 _FORBID = " || ".join(f"{{ true > {folder}/{CLOSING_MARKER}; }} 2>/dev/null" for folder in WRITABLE_FOLDERS)
-FORBID_AND_FIND_COMMAND = ("/bin/sh", "-c", f"{_FORBID}; {_FIND}")
+_END = f"""{_FORBID}
+{_EACH_PRUNER}
+pruner() {{
+  clean=0
+  case $told in *" $1 "*) return;; esac
+  ! kill -$signal "$1" 2>/dev/null || echo "SIG$signal $1 $2"
+  told="$told$1 "
+}}
+signal=TERM told=' ' round=0 clean=0 patience=$1 last=$2
+while :; do
+  clean=$((clean + 1))
+  each_pruner
+  [ $clean -lt 2 ] || exit 0
+  [ $round -ne "$patience" ] || signal=KILL told=' '
+  [ $round -lt "$last" ] || exit 1
+  round=$((round + 1))
+  sleep 0.1
+done
+"""
+_ROUNDS_PER_SECOND = 10
 
 
 class PrunerLivesError(Exception):
     """It could not be made sure that no pruner lives; the message names the pods."""
 
 
-def _signal_command(signal: str, pids: list[int]) -> tuple[str, ...]:
-    return ("/bin/sh", "-c", f"kill -{signal} {' '.join(str(pid) for pid in pids)} 2>/dev/null; exit 0")
+def end_command(stop_seconds: float) -> tuple[str, ...]:
+    """Forbids further deletes in a pod and ends every pruner in it; exit status 0 once none lives.
+
+    It prints a line for each process that was told to end: the signal, the process's id and its command line.
+
+    :param stop_seconds: how long they may take when asked; then they are killed.
+    """
+    rounds = round(stop_seconds * _ROUNDS_PER_SECOND)
+    last = round((stop_seconds + KILL_SECONDS) * _ROUNDS_PER_SECOND)
+    return ("/bin/sh", "-c", _END, "registry-prune", str(rounds), str(last))
 
 
-def _find(cluster: Cluster, pod: PodState, command: tuple[str, ...] = FIND_COMMAND) -> dict[int, str]:
+def _find(cluster: Cluster, pod: PodState) -> dict[int, str]:
     """Process id and command line of every pruner in a pod.
 
     :raises ClusterError: if the pod could not be looked into.
@@ -54,10 +91,18 @@ def _find(cluster: Cluster, pod: PodState, command: tuple[str, ...] = FIND_COMMA
         if stream is Stream.STDOUT and pid.isdigit():
             found[int(pid)] = command.strip()
 
-    end = run_in_pod(cluster, pod.name, command, take, limit_seconds=_LOOK_SECONDS)
+    end = run_in_pod(cluster, pod.name, FIND_COMMAND, take, limit_seconds=_LOOK_SECONDS)
     if end.exit_status != 0:
         raise ClusterError(f"pod {pod.name} could not be searched for a pruner: {end.how}")
     return found
+
+
+def _in_each(pods: Sequence[PodState], work: Callable[[PodState], T]) -> list[T]:
+    """The same in every pod, at once: the registry is read-only meanwhile."""
+    if not pods:
+        return []
+    with ThreadPoolExecutor(max_workers=min(len(pods), 16)) as threads:
+        return list(threads.map(work, pods))
 
 
 def _searchable(state: RegistryState) -> list[PodState]:
@@ -69,15 +114,16 @@ def living_pruners(cluster: Cluster, state: RegistryState) -> list[str]:
 
     :raises ClusterError: if a pod that is still there could not be looked into.
     """
-    found = []
-    for pod in _searchable(state):
+
+    def look(pod: PodState) -> list[str]:
         try:
-            found += [f"pod {pod.name}: process {pid}: {line}" for pid, line in _find(cluster, pod).items()]
+            return [f"pod {pod.name}: process {pid}: {line}" for pid, line in _find(cluster, pod).items()]
         except ClusterError:
             if _is_gone(cluster, pod):
-                continue
+                return []
             raise
-    return found
+
+    return [line for lines in _in_each(_searchable(state), look) for line in lines]
 
 
 def _is_gone(cluster: Cluster, pod: PodState) -> bool:
@@ -95,44 +141,42 @@ def end_pruners(
     :param last_resort: delete a pod that cannot be looked into. Not needed where no delete was begun in the window:
         then a pod on a dead node must not keep the registry closed.
 
-    :return: how many pruners were ended.
+    :return: how many processes were ended: pruners, and the shells that look after them.
     :raises PrunerLivesError: if a pod could neither be searched nor deleted.
     """
-    ended = 0
-    for pod in _searchable(cluster.registry_state()):
+
+    def end(pod: PodState) -> int:
         try:
-            ended += _end_in_pod(cluster, pod, stop_seconds, sleep)
+            return _end_in_pod(cluster, pod, stop_seconds)
         except ClusterError as error:
             if _is_gone(cluster, pod):
-                continue
+                return 0
             if not last_resort:
                 log.warning("Pod %s could not be searched, but no delete was begun in this window: %s", pod.name, error)
-                continue
+                return 0
             log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, error)
             _delete_and_wait(cluster, pod, sleep)
-    return ended
+            return 0
+
+    return sum(_in_each(_searchable(cluster.registry_state()), end))
 
 
-def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float, sleep: Callable[[float], None]) -> int:
-    pruners = _find(cluster, pod, FORBID_AND_FIND_COMMAND)
-    if not pruners:
-        return 0
-    count = len(pruners)
-    for signal, patience in (("TERM", stop_seconds), ("KILL", 10.0)):
-        log.warning("Pod %s: a pruner still lives, it gets SIG%s: %s", pod.name, signal, pruners)
-        run_in_pod(cluster, pod.name, _signal_command(signal, list(pruners)), _ignore, limit_seconds=_LOOK_SECONDS)
-        deadline = time.monotonic() + patience
-        while pruners and time.monotonic() < deadline:
-            sleep(_POLL_SECONDS)
-            pruners = _find(cluster, pod)
-        if not pruners:
-            log.info("Pod %s: no pruner lives any more", pod.name)
-            return count
-    raise ClusterError(f"pod {pod.name}: a pruner does not end: {pruners}")
+def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float) -> int:
+    ended: set[str] = set()
 
+    def take(stream: Stream, line: str) -> None:
+        signal, _, process = line.partition(" ")
+        if stream is Stream.STDOUT and signal.startswith("SIG"):
+            ended.add(process)
+            log.warning("Pod %s: a pruner still lives, it gets %s: process %s", pod.name, signal, process)
 
-def _ignore(_stream: Stream, _line: str) -> None:
-    return None
+    limit = stop_seconds + KILL_SECONDS + _LOOK_SECONDS
+    end = run_in_pod(cluster, pod.name, end_command(stop_seconds), take, limit_seconds=limit)
+    if end.exit_status != 0:
+        raise ClusterError(f"pod {pod.name}: it could not be made sure that no pruner lives in it: {end.how}")
+    if ended:
+        log.info("Pod %s: no pruner lives any more", pod.name)
+    return len(ended)
 
 
 def _delete_and_wait(cluster: Cluster, pod: PodState, sleep: Callable[[float], None]) -> None:

@@ -1,18 +1,18 @@
-"""Runs of ``dockerregistry`` in a registry pod: dry run, delete, integrity check; with progress and the list."""
+"""Runs of ``dockerregistry`` in a registry pod that end with their connection: dry run, integrity check."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
 
 from include.registry_prune.cluster import Cluster, ClusterError
 from include.registry_prune.dockerregistry import (
+    CANDIDATE_KINDS,
     CHECK_COMMAND,
-    DELETE_COMMAND,
     INTEGRITY_COMMAND,
-    Line,
     LineKind,
     PrunerOutput,
     PrunerResult,
@@ -20,15 +20,20 @@ from include.registry_prune.dockerregistry import (
 )
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
 from include.registry_prune.pod_exec import run_in_pod
+from include.registry_prune.progress import Progress, show
 from include.registry_prune.registry_state import RegistryState
 
 log = logging.getLogger(__name__)
 
-FIRST_PROGRESS_SECONDS = 0.5
-PROGRESS_SHARE = 0.05
-"""Progress is said again after this share of the time so far: often at first, every few minutes after hours."""
-_SHOWN = (LineKind.ERROR, LineKind.WARNING)
-_COMMANDS = {"check": CHECK_COMMAND, "delete": DELETE_COMMAND}
+
+class CandidateSink(Protocol):
+    """Keeps the list of what the pruner names."""
+
+    def add(self, kind: LineKind, subject: str) -> object:
+        """Keep one line."""
+
+    def add_blobs(self, digests: Sequence[bytes]) -> object:
+        """Keep many blobs, 64 hexadecimal digits each."""
 
 
 def choose_pod(state: RegistryState) -> str:
@@ -44,67 +49,44 @@ def choose_pod(state: RegistryState) -> str:
     return ready[0].name
 
 
-class _Progress:
-    """Says every few seconds how far the pruner is."""
-
-    def __init__(self, mode: Literal["check", "delete"], expected: int | None) -> None:
-        self._verb = "listed" if mode == "check" else "deleted"
-        self._expected = expected
-        self._started = self._said = time.monotonic()
-
-    def blobs(self, count: int) -> None:
-        now = time.monotonic()
-        pause = max(FIRST_PROGRESS_SECONDS, PROGRESS_SHARE * (now - self._started))
-        if now - self._said >= pause:
-            self._said = now
-            self.say(count)
-
-    def say(self, count: int) -> None:
-        rate = count / max(time.monotonic() - self._started, 0.001)
-        of = f" of {self._expected:,}" if self._expected else ""
-        share = f" ({100 * count / self._expected:.0f} %)" if self._expected else ""
-        log.info("progress: %s%s blobs %s%s, %.0f blobs/s", f"{count:,}", of, self._verb, share, rate)
-
-
-def run_pruner(
+def run_dry_run(
     cluster: Cluster,
     pod: str,
-    mode: Literal["check", "delete"],
     *,
     limit_seconds: float,
-    expected_blobs: int | None = None,
-    on_candidate: Callable[[Line], object] | None = None,
+    candidates: CandidateSink | None = None,
     artifact: str | None = None,
 ) -> PrunerResult:
-    """Run the pruner in a pod and follow it to its end.
+    """Run the pruner in a pod with ``-prune=check`` and follow it to its end.
 
-    :param expected_blobs: for the progress.
-    :param on_candidate: called for each blob, link and repository as it is listed.
-    :param artifact: where ``on_candidate`` keeps the list; goes into the result.
+    :param candidates: gets each blob, link and repository as it is listed.
+    :param artifact: where ``candidates`` are kept; goes into the result.
     :raises ClusterError: if the exec was refused, so that nothing was started.
     """
-    output = PrunerOutput(mode)
-    progress = _Progress(mode, expected_blobs)
+    output = PrunerOutput("check")
+    progress = Progress("check", None)
+    other_lines: Counter[LineKind] = Counter()
 
-    def take(stream: Stream, text: str) -> None:
-        line = output.feed(stream, text)
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
-            if on_candidate:
-                on_candidate(line)
-            progress.blobs(output.counts[LineKind.BLOB])
-        elif line.kind in _SHOWN and output.counts[line.kind] <= 100:
-            log.warning("%s | %s: %s", pod, line.kind, line.subject)
-        elif line.kind is LineKind.UNKNOWN and output.counts[line.kind] <= 100:
-            log.info("%s | %s", pod, line.subject[:1000])
+    def take(stream: Stream, block: bytes) -> None:
+        understood = output.feed_block(stream, block)
+        if candidates:
+            candidates.add_blobs(understood.blobs)
+        for line in understood.lines:
+            if line.kind not in CANDIDATE_KINDS:
+                other_lines[line.kind] += 1
+                show(pod, line, other_lines[line.kind])
+            elif candidates:
+                candidates.add(line.kind, line.subject)
+        progress.blobs(output.counts[LineKind.BLOB])
 
-    log.info("dockerregistry -prune=%s starts in pod %s", mode, pod)
+    log.info("dockerregistry -prune=check starts in pod %s", pod)
     started = time.monotonic()
-    end = run_in_pod(cluster, pod, _COMMANDS[mode], take, limit_seconds=limit_seconds)
+    end = run_in_pod(cluster, pod, CHECK_COMMAND, on_block=take, limit_seconds=limit_seconds)
     progress.say(output.counts[LineKind.BLOB])
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
     )
-    log.info("dockerregistry -prune=%s in pod %s: %s; %s", mode, pod, end.how, result.done())
+    log.info("dockerregistry -prune=check in pod %s: %s; %s", pod, end.how, result.done())
     return result
 
 

@@ -70,6 +70,7 @@ class Settled(Record):
 
     :param seconds: how long it took from the patch.
     :param read_only_seconds: for a closed window: from the patch ``readOnly: true`` until now.
+    :param closed_at: for a closed window: now.
     :param pod_uids: of the pods that serve.
     """
 
@@ -78,6 +79,7 @@ class Settled(Record):
     seconds: float
     pods: int
     read_only_seconds: float | None = None
+    closed_at: AwareDatetime | None = None
     pod_uids: tuple[str, ...] = ()
 
 

@@ -8,11 +8,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
+from include.registry_prune.approval import Approval
 from include.registry_prune.base_prune_job import BasePrune, Restart
+from include.registry_prune.builds import BuildsHit
 from include.registry_prune.decision import Action, Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import PastRun
 from include.registry_prune.integrity import IntegrityCheck
+from include.registry_prune.reconciliation import Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.units import format_count, format_seconds, format_size
@@ -29,6 +32,8 @@ class Outcome(StrEnum):
     NOT_WORTH_IT = "not worth it"
     DRY_RUN = "dry run"
     NO_HARD_PRUNE = "no hard prune"
+    POSTPONED = "postponed"
+    REJECTED = "rejected"
     FAILED = "failed"
 
 
@@ -41,6 +46,9 @@ class RunReport(Record):
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
+    :param artifact: the list of the last dry run's candidates.
+    :param reconciliation: what became of these candidates, and the places of further lists.
+    :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
     :param phases: seconds that each task took, by task.
     """
 
@@ -63,7 +71,10 @@ class RunReport(Record):
     passed_by: str = ""
     broken_before: int | None = None
     broken_after: int | None = None
+    builds_hit: int | None = None
+    builds_hit_names: tuple[str, ...] = ()
     artifact: str | None = None
+    reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
 
@@ -81,6 +92,9 @@ class RunReport(Record):
             f"  read-only: {'unknown' if self.read_only_seconds is None else format_seconds(self.read_only_seconds)}",
             f"  broken images: {_number(self.broken_before)} before, {_number(self.broken_after)} after",
         ]
+        if self.builds_hit:
+            names = ", ".join(self.builds_hit_names)
+            lines.append(f"  builds hit, start them again: {format_count(self.builds_hit, 'build')} ({names})")
         if self.estimated_delete_seconds is not None:
             took = f", took {format_seconds(self.delete_seconds)}" if self.delete_seconds is not None else ""
             lines.append(f"  delete: estimated {format_seconds(self.estimated_delete_seconds)}{took}")
@@ -88,6 +102,8 @@ class RunReport(Record):
             lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
         if self.artifact:
             lines.append(f"  list of candidates: {self.artifact}")
+        if self.reconciliation is not None:
+            lines += self.reconciliation.lines()
         return "\n".join(lines)
 
 
@@ -123,6 +139,9 @@ def build_report(
     dry_run = _read(PrunerResult, results.get("dry_run")) or survey
     deletion = _read(PrunerResult, results.get("hard_prune"))
     verdict = _read(Verdict, results.get("blob_threshold")) or _read(Verdict, results.get("survey_gate"))
+    approval = _read(Approval, results.get("approve_window"))
+    moment = _read(Verdict, results.get("right_moment"))
+    hit = _read(BuildsHit, results.get("verify_restored"))
     restored = _read(Settled, results.get("restore_read_write"))
     base = _read(BasePrune, results.get("base_prune"))
     before = _read(IntegrityCheck, results.get("integrity_before"))
@@ -131,13 +150,14 @@ def build_report(
     return RunReport(
         run_id=run_id,
         cluster=cluster,
-        outcome=_outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
-        reasons=verdict.reasons if verdict else (),
+        outcome=_not_opened(went_wrong, approval, moment)
+        or _outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
+        reasons=_reasons(verdict, approval, moment),
         base_prune=_base_prune_text(base, _read(Restart, results.get("restart_registry")), states),
         orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(deletion, states),
-        freed_bytes=deletion.said.rounded_bytes if deletion and deletion.said else None,
+        freed_bytes=_freed_bytes(deletion, dry_run),
         read_only_seconds=_read_only_seconds(restored, states),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
@@ -147,7 +167,10 @@ def build_report(
         passed_by=verdict.passed_by if verdict else "",
         broken_before=before.broken_count if before and before.exit_status == 0 else None,
         broken_after=after.broken_count if after and after.exit_status == 0 else None,
+        builds_hit=hit.count if hit else None,
+        builds_hit_names=hit.names if hit else (),
         artifact=dry_run.artifact if dry_run else None,
+        reconciliation=_read(Reconciliation, results.get("reconcile")),
         phases=dict(phases),
         # Not the ones that were given up because of them: they would bury the cause.
         failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
@@ -174,6 +197,25 @@ def _read(kind: type[R], value: Any) -> R | None:
     return None if value is None else kind.from_json(value)
 
 
+def _not_opened(went_wrong: bool, approval: Approval | None, moment: Verdict | None) -> Outcome | None:
+    """The outcome of a run that did all but open the window; None of any other."""
+    if went_wrong:
+        return None
+    if approval is not None and not approval.approved:
+        return Outcome.REJECTED
+    return Outcome.POSTPONED if moment is not None and moment.action is Action.SKIP else None
+
+
+def _reasons(verdict: Verdict | None, approval: Approval | None, moment: Verdict | None) -> tuple[str, ...]:
+    """Why the run did what it did, in the order in which it was decided."""
+    reasons = verdict.reasons if verdict else ()
+    if approval is not None and approval.asked:
+        reasons = (*reasons, approval.sentence())
+    if moment is not None and (moment.action is not Action.PRUNE or len(moment.reasons) > 1):
+        reasons = (*reasons, *moment.reasons)
+    return reasons
+
+
 def _outcome(went_wrong: bool, deletion: PrunerResult | None, verdict: Verdict | None, dry_run_only: bool) -> Outcome:
     if went_wrong:
         return Outcome.FAILED
@@ -196,9 +238,18 @@ def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Ma
     return "; ".join(filter(None, (base.text(), told)))
 
 
+def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) -> int | None:
+    if deletion is None or deletion.said is None:
+        return None
+    if deletion.attempts > 1 and deletion.complete and dry_run and dry_run.said:
+        # An interrupted attempt does not say what it freed; after all of them, all of the dry run's is gone.
+        return dry_run.said.rounded_bytes
+    return deletion.said.rounded_bytes
+
+
 def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:
     if deletion is not None:
-        return deletion.said.blobs if deletion.said else deletion.counted_blobs
+        return deletion.earlier_blobs + (deletion.said.blobs if deletion.said else deletion.counted_blobs)
     return 0 if states.get("hard_prune") in ("skipped", "upstream_failed") else None
 
 

@@ -164,6 +164,9 @@ def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
     yield "Base prune", report.base_prune or ""
     yield "Broken images before", "" if report.broken_before is None else f"{report.broken_before:,}"
     yield "Broken images after", "" if report.broken_after is None else f"{report.broken_after:,}"
+    if report.builds_hit:
+        names = ", ".join(report.builds_hit_names)
+        yield "Builds hit, start them again", f"{format_count(report.builds_hit, 'build')} ({names})"
     if report.estimated_delete_seconds is not None:
         yield "Delete, estimated", _seconds(report.estimated_delete_seconds)
     if report.delete_seconds is not None:
@@ -171,6 +174,8 @@ def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
     if report.passed_ceilings:
         yield f"Ceilings passed by {report.passed_by}", ", ".join(report.passed_ceilings)
     yield "List of candidates", report.artifact or ""
+    if report.reconciliation is not None:
+        yield "What became of them", "; ".join(line.strip() for line in report.reconciliation.lines())
     yield "Cluster id", report.cluster_id or ""
 
 

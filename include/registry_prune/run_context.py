@@ -132,6 +132,17 @@ class Run:
         value = self.context["ti"].xcom_pull(task_ids=task_id, key=key)
         return None if value is None else kind.from_json(value)
 
+    def task_states(self) -> dict[str, Any]:
+        """The state of each task of this run, as Airflow has it now."""
+        states: dict[str, Any] = self.context["ti"].get_task_states(dag_id=self.dag_id, run_ids=[self.run_id])
+        return dict(states.get(self.run_id, {}))
+
+    @property
+    def has_another_try(self) -> bool:
+        """Whether Airflow tries this task again if it fails now."""
+        ti: Any = self.context["ti"]
+        return bool(ti.try_number <= ti.max_tries)
+
     def hand_over(self, record: Record, key: str = "return_value") -> None:
         """Hand a result over now: for a task that goes on to fail or skip, and so returns nothing."""
         self.context["ti"].xcom_push(key, record.to_json())

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.registry_prune.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.dockerregistry import LineKind, PrunerResult
@@ -53,11 +53,14 @@ class Gate(BaseSensorOperator):
         except SettingsError as error:
             raise AirflowFailException(str(error)) from error
         except (OSError, EOFError, zlib.error) as error:
-            raise AirflowFailException(
+            # Perhaps only the object storage does not answer: worth another try.
+            raise AirflowException(
                 f"The list of candidates cannot be read, so nothing is deleted: {error}. Trigger a new run."
             ) from error
         except ValueError as error:
             raise AirflowFailException(f"No verdict on this evidence, so nothing is deleted: {error}") from error
+        if verdict is None:
+            return PokeReturnValue(is_done=False)
         run.hand_over(verdict)
         self.log.info("Verdict: %s", verdict.sentence())
         if verdict.estimate is not None:
@@ -69,8 +72,8 @@ class Gate(BaseSensorOperator):
         return PokeReturnValue(is_done=True, xcom_value=verdict.to_json())
 
     @abstractmethod
-    def verdict(self, run: Run) -> Verdict:
-        """What to do."""
+    def verdict(self, run: Run) -> Verdict | None:
+        """What to do; None if that cannot be said yet."""
 
     def evidence(
         self, run: Run, stage: Stage, dry_run: PrunerResult | None, *, older_than: datetime | None = None

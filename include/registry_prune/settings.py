@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from include.registry_prune.evidence import CeilingLimits
+from include.registry_prune.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.parameters import (
     Duration,
     RunParameters,
@@ -23,7 +24,7 @@ from include.registry_prune.parameters import (
     WholeNumber,
     explain,
 )
-from include.registry_prune.units import parse_duration
+from include.registry_prune.units import SIZE_PATTERN, parse_duration, parse_size
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 """Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
@@ -37,12 +38,28 @@ Limit = Literal[
     "dry_run_limit",
     "delete_limit",
     "integrity_limit",
+    "defer_after",
+    "follow_every",
+    "follow_patience",
+    "silence",
     "pruner_stop",
     "lease",
     "reopen_anyway",
     "unexplained_read_only",
+    "moment_wait",
+    "approval_limit",
 ]
 """The settings that are durations."""
+
+
+def _checked_hours(text: str) -> str:
+    parse_opening_hours(text, "UTC")
+    return text
+
+
+def _checked_zone(name: str) -> str:
+    parse_zone(name)
+    return name
 
 
 class CeilingSettings(StrictModel):
@@ -95,6 +112,18 @@ class ClusterSettings(StrictModel):
     :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
+    :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
+        again in a pod that is there, so often in all. A registry whose pods keep ending is a matter for a person.
+    :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
+        costs about 3 seconds of read-only time, and most deletes are over sooner than this. ``0s``: at once.
+    :param follow_every: how long one look at the delete stays in its pod before the next takes over. No load balancer
+        cuts a connection in that time, and the pod has one more exec in each.
+    :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
+        the task gives it up. It outlasts an upgrade of the control plane.
+    :param silence: a pruner that has not named another blob for so long is worth a warning. A single blob takes about
+        a second on slow object storage; the scan before the first took 4 hours with half a million.
+    :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB. What comes
+        before its last 3,000 lines or so was read long ago.
     :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
     :param lease: a run that has not renewed its lease for so long is taken for dead, and the guard closes its window.
         It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
@@ -106,6 +135,16 @@ class ClusterSettings(StrictModel):
         although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
         same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
         that take longer than its grace of 55 s.
+    :param opening_hours: when a window may be opened, such as ``Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00``; the day is
+        the one that the hours begin on. Empty: always, because the schedule says when a run begins already. Outside
+        them a run does the base prune and the survey only.
+    :param time_zone: of the opening hours.
+    :param moment_wait: how long the right moment is waited for: builds that push to the registry come to their end, a
+        rollout does, the opening hours begin. Most builds take minutes; half an hour keeps a run from lasting all day.
+    :param approval: whether a person has to approve in Airflow's UI before the window is opened. Off, because what is
+        asked every night is soon approved unread.
+    :param approval_limit: how long the answer is waited for: a night and a morning.
+    :param approval_default: the answer if nobody gave one by then.
     :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
     :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
     :param alert_endpoint: path below that connection's URL.
@@ -120,11 +159,23 @@ class ClusterSettings(StrictModel):
     dry_run_limit: Duration = "12h"
     delete_limit: Duration = "48h"
     integrity_limit: Duration = "12h"
+    delete_attempts: int = Field(default=4, ge=1, le=100)
+    defer_after: Duration = "30s"
+    follow_every: Duration = "15s"
+    follow_patience: Duration = "30m"
+    silence: Duration = "10m"
+    pod_log: str = Field(default="1MiB", pattern=SIZE_PATTERN)
     pruner_stop: Duration = "30s"
     lease: Duration = "15m"
     reopen_anyway: Duration = "4h"
     unexplained_read_only: Duration = "1h"
     restart_after_base_prune: bool = False
+    opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+    time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
+    moment_wait: Duration = "30m"
+    approval: bool = False
+    approval_limit: Duration = "12h"
+    approval_default: Literal["reject", "approve"] = "reject"
     artifacts: str = ""
     alert_connection: str = ""
     alert_endpoint: str = ""
@@ -141,9 +192,19 @@ class ClusterSettings(StrictModel):
         return parameters
 
     @property
+    def hours(self) -> OpeningHours:
+        """When a window may be opened."""
+        return parse_opening_hours(self.opening_hours, self.time_zone)
+
+    @property
     def dag_id(self) -> str:
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
         return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
+
+    @property
+    def pod_log_bytes(self) -> int:
+        """``pod_log`` in bytes."""
+        return parse_size(self.pod_log)
 
     def seconds(self, limit: Limit) -> float:
         """One of the durations, in seconds."""

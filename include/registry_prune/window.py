@@ -13,10 +13,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.registry_prune.cluster import Cluster, ClusterError
-from include.registry_prune.lease import ANNOTATION, Lease, LeaseError, check_may_arm, parse_lease
+from include.registry_prune.detached_delete import attempt_name
+from include.registry_prune.lease import (
+    ANNOTATION,
+    DeleteAttempt,
+    Earlier,
+    Lease,
+    LeaseError,
+    check_may_arm,
+    parse_lease,
+)
 from include.registry_prune.pod_replacement import replace_pods
 from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
-from include.registry_prune.registry_state import Opening, RegistryState, Settled, mode_word, unsettled
+from include.registry_prune.registry_state import (
+    Opening,
+    PodState,
+    RegistryState,
+    Settled,
+    mode_word,
+    unsettled,
+)
 from include.registry_prune.role import revoke_role
 from include.registry_prune.settling import NotSettledError, wait_until_settled
 from include.registry_prune.units import format_seconds
@@ -78,7 +94,7 @@ def change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str,
     )
 
 
-def _lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
+def lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
     patch: dict[str, Any] = {"metadata": {"annotations": {ANNOTATION: lease.to_annotation()}}}
     return {**patch, "spec": spec} if spec else patch
 
@@ -117,7 +133,7 @@ def arm(
             raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
         held = _held_lease(config)
         if held is None:
-            return _lease_patch(lease)
+            return lease_patch(lease)
         lease = held
         return None
 
@@ -149,7 +165,7 @@ def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Le
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
         changed = change(lease)
-        return None if changed == lease else _lease_patch(changed)
+        return None if changed == lease else lease_patch(changed)
 
     change_config(cluster, decide)
 
@@ -182,7 +198,7 @@ def open_window(
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
         if not config["spec"].get("readOnly"):
-            return _lease_patch(lease.opened(now), readOnly=True)
+            return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
         if lease.opened_at is None:
             raise LeaseError(
@@ -198,18 +214,47 @@ def open_window(
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
 
-def begin_delete(cluster: Cluster, *, holder: str) -> None:
-    """Note in the lease that a delete begins now. After this, closing the window takes no pod's silence for an answer.
+def begin_attempt(
+    cluster: Cluster,
+    *,
+    holder: str,
+    pod: PodState,
+    previous: DeleteAttempt | None = None,
+    earlier: Earlier | None = None,
+) -> DeleteAttempt:
+    """Note in the lease that a delete begins now in this pod. After this, closing the window takes no pod's silence
+    for an answer.
 
+    :param previous: the last attempt as the caller knows it. If another one is there, somebody else has begun it
+        meanwhile, and nothing is changed.
+    :param earlier: what the attempts so far did.
+    :return: the attempt to start and to follow: the new one, or the one that somebody else has begun.
     :raises LeaseError: if this run does not hold the lease, or the window is being closed already.
     """
+    begun: DeleteAttempt | None = None
 
-    def delete(lease: Lease) -> Lease:
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal begun
+        lease = require_own_lease(config, holder)
         if lease.closing_since is not None:
             raise LeaseError(f"The window of {holder} is being closed, so nothing is deleted")
-        return lease.deleting(datetime.now(UTC))
+        if lease.attempt is not None and lease.attempt != previous:
+            begun = lease.attempt
+            return None
+        number = previous.number + 1 if previous else 1
+        begun = DeleteAttempt(
+            number=number,
+            name=attempt_name(holder, lease.armed_at, number),
+            pod=pod.name,
+            pod_uid=pod.uid,
+            begun_at=datetime.now(UTC),
+            earlier=earlier or Earlier(),
+        )
+        return lease_patch(lease.attempting(begun))
 
-    change_own_lease(cluster, holder, delete)
+    change_config(cluster, decide)
+    assert begun is not None
+    return begun
 
 
 def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
@@ -243,9 +288,10 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     cluster.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
     if lease.opened_at is None:
         return settled
-    open_for = (datetime.now(UTC) - lease.opened_at).total_seconds()
+    now = datetime.now(UTC)
+    open_for = (now - lease.opened_at).total_seconds()
     log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
-    return settled.model_copy(update={"read_only_seconds": round(open_for, 3)})
+    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
 
 
 def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
@@ -262,7 +308,7 @@ def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
             log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
             return None
         lease = held.closing(datetime.now(UTC), pods)
-        return None if lease == held else _lease_patch(lease)
+        return None if lease == held else lease_patch(lease)
 
     change_config(cluster, decide)
     return lease
@@ -305,18 +351,29 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
         log.info("ImagePruner cluster: spec.suspend is set back to %s", lease.image_pruner_suspended_before)
 
 
-def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState:
-    """The look right before a delete: this run's lease, every pod read-only, no other pruner at work.
+def require_open_window(cluster: Cluster, *, holder: str) -> tuple[Lease, RegistryState]:
+    """This run's lease and the registry, if the window is open and every pod is read-only.
 
     :raises LeaseError: if this run does not hold the window.
-    :raises NotSettledError: if a pod takes pushes, or a pruner is at work already.
+    :raises NotSettledError: if a pod takes pushes, or the window is being closed.
     """
-    if require_own_lease(cluster.config(), holder).closing_since is not None:
+    lease = require_own_lease(cluster.config(), holder)
+    if lease.closing_since is not None:
         raise NotSettledError("The window of this run is being closed, so nothing is deleted")
     state = cluster.registry_state()
     reasons = unsettled(state, read_only=True)
     if reasons:
         raise NotSettledError(f"The registry is not settled read-only, so nothing is deleted: {'; '.join(reasons)}")
+    return lease, state
+
+
+def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState:
+    """The look right before a pruner is started: the window is open, every pod read-only, no other pruner at work.
+
+    :raises LeaseError: if this run does not hold the window.
+    :raises NotSettledError: if a pod takes pushes, or a pruner is at work already.
+    """
+    _, state = require_open_window(cluster, holder=holder)
     others = living_pruners(cluster, state)
     if others:
         raise NotSettledError(f"A pruner is at work already, so no second one is started: {'; '.join(others)}")

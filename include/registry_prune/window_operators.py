@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.lease import Lease
 from include.registry_prune.operators import CandidateList, RegistryOperator
 from include.registry_prune.registry_state import Opening, Settled
@@ -67,36 +66,6 @@ class DryRun(CandidateList):
 
     def state(self, run: Run) -> Any:
         return _require_window(run)
-
-
-class HardPrune(RegistryOperator):
-    """Step 6, delete: ``dockerregistry -prune=delete`` in a registry pod.
-
-    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
-    pruner is at work; and goes on looking. What it deleted is handed over also when it fails.
-    """
-
-    def work(self, run: Run) -> Record:
-        from include.registry_prune.delete_watch import DeleteWatch
-        from include.registry_prune.pruning import choose_pod, run_pruner
-        from include.registry_prune.window import begin_delete
-
-        pod = choose_pod(_require_window(run))
-        dry_run = run.result("dry_run", PrunerResult)
-        with run.lease_keeper(), DeleteWatch(run.cluster, holder=run.holder) as watch:
-            begin_delete(run.cluster, holder=run.holder)
-            result = run_pruner(
-                run.cluster,
-                pod,
-                "delete",
-                limit_seconds=self.cluster.seconds("delete_limit"),
-                expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
-            )
-        run.hand_over(result)
-        problem = result.problem()
-        if problem:
-            raise AirflowFailException(f"{watch.broken}. {problem}" if watch.broken else problem)
-        return result
 
 
 def _require_window(run: Run) -> Any:

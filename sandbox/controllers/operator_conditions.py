@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from sandbox.controllers import registry_storage
 from sandbox.kubelet.pod_status import set_condition
 
 _UNAVAILABLE_INERTIA_SECONDS = 300
+_NO_STORAGE = "storage backend not configured"
 _UNMANAGED = "The registry configuration is set to unmanaged mode"
 
 
@@ -23,20 +25,33 @@ class Told(NamedTuple):
 
 
 def config_conditions(
-    management_state: str, deployment: dict[str, Any] | None, present: list[dict[str, Any]]
+    management_state: str,
+    storage: dict[str, Any] | None,
+    deployment: dict[str, Any] | None,
+    present: list[dict[str, Any]],
 ) -> dict[str, Told]:
     """The conditions of the registry's Config.
 
+    :param storage: ``spec.storage``.
     :param deployment: the registry's Deployment as the operator knows it; None if there is none.
     :param present: the conditions so far.
     """
+    kind = registry_storage.kind_of(storage)
     available = _available(management_state, deployment)
+    progressing = _progressing(management_state, deployment)
+    degraded = _degraded(management_state, available, deployment, present)
+    if management_state == "Managed" and kind is None:
+        if deployment is None:
+            available = Told(False, "StorageNotConfigured", _NO_STORAGE)
+        progressing = Told(True, "Error", f"Unable to apply resources: {_NO_STORAGE}")
+        degraded = Told(True, "StorageNotConfigured", f"Unable to apply resources: {_NO_STORAGE}")
+    exists = {} if kind is None or kind.exists is None else {"StorageExists": Told(True, *kind.exists)}
     return {
         "Available": available,
-        "Progressing": _progressing(management_state, deployment),
-        "Degraded": _degraded(management_state, available, deployment, present),
+        "Progressing": progressing,
+        "Degraded": degraded,
         "Removed": Told(True, "Removed", "The registry is removed") if management_state == "Removed" else Told(False),
-        "StorageExists": Told(True, "PVC Exists", ""),
+        **exists,
     }
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from sandbox.controllers import registry_storage
 from sandbox.names import (
     CONTAINER,
     DEPLOYMENT,
@@ -26,6 +27,7 @@ from sandbox.settings import SandboxSettings
 CHECKSUM = "imageregistry.operator.openshift.io/checksum"
 _IMAGE = "quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:" + hashlib.sha256(b"registry").hexdigest()
 _PORT = 5000
+_CA_TRUST = "ca-trust-extracted"
 _START_SCRIPT = (
     "mkdir -p /etc/pki/ca-trust/extracted/edk2 /etc/pki/ca-trust/extracted/java "
     "/etc/pki/ca-trust/extracted/openssl /etc/pki/ca-trust/extracted/pem && "
@@ -98,7 +100,10 @@ def _pod_spec(spec: dict[str, Any], settings: SandboxSettings) -> dict[str, Any]
                 "command": ["/bin/sh", "-c", _START_SCRIPT],
                 "ports": [{"containerPort": _PORT, "protocol": "TCP"}],
                 "env": _environment(spec),
-                "volumeMounts": _volume_mounts(),
+                "volumeMounts": [
+                    *registry_storage.volume_mounts(spec.get("storage")),
+                    {"name": _CA_TRUST, "mountPath": "/etc/pki/ca-trust/extracted"},
+                ],
                 "livenessProbe": {**probe, "initialDelaySeconds": 5},
                 "readinessProbe": {**probe, "initialDelaySeconds": int(settings.readiness)},
                 "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
@@ -107,7 +112,7 @@ def _pod_spec(spec: dict[str, Any], settings: SandboxSettings) -> dict[str, Any]
                 "securityContext": {"readOnlyRootFilesystem": True},
             }
         ],
-        "volumes": _volumes(spec),
+        "volumes": [*registry_storage.volumes(spec.get("storage")), {"name": _CA_TRUST, "emptyDir": {}}],
     }
     if spec["replicas"] == 2:
         pod_spec["affinity"] = {
@@ -127,8 +132,7 @@ def _pod_spec(spec: dict[str, Any], settings: SandboxSettings) -> dict[str, Any]
 def _environment(spec: dict[str, Any]) -> list[dict[str, str]]:
     log_level = "debug" if spec.get("logLevel") in ("Debug", "Trace", "TraceAll") else "info"
     variables = {
-        "REGISTRY_STORAGE": "filesystem",
-        "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/registry",
+        **registry_storage.environment(spec.get("storage")),
         "REGISTRY_HTTP_ADDR": f":{_PORT}",
         "REGISTRY_HTTP_NET": "tcp",
         "REGISTRY_HTTP_SECRET": spec.get("httpSecret", ""),
@@ -153,21 +157,3 @@ def _environment(spec: dict[str, Any]) -> list[dict[str, str]]:
         "REGISTRY_HTTP_TLS_MINVERSION": "VersionTLS12",
     }
     return [{"name": name, "value": value} for name, value in variables.items()]
-
-
-def _volumes(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    storage = spec.get("storage") or {}
-    source: dict[str, Any] = {"emptyDir": {}}
-    if "pvc" in storage:
-        source = {"persistentVolumeClaim": {"claimName": storage["pvc"].get("claim", "image-registry-storage")}}
-    return [
-        {"name": "registry-storage", **source},
-        {"name": "ca-trust-extracted", "emptyDir": {}},
-    ]
-
-
-def _volume_mounts() -> list[dict[str, str]]:
-    return [
-        {"name": "registry-storage", "mountPath": "/registry"},
-        {"name": "ca-trust-extracted", "mountPath": "/etc/pki/ca-trust/extracted"},
-    ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.controllers import operator_conditions
+from sandbox.cluster_version import current_version
+from sandbox.controllers import operator_conditions, registry_storage
 from sandbox.controllers.base import ClusterOperator, Key, owned_by
 from sandbox.controllers.deployment import DEPLOYMENTS, REPLICA_SETS
 from sandbox.controllers.registry_deployment import CHECKSUM, registry_deployment
-from sandbox.names import CLUSTER, CLUSTER_OPERATOR, CONFIGS, DEPLOYMENT, IMAGE_PRUNERS, NAMESPACE, OPENSHIFT_VERSION
+from sandbox.names import CLUSTER, CLUSTER_OPERATOR, CLUSTER_VERSIONS, CONFIGS, DEPLOYMENT, IMAGE_PRUNERS, NAMESPACE
 
 CLUSTER_OPERATORS = "clusteroperators.config.openshift.io"
 
@@ -17,7 +18,7 @@ class RegistryOperator(ClusterOperator):
     """Keeps the registry as its Config says."""
 
     kind = "Config"
-    watched = (CONFIGS, DEPLOYMENTS, IMAGE_PRUNERS)
+    watched = (CONFIGS, DEPLOYMENTS, IMAGE_PRUNERS, CLUSTER_VERSIONS)
 
     def reconcile(self, key: Key) -> float | None:
         """Apply the Config, then report.
@@ -32,7 +33,7 @@ class RegistryOperator(ClusterOperator):
         known = self._deployment()
         status = config.setdefault("status", {})
         state = config["spec"].get("managementState", "Managed")
-        if state == "Managed":
+        if state == "Managed" and registry_storage.kind_of(config["spec"].get("storage")) is not None:
             self._apply(config, status, known)
         elif state == "Removed":
             known = self._remove(known)
@@ -78,12 +79,14 @@ class RegistryOperator(ClusterOperator):
         return self._deployment()
 
     def _report(self, config: dict[str, Any], status: dict[str, Any], state: str, known: dict[str, Any] | None) -> None:
-        conditions = operator_conditions.config_conditions(state, known, status.get("conditions") or [])
+        conditions = operator_conditions.config_conditions(
+            state, config["spec"].get("storage"), known, status.get("conditions") or []
+        )
         operator_conditions.apply(status, conditions)
         status["readyReplicas"] = (known or {}).get("status", {}).get("readyReplicas", 0)
         status["observedGeneration"] = config["metadata"]["generation"]
-        status["storage"] = config["spec"].get("storage") or {}
-        status["storageManaged"] = False
+        status["storage"] = storage = config["spec"].get("storage") or {}
+        status["storageManaged"] = storage.get("managementState") == "Managed"
         self.store.modify(CONFIGS, CLUSTER, None, lambda obj: obj.update(status=status), subresource="status")
         self._report_cluster_operator(status["conditions"])
 
@@ -95,7 +98,7 @@ class RegistryOperator(ClusterOperator):
 
         def write(obj: dict[str, Any]) -> None:
             status = obj.setdefault("status", {})
-            status["versions"] = [{"name": "operator", "version": OPENSHIFT_VERSION}]
+            status["versions"] = [{"name": "operator", "version": current_version(self.store)}]
             operator_conditions.apply(status, operator_conditions.union(conditions, pruner_conditions))
 
         self.store.modify(CLUSTER_OPERATORS, CLUSTER_OPERATOR, None, write, subresource="status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ _PROGRAM = "docker-registry"
 _BOUND_TO_PARENT = "setpriv"
 # The pod's own ones say: port 5000 on all addresses, with a certificate that the sandbox does not have.
 _REPLACED_VARIABLES = ("REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_TLS_CERTIFICATE", "REGISTRY_HTTP_TLS_KEY")
+# Whatever the cluster is told of the storage, it is a folder of this machine.
+_STORAGE_VARIABLES = re.compile(r"REGISTRY_STORAGE(?:_(?:FILESYSTEM|S3|SWIFT)_.*)?")
 _LAYER = "application/octet-stream"
 
 
@@ -42,8 +45,12 @@ def serve_command(program: str, configuration: Path) -> list[str]:
 
 
 def serve_environment(container: Mapping[str, str]) -> dict[str, str]:
-    """The container's variables without those that only fit a real cluster's network."""
-    return {name: value for name, value in container.items() if name not in _REPLACED_VARIABLES}
+    """The container's variables without those that only fit a real cluster's network and storage."""
+    return {
+        name: value
+        for name, value in container.items()
+        if name not in _REPLACED_VARIABLES and not _STORAGE_VARIABLES.fullmatch(name)
+    }
 
 
 def configuration(ip: str, storage: Path, notification_url: str, authorization: str) -> str:

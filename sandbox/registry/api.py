@@ -112,6 +112,11 @@ class ApiClient:
         """Add an object."""
         return self._request("POST", resource, _collection(resource, _namespace_of(created)), created)
 
+    def replace(self, resource: str, changed: JsonObject) -> JsonObject:
+        """Replace an object; its status stays, if it has one of its own."""
+        path = f"{_collection(resource, _namespace_of(changed))}/{changed['metadata']['name']}"
+        return self._request("PUT", resource, path, changed)
+
     def replace_status(self, resource: str, changed: JsonObject) -> JsonObject:
         """Replace the status of an object."""
         path = f"{_collection(resource, _namespace_of(changed))}/{changed['metadata']['name']}/status"

@@ -66,7 +66,7 @@ class Configuration:
                     log.line("warning", f"Ignoring unrecognized environment variable {name}")
                 if name in ("REGISTRY_LOG_LEVEL", "REGISTRY_LOGLEVEL"):
                     _check_level(name, environ[name])
-        storage = Path(environ.get("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", _MOUNT))
+        storage = _storage(environ)
         return cls(
             level=level_named(environ.get("REGISTRY_LOG_LEVEL", "")),
             formatter=environ.get("REGISTRY_LOG_FORMATTER", ""),
@@ -99,6 +99,13 @@ def _check_level(variable: str, value: str) -> None:
             f"parsing environment variable {variable}: invalid loglevel {value.lower()} "
             f"Must be one of [{', '.join(_LEVELS)}]"
         )
+
+
+def _storage(environ: Mapping[str, str]) -> Path:
+    # What is told of an object storage is not meant: in a pod the blobs are always in the sandbox's folder.
+    state = environ.get("SANDBOX_STATE")
+    default = StateDirectory(Path(state)).storage if state else _MOUNT
+    return Path(environ.get("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", default))
 
 
 def _shown(storage: Path, environ: Mapping[str, str]) -> str:

@@ -48,6 +48,7 @@ class PrunerFaults:
     :param vanish_after_blobs: after so many orphaned blobs another pruner takes the next one away
         (transcript 70).
     :param read_only_file_system: nothing can be deleted: the volume is mounted read-only (transcript 41).
+    :param takes_oci_configs: the config of every OCI image is an orphan to it, as on OpenShift 4.9 (OCPBUGS-102).
     :param kill_after_blobs: after so many orphaned blobs the process kills itself (SIGKILL).
     :param interrupt_after_images: the base prune takes manifest, links and Image of so many images, not yet
         their layers, and dies with exit status 1: how orphans of that cause come to be. Needs the mode
@@ -66,6 +67,7 @@ class PrunerFaults:
     fail_delete_after_blobs: int | None = None
     vanish_after_blobs: int | None = None
     read_only_file_system: bool = False
+    takes_oci_configs: bool = False
     kill_after_blobs: int | None = None
     interrupt_after_images: int | None = None
     exit_code: int | None = None

@@ -27,23 +27,27 @@ from sandbox.registry.layout import (
 )
 from sandbox.registry.logrus import Logger
 from sandbox.registry.made_up import MadeUpOrphans
-from sandbox.registry.media_types import IMAGE_MANIFESTS
+from sandbox.registry.media_types import DOCKER_MANIFEST, IMAGE_MANIFESTS
 
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY_NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*")
 
 
-def digests_in_use(images: list[JsonObject]) -> dict[str, str]:
+def digests_in_use(
+    images: list[JsonObject], manifests_with_config: tuple[str, ...] = IMAGE_MANIFESTS
+) -> dict[str, str]:
     """What the real pruner keeps: digest to the reference of an image that it belongs to.
 
     The config of an Image without ``dockerImageManifestMediaType`` is not among them: a flaw of the real one
     (transcripts 91 to 93).
+
+    :param manifests_with_config: media types of the manifests whose config it keeps.
     """
     in_use: dict[str, str] = {}
     for image in images:
         reference = image.get("dockerImageReference", "")
         in_use[image["metadata"]["name"]] = reference
-        if image.get("dockerImageManifestMediaType") in IMAGE_MANIFESTS:
+        if image.get("dockerImageManifestMediaType") in manifests_with_config:
             in_use[(image.get("dockerImageMetadata") or {}).get("Id", "")] = reference
         for layer in image.get("dockerImageLayers") or []:
             in_use[layer["name"]] = reference
@@ -92,7 +96,8 @@ class HardPrune:
         :raises RegistryError: it ended early; ``summary`` says how far it came.
         """
         try:
-            self._in_use = digests_in_use(self._api.list(IMAGES))
+            with_config = (DOCKER_MANIFEST,) if self._faults.takes_oci_configs else IMAGE_MANIFESTS
+            self._in_use = digests_in_use(self._api.list(IMAGES), with_config)
         except ApiFailureError as error:
             raise RegistryError(f"error listing images: {error}") from error
         if self._made_up is not None:

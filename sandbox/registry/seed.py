@@ -40,6 +40,7 @@ class SeedPlan:
     :param causes: of the orphans.
     :param images_without_media_type: so many Images have an empty ``dockerImageManifestMediaType``: the real
         pruner takes their config blobs (transcripts 91 to 93), and so does the stand-in.
+    :param multi_architecture: all images are lists of two architectures, not only some.
     """
 
     images: int = 300
@@ -48,6 +49,7 @@ class SeedPlan:
     seed: int = 1
     causes: Sequence[Cause | str] = tuple(Cause)
     images_without_media_type: int = 0
+    multi_architecture: bool = False
 
     def __post_init__(self) -> None:
         for name in ("images", "orphans", "images_without_media_type"):
@@ -84,7 +86,8 @@ def seed(state: StateDirectory, plan: SeedPlan) -> SeedInventory:
     with closing(ApiClient.from_kubeconfig(state.kubeconfig, _TIMEOUT_SECONDS)) as api:
         sink, now = SeedSink(api, plan.seed), datetime.now(UTC)
         storage = StorageLayout(state.storage)
-        images = ImageSeeder(sink, ImageBuilder(storage, f"images of {plan.seed}"), now)
+        builder = ImageBuilder(storage, f"images of {plan.seed}")
+        images = ImageSeeder(sink, builder, now, multi_architecture=plan.multi_architecture)
         orphans = OrphanSeeder(sink, ImageBuilder(storage, f"orphans of {plan.seed}"), images.base, now)
         images.seed(plan.images, plan.images_without_media_type)
         causes = list(dict.fromkeys(map(Cause, plan.causes)))
@@ -113,6 +116,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="Images whose config the pruner takes although they need it (%(default)s)",
     )
+    parser.add_argument(
+        "--multi-architecture", action="store_true", help="all images are lists of two architectures, not only some"
+    )
 
 
 def run(arguments: argparse.Namespace, state: StateDirectory) -> int:
@@ -129,6 +135,7 @@ def run(arguments: argparse.Namespace, state: StateDirectory) -> int:
             seed=arguments.seed,
             causes=arguments.cause or tuple(Cause),
             images_without_media_type=arguments.images_without_media_type,
+            multi_architecture=arguments.multi_architecture,
         )
         inventory = seed(state, plan)
     except (SeedError, ApiFailureError) as error:

@@ -27,12 +27,16 @@ class ImageSeeder:
     :param sink: takes objects and counts.
     :param builder: makes the blobs.
     :param now: all ages count from here.
+    :param multi_architecture: all of them are lists of two architectures, not only some.
     """
 
-    def __init__(self, sink: SeedSink, builder: ImageBuilder, now: datetime) -> None:
+    def __init__(
+        self, sink: SeedSink, builder: ImageBuilder, now: datetime, *, multi_architecture: bool = False
+    ) -> None:
         self._sink = sink
         self._builder = builder
         self._now = now
+        self._multi_architecture = multi_architecture
         self._bases: list[tuple[Blob, ...]] = []
         self._without_media_type = 0
 
@@ -84,6 +88,8 @@ class ImageSeeder:
     def _images(self, number: int, revisions: int) -> Iterator[Image]:
         """The revisions of one stream, the newest first: all but the last layer is shared between them."""
         format_name, architectures = _FORMATS[number % len(_FORMATS)]
+        if self._multi_architecture:
+            architectures = len(ARCHITECTURES)
         manifest_format = ManifestFormat(format_name)
         base = self._base_of(number)
         shared = [(*base, self._own_layer()) for _ in range(architectures)]

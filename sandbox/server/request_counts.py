@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sandbox.server.errors import JsonObject
@@ -28,11 +29,15 @@ class RequestCounts:
     def __init__(self) -> None:
         self._counts: Counter[RequestKind] = Counter()
         self._lock = threading.Lock()
+        self.on_request: Callable[[RequestKind], None] | None = None
+        """Called with each request as it is counted, on the server's loop."""
 
     def add(self, kind: RequestKind) -> None:
         """Count one request."""
         with self._lock:
             self._counts[kind] += 1
+        if self.on_request is not None:
+            self.on_request(kind)
 
     def total(
         self,

@@ -18,7 +18,8 @@ class ResourceType:
     :param custom: defined by a CustomResourceDefinition in a real cluster: no strategic merge patch, and an
         update has to name the resourceVersion.
     :param tracks_generation: ``metadata.generation`` rises when the wanted state changes.
-    :param selectable_fields: field selectors beside ``metadata.name`` and ``metadata.namespace``.
+    :param selectable_fields: field selectors beside ``metadata.name`` and ``metadata.namespace``. Of a Build,
+        ``status`` means its phase.
     """
 
     group: str

@@ -74,7 +74,8 @@ def _field_requirement(resource_type: ResourceType, text: str) -> Predicate:
     field, wanted, negated = found["key"], found["value"], found["operator"] == "!="
     if field not in ("metadata.name", "metadata.namespace") and field not in resource_type.selectable_fields:
         raise ApiError.bad_request(f"field label not supported: {field}")
-    path = field.split(".")
+    # The one name that is not the path to its value: github.com/openshift/api, BuildFieldSelector.
+    path = ["status", "phase"] if field == "status" else field.split(".")
     return lambda value: (_as_text(_lookup(value, path)) == wanted) is not negated
 
 

@@ -18,6 +18,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.utils.session import create_session
 
 from include.registry_prune.access import AccessReview
+from include.registry_prune.approval import Approval
 from include.registry_prune.base_prune_job import BasePrune
 from include.registry_prune.base_prune_output import PruneFigures
 from include.registry_prune.decision import Action, Verdict
@@ -25,6 +26,7 @@ from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import Lease
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.reconciliation import Basis, Reconciliation
 from include.registry_prune.records import Record
 from include.registry_prune.registry_state import Settled
 from include.registry_prune.role import Grant
@@ -34,6 +36,7 @@ from include.registry_prune.sensors import Gate
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GARBAGE = Summary(blobs=3_000, rounded_bytes=4 * 2**30)
 PRUNE = Verdict(action=Action.PRUNE, reasons=("3,000 orphaned blobs ≥ 1,000",))
+NOT_NOW = Verdict(action=Action.SKIP, reasons=("2 builds would be lost", "the window is not opened in this run"))
 SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
 STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 
@@ -43,11 +46,13 @@ RESULTS: Mapping[str, Record] = {
     "grant_image_pruner": Grant(service_account="registry", binding=OUR_BINDING, ours=True),
     "survey": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "integrity_before": IntegrityCheck(exit_status=0),
+    "approve_window": Approval(asked=False, approved=True),
     "arm_window": Lease(holder="registry_prune/run", armed_at=NOON, expires_at=NOON + timedelta(hours=73)),
     "set_read_only": Settled(read_only=True, seconds=12.0, pods=2),
     "dry_run": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "hard_prune": PrunerResult(mode="delete", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "restore_read_write": Settled(read_only=False, seconds=12.0, pods=2, read_only_seconds=42.0),
+    "reconcile": Reconciliation(basis=Basis.LIST, candidates=GARBAGE.blobs, deleted=GARBAGE.blobs),
     "integrity_after": IntegrityCheck(exit_status=0),
 }
 

@@ -12,12 +12,13 @@ import pytest
 from airflow.sdk import DAG
 
 from include.registry_prune.decision import Verdict
-from tests.dags.played_run import SKIP, STOP, PlayedRun, play
+from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, play
 from tests.run_tasks import IN_ORDER
 
 INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
-AFTER_RESTORE = ("integrity_after", "verify_restored")
-QUIET_DAY = ("survey_gate", "integrity_before", "arm_window", *INSIDE_WINDOW, "restore_read_write", "integrity_after")
+AFTER_RESTORE = ("reconcile", "integrity_after", "verify_restored")
+NO_WINDOW = ("right_moment", "arm_window", *INSIDE_WINDOW, "restore_read_write", "reconcile", "integrity_after")
+QUIET_DAY = ("survey_gate", "integrity_before", "approve_window", *NO_WINDOW)
 
 
 def between(first: str, last: str) -> tuple[str, ...]:
@@ -80,7 +81,21 @@ BEFORE_THE_WINDOW = {
         upstream_failed=(*between("integrity_before", "integrity_after"), "verify_restored"),
     ),
     "integrity_before fails": Row(
-        "failed", ("integrity_before",), upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored")
+        "failed",
+        ("integrity_before",),
+        upstream_failed=(*between("approve_window", "integrity_after"), "verify_restored"),
+    ),
+    "approve_window fails": Row(
+        "failed", ("approve_window",), upstream_failed=(*between("right_moment", "integrity_after"), "verify_restored")
+    ),
+    "right_moment fails": Row(
+        "failed", ("right_moment",), upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored")
+    ),
+    "right_moment says stop": Row(
+        "failed",
+        ("right_moment",),
+        verdicts={"right_moment": STOP},
+        upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored"),
     ),
     "arm_window fails": Row(
         "failed", ("arm_window",), upstream_failed=(*between("set_read_only", "integrity_after"), "verify_restored")
@@ -100,6 +115,7 @@ INSIDE_THE_WINDOW = {
 AFTER_THE_WINDOW = {
     "restore_read_write fails, it alone": Row("failed", ("restore_read_write",), upstream_failed=AFTER_RESTORE),
     "integrity_after fails": Row("failed", ("integrity_after",)),
+    "reconcile fails": Row("failed", ("reconcile",)),
     "revoke_image_pruner fails, it alone": Row(
         "failed", ("revoke_image_pruner",), upstream_failed=("verify_restored",)
     ),
@@ -147,10 +163,12 @@ NOTHING_FAILS = {
         skipped=("blob_threshold", "hard_prune"),
         outcome="not worth it",
     ),
+    "right_moment skips": Row("success", verdicts={"right_moment": NOT_NOW}, skipped=NO_WINDOW, outcome="postponed"),
+    "approve_window is switched off": Row("success", own=("approve_window",), outcome="pruned"),
     "base_prune is switched off": Row(
         "success", conf={"base_prune": False}, own=("base_prune", "restart_registry"), outcome="pruned"
     ),
-    "survey is switched off": Row("success", conf={"survey": False}, own=("survey", "survey_gate"), outcome="pruned"),
+    "survey is switched off": Row("success", conf={"survey": False}, own=("survey",), outcome="pruned"),
     "all is switched off": Row(
         "success",
         conf={"survey": False, "base_prune": False, "integrity_check": False, "hard_prune": "never"},
@@ -188,7 +206,7 @@ def assert_safe(run: PlayedRun) -> None:
     """What holds in every run, whatever happened."""
     started = set(run.ran)
     assert started == {task for task, state in run.tasks.items() if state in ("success", "failed")} | (
-        started & {"survey_gate", "blob_threshold"}
+        started & {"survey_gate", "right_moment", "blob_threshold"}
     ), "a task's state does not say whether its work was started"
     assert "report" in started
     window_armed = run.tasks["arm_window"] == "success"

@@ -74,7 +74,7 @@ def test_only_what_must_be_put_back_is_tried_again_when_refused(dag: DAG) -> Non
     assert stubborn == WHAT_MUST_BE_PUT_BACK
 
 
-@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+@pytest.mark.parametrize("gate", ["survey_gate", "right_moment", "blob_threshold"])
 class TestGate:
     def poke(self, dag: DAG, gate: str, verdict: Callable[[Any], Verdict]) -> tuple[Any, list[Any]]:
         task, context = dag.get_task(gate), Context()

@@ -60,7 +60,8 @@ def test_a_report_that_is_an_ordinary_task_hides_a_failed_revoke(variant: DAG) -
 
 def test_verify_restored_in_a_chain_after_revoke_does_not_notice_a_failed_restore(variant: DAG) -> None:
     """Why ``verify_restored`` hangs directly on both teardowns, whatever else is wired between them."""
-    drop(variant, "integrity_after")
+    for task_id in ("integrity_after", "reconcile"):
+        drop(variant, task_id)
     restore, revoke, verify = map(variant.get_task, ("restore_read_write", "revoke_image_pruner", "verify_restored"))
     unlink(restore, verify)
     assert restore.downstream_task_ids == {revoke.task_id}
@@ -71,14 +72,14 @@ def test_verify_restored_in_a_chain_after_revoke_does_not_notice_a_failed_restor
 
 def test_a_failed_restore_with_no_ordinary_task_after_it_is_not_noticed(variant: DAG) -> None:
     """Why an ordinary task comes after the teardown at all."""
-    for task_id in ("integrity_after", "verify_restored"):
+    for task_id in ("integrity_after", "reconcile", "verify_restored"):
         drop(variant, task_id)
     run = play(variant, failing={"restore_read_write"})
     assert run.tasks["restore_read_write"] == "failed"
     assert run.state == "success"
 
 
-@pytest.mark.parametrize("after", ["integrity_after", "verify_restored"])
+@pytest.mark.parametrize("after", ["reconcile", "integrity_after", "verify_restored"])
 def test_an_ordinary_task_downstream_of_the_delete_hides_its_failure(variant: DAG, after: str) -> None:
     """Why ``hard_prune`` has nothing directly downstream but ``restore_read_write``: else it is no effective leaf."""
     variant.get_task("hard_prune") >> variant.get_task(after)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from faults.catalogue import in_process_faults
+from faults.catalogue import OUTSIDE_TASKS, WINDOW_TASKS
 from faults.in_process import try_in_process
+from faults.process_catalogue import AFTER_WINDOW, BEFORE_WINDOW, IN_WINDOW
+from faults.workers import IN_PROCESS, PROCESSES, catalogue
+from tests.run_tasks import IN_ORDER
 
-pytestmark = pytest.mark.usefixtures("airflow_database")
-FAULTS = {fault.name: fault for fault in in_process_faults()}
+FAULTS = {fault.name: fault for fault in catalogue(IN_PROCESS)}
 SELECTION = [
     "exception, set_read_only, after its call",
     "API answers 401 to 3 requests, restore_read_write, from its first call",
@@ -19,14 +21,24 @@ SELECTION = [
     "pod evicted, hard_prune, in mid-delete",
     # Guards the watch over the delete: without it, pushes are accepted beside the pruner and torn.
     "person sets readOnly false, hard_prune, in mid-delete",
+    # Guards restore_read_write's look whether a window without a lease is its own.
+    "person removes the lease, hard_prune, in mid-delete",
 ]
 
 
+@pytest.mark.usefixtures("airflow_database")
 @pytest.mark.parametrize("name", SELECTION)
 def test_whatever_goes_wrong_the_registry_ends_read_write_and_whole(name: str, tmp_path: Path) -> None:
     outcome = try_in_process(FAULTS[name], tmp_path / "sandbox")
     assert outcome.good, outcome
 
 
-def test_every_fault_has_a_name_of_its_own() -> None:
-    assert len(FAULTS) == len(in_process_faults())
+@pytest.mark.parametrize("kind", [IN_PROCESS, PROCESSES])
+def test_every_fault_has_a_name_of_its_own(kind: str) -> None:
+    names = [fault.name for fault in catalogue(kind)]
+    assert len(set(names)) == len(names)
+
+
+def test_the_sweep_has_points_in_every_task_of_the_run() -> None:
+    assert {*WINDOW_TASKS, *OUTSIDE_TASKS} == set(IN_ORDER)
+    assert {task for task, _ in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW)} == set(IN_ORDER)

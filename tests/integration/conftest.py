@@ -38,6 +38,18 @@ def start_sandbox(folder: Path) -> Sandbox:
     return Sandbox(folder, SandboxSettings.quick(replicas=2))
 
 
+@pytest.fixture(autouse=True)
+def no_earlier_runs(request: pytest.FixtureRequest) -> None:
+    """Each test's runs are the first ones of their cluster: runs remember earlier ones."""
+    if "airflow_database" in request.fixturenames:
+        request.getfixturevalue("airflow_database")
+        from airflow.models.asset import AssetEvent
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            session.query(AssetEvent).delete()
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     with start_sandbox(tmp_path / "sandbox") as running:

@@ -13,16 +13,21 @@ from kubernetes import client
 
 from include.registry_prune import pruner_processes, window
 from include.registry_prune.cluster import Cluster
-from include.registry_prune.lease import ANNOTATION, LeaseError
+from include.registry_prune.delete_attempts import find_or_begin
+from include.registry_prune.detached_delete import look_command
+from include.registry_prune.detached_log import DeleteLog, DeleteState
+from include.registry_prune.dockerregistry import Stream
+from include.registry_prune.lease import ANNOTATION, DeleteAttempt, LeaseError
 from include.registry_prune.leftovers import leftovers
+from include.registry_prune.pod_exec import run_in_pod
 from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners, living_pruners
-from include.registry_prune.pruning import run_pruner
 from include.registry_prune.registry_state import unsettled
 from include.registry_prune.role import grant_role, revoke_role
 from include.registry_prune.settling import NotSettledError
 from include.registry_prune.window import ClosingLimits, arm, close_window, open_window, require_settled_read_only
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
+from tests.unit.detached_pod import wait_for
 
 HOLDER = "registry_prune/manual"
 DAY = timedelta(days=1)
@@ -150,20 +155,23 @@ def test_a_damaged_lease_is_said_with_the_command_that_removes_it(cluster: Clust
         armed(cluster)
 
 
+def start_delete(cluster: Cluster) -> DeleteAttempt:
+    """A delete, started in the open window."""
+    return find_or_begin(cluster, holder=HOLDER, attempts=4, log_bytes=1 << 20, settle_seconds=60)
+
+
 def in_background(work: Callable[[], Any]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def pruner_at_work(sandbox: Sandbox, cluster: Cluster) -> threading.Thread:
+def pruner_at_work(sandbox: Sandbox, cluster: Cluster) -> DeleteAttempt:
     """A slow delete in the open window, seen alive."""
     sandbox.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.5))
-    pod = cluster.registry_state().ready_pods()[0].name
-    thread = in_background(lambda: run_pruner(cluster, pod, "delete", limit_seconds=120))
-    while not sandbox.pruners_alive():
-        assert thread.is_alive() or sandbox.pruners_alive(), "the pruner ended before it was seen"
-    return thread
+    attempt = start_delete(cluster)
+    wait_for(lambda: sandbox.pruners_alive() == 1)
+    return attempt
 
 
 def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sandbox, cluster: Cluster) -> None:
@@ -171,7 +179,7 @@ def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sand
     armed(cluster)
     grant_role(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
-    thread = pruner_at_work(seeded, cluster)
+    pruner_at_work(seeded, cluster)
     torn: list[str] = []
     closed = threading.Event()
 
@@ -185,7 +193,6 @@ def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sand
     close(cluster)
     closed.set()
     watcher.join()
-    thread.join()
     assert torn == []
     assert not seeded.pruners_alive()
     revoke_role(cluster)
@@ -204,13 +211,13 @@ def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, c
     armed(cluster)
     grant_role(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
-    thread = pruner_at_work(seeded, cluster)
-    assert len(living_pruners(cluster, cluster.registry_state())) == 1
+    pruner_at_work(seeded, cluster)
+    assert living_pruners(cluster, cluster.registry_state())
     with pytest.raises(NotSettledError, match="A pruner is at work already"):
         require_settled_read_only(cluster, holder=HOLDER)
-    assert end_pruners(cluster, stop_seconds=1) == 1
-    thread.join()
+    assert end_pruners(cluster, stop_seconds=1) > 0
     assert living_pruners(cluster, cluster.registry_state()) == []
+    assert not seeded.pruners_alive()
 
 
 def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbox, cluster: Cluster) -> None:
@@ -219,10 +226,13 @@ def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbo
     grant_role(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
     assert end_pruners(cluster, stop_seconds=1) == 0
-    for pod in cluster.registry_state().ready_pods():
-        result = run_pruner(cluster, pod.name, "delete", limit_seconds=30)
-        assert result.exit_status == 75
-        assert "the window is being closed" in result.unknown_lines
+    attempt = start_delete(cluster)
+    log, printed = DeleteLog(), []
+    look = look_command(attempt.name, segment=log.segment, offset=0, seconds=20)
+    run_in_pod(cluster, attempt.pod, look, lambda _, line: printed.append(line))
+    for line in printed:
+        log.feed(Stream.STDOUT, line)
+    assert (log.state, log.exit_status) == (DeleteState.ENDED, 75)
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
 
 
@@ -238,7 +248,7 @@ def test_a_delete_that_begins_while_its_window_is_being_closed_is_refused(cluste
     armed(cluster)
     window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
     with pytest.raises(LeaseError, match="is being closed"):
-        window.begin_delete(cluster, holder=HOLDER)
+        window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
 
 
 def test_a_dead_node_is_an_error_in_time_and_does_not_keep_the_registry_closed(
@@ -258,7 +268,7 @@ def test_after_a_delete_was_begun_a_dead_node_keeps_the_registry_closed(
     """A pruner may live on there: torn images are worse than a registry that stays closed."""
     armed(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
-    window.begin_delete(cluster, holder=HOLDER)
+    window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
     sandbox.lose_node(sandbox.registry_pods()[0]["spec"]["nodeName"])
     monkeypatch.setattr(pruner_processes, "DELETED_POD_SECONDS", 3.0)
     with pytest.raises(PrunerLivesError, match="could neither be searched for a pruner nor deleted"):

@@ -85,7 +85,7 @@ def test_any_way_of_cutting_gives_the_same_lines(
     lines, _ = run(*frames)
     for stream, data in ((Stream.STDOUT, out), (Stream.STDERR, err)):
         *whole, rest = data.decode(errors="replace").split("\n")
-        expected = [line.removesuffix("\r") for line in whole] + ([rest] if rest else [])
+        expected = [line.removesuffix("\r") for line in whole] + ([rest.removesuffix("\r")] if rest else [])
         assert [line for each, line in lines if each is stream] == expected
 
 
@@ -94,14 +94,45 @@ def test_byte_by_byte_is_the_same_as_at_once(data: bytes) -> None:
     assert stdout(*(bytes([byte]) for byte in data)) == stdout(data)
 
 
-@pytest.mark.parametrize("frame_bytes", [32_768, 65_537, 1_000_003])
-def test_a_line_without_end_is_handed_on_in_pieces(frame_bytes: int) -> None:
-    data = b"x" * (3 * MAXIMUM_LINE_BYTES + 5)
-    pieces = stdout(*(data[start : start + frame_bytes] for start in range(0, len(data), frame_bytes)), b"\nnext\n")
-    assert pieces[-1] == "next"
-    assert "".join(pieces[:-1]) == data.decode()
-    assert len(pieces) >= 3
-    assert max(map(len, pieces)) <= MAXIMUM_LINE_BYTES + frame_bytes
+@pytest.mark.parametrize("frame_bytes", [1_000, 32_768, 65_537])
+def test_of_a_line_that_is_too_long_the_rest_is_left_out_and_it_stays_one_line(frame_bytes: int) -> None:
+    """Guards the bound on memory; and the tail, which looks like a candidate, must not be taken for one."""
+    tail = "y" * 500 + '{"go.version":"go1","level":"info","msg":"Would delete blob: sha256:%s","time":"2026"}' % (
+        "a" * 64
+    )
+    data = b"before\n" + b"x" * (3 * MAXIMUM_LINE_BYTES) + tail.encode() + b"\nnext\n"
+    before, long, after = stdout(*(data[start : start + frame_bytes] for start in range(0, len(data), frame_bytes)))
+    assert (before, after) == ("before", "next")
+    assert long == "x" * MAXIMUM_LINE_BYTES + " [...]"
+
+
+@pytest.mark.parametrize("line_bytes", [MAXIMUM_LINE_BYTES - 1, MAXIMUM_LINE_BYTES])
+@pytest.mark.parametrize("line_end", [b"\n", b""])
+def test_a_line_of_a_mebibyte_is_whole(line_bytes: int, line_end: bytes) -> None:
+    data = b"x" * line_bytes + line_end
+    assert stdout(*(data[start : start + 32_768] for start in range(0, len(data), 32_768))) == ["x" * line_bytes]
+
+
+def test_a_long_line_in_tiny_frames_takes_no_quadratic_time() -> None:
+    data = b"x" * (MAXIMUM_LINE_BYTES // 4)
+    assert stdout(*(bytes([byte]) for byte in data)) == [data.decode()]
+
+
+@given(out=output, err=output, out_places=places, err_places=places)
+def test_blocks_end_where_lines_do_and_lose_nothing(
+    out: bytes, err: bytes, out_places: list[int], err_places: list[int]
+) -> None:
+    blocks: list[tuple[Stream, bytes]] = []
+    channels = Channels(on_block=lambda stream, block: blocks.append((stream, block)))
+    for head, data, places_ in ((STDOUT, out, out_places), (STDERR, err, err_places)):
+        for piece in cut(data, places_):
+            channels.feed(head + piece)
+    channels.end("closed")
+    for stream, data in ((Stream.STDOUT, out), (Stream.STDERR, err)):
+        found = [block for each, block in blocks if each is stream]
+        assert b"".join(found) == data
+        assert all(block.endswith(b"\n") for block in found[:-1])
+        assert all(found)
 
 
 SUCCESS = {"metadata": {}, "status": "Success"}

@@ -92,6 +92,11 @@ def test_a_window_that_never_opened_is_said_in_words() -> None:
     assert view(read_only_seconds=0.0).read_only == "never"
 
 
+def test_builds_that_were_hit_are_named() -> None:
+    shown = view(builds_hit=2, builds_hit_names=["shop/cart-7", "shop/web-3"])
+    assert dict(shown.figures)["Builds hit, start them again"] == "2 builds (shop/cart-7, shop/web-3)"
+
+
 def test_who_passed_a_ceiling_is_shown() -> None:
     shown = view(passed_ceilings=["orphan_share"], passed_by="ada")
     assert dict(shown.figures)["Ceilings passed by ada"] == "orphan_share"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from include.registry_prune.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions, state_problems
+from include.registry_prune.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.readiness import state_problems
 from include.registry_prune.registry_state import PodState, RegistryState
 from include.registry_prune.role import covering_binding
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.registry_prune.approval import Approval
 from include.registry_prune.base_prune_job import BasePrune, Restart
 from include.registry_prune.base_prune_output import PruneFigures
+from include.registry_prune.builds import BuildsHit
 from include.registry_prune.decision import Action, Ceiling, Verdict
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.estimate import Estimate
@@ -273,6 +275,55 @@ def test_the_report_says_whether_pods_may_remember_what_the_base_prune_deleted(
     restart: Restart, states: dict[str, str], words: str
 ) -> None:
     assert report(QUIET | {"restart_registry": restart}, states).base_prune == words
+
+
+NO_WINDOW = dict.fromkeys(["arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune"], "skipped")
+BEFORE_WINDOW: dict[str, Record] = {"survey": SURVEY, "survey_gate": WORTH_IT, "integrity_before": WHOLE}
+
+
+def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is not opened in this run")
+    not_now = Verdict(action=Action.SKIP, reasons=reasons)
+    postponed = report(BEFORE_WINDOW | {"right_moment": not_now}, NO_WINDOW | {"right_moment": "skipped"})
+    assert postponed.outcome is Outcome.POSTPONED
+    assert postponed.reasons == (*WORTH_IT.reasons, *reasons)
+    assert (postponed.read_only_seconds, postponed.deleted_blobs) == (0.0, 0)
+
+
+def test_a_run_that_went_on_beside_running_builds_says_so() -> None:
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is opened all the same")
+    went_on = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=reasons)})
+    assert went_on.outcome is Outcome.PRUNED
+    assert went_on.reasons == (*WORTH_IT.reasons, *reasons)
+
+
+def test_a_moment_with_nothing_in_the_way_is_not_worth_a_word() -> None:
+    at_once = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=("nothing is in the way",))})
+    assert at_once == report(FULL)
+
+
+def test_a_rejected_run_says_by_whom() -> None:
+    rejected = report(
+        BEFORE_WINDOW | {"approve_window": Approval(asked=True, approved=False, by="mona")},
+        NO_WINDOW | {"right_moment": "skipped"},
+    )
+    assert rejected.outcome is Outcome.REJECTED
+    assert rejected.reasons[-1] == "the window was rejected by mona"
+
+
+def test_an_approval_is_in_the_report_and_one_that_nobody_had_to_give_is_not() -> None:
+    approved = report(FULL | {"approve_window": Approval(asked=True, approved=True, by="mona")})
+    assert approved.reasons[-1] == "the window was approved by mona"
+    assert report(FULL | {"approve_window": Approval(asked=False, approved=True)}) == report(FULL)
+
+
+def test_builds_that_were_hit_are_to_be_started_again() -> None:
+    hit = report(FULL | {"verify_restored": BuildsHit(count=2, names=("shop/app-1", "shop/app-2"))})
+    assert (hit.builds_hit, hit.builds_hit_names) == (2, ("shop/app-1", "shop/app-2"))
+    assert "  builds hit, start them again: 2 builds (shop/app-1, shop/app-2)" in hit.text().splitlines()
+    none = report(FULL | {"verify_restored": BuildsHit()})
+    assert none.builds_hit == 0
+    assert "builds hit" not in none.text()
 
 
 @given(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, eventually
+from cluster_tools import CONFIG, Kubectl, eventually
 
 from sandbox.kubelet.processes import kill_everything, pod_processes
 from sandbox.paths import StateDirectory
@@ -228,3 +228,35 @@ class TestUp:
         refused = kubectl.run("--token", token, "get", "--raw", "/sandbox/status")
         assert "is no cluster-admin" in refused.stderr
         assert json.loads(kubectl("get", "--raw", "/sandbox/status"))["settled"] is True
+
+
+def test_what_is_told_of_a_cluster_can_be_changed(command: Command, state: StateDirectory) -> None:
+    command("up", "--replicas=1", "--no-real-registry", "--storage=s3")
+    kubectl = Kubectl(state.kubeconfig)
+    assert "s3" in json.loads(kubectl("get", CONFIG, "--output=json"))["status"]["storage"]
+    assert "has version 4.9.17" in command("version", "4.9.17").stdout
+    assert "4.9.17" in kubectl("get", "clusterversion")
+    assert "pushes in 3600 s" in command("build", "shop", "app-1", "--seconds=3600").stdout
+    assert "app-1" in kubectl("get", "builds", "--namespace=shop")
+    assert "write NAMESPACE/NAME:TAG" in command("build", "shop", "app-2", "--output=app", expect=1).stderr
+
+
+def test_situations_can_be_brought_about(command: Command, state: StateDirectory) -> None:
+    command("up", "--replicas=1", "--no-real-registry")
+    command("seed", "--images=5", "--orphans=5")
+    kubectl = Kubectl(state.kubeconfig)
+    pod = kubectl("get", "pods", "--output=name").removeprefix("pod/")
+    assert "started anew" in command("fault", "restart-container", pod).stdout
+    eventually(lambda: "OOMKilled" in kubectl("get", "pod", pod, "--output=yaml"), "it says why it was restarted")
+    assert "sha256:" in command("fault", "media-types", "2").stdout
+    assert "find an empty folder" in command("fault", "storage", "unmount").stdout
+    assert "mounted again" in command("fault", "storage", "mount").stdout
+    assert "is mounted" in command("fault", "storage", "mount", expect=1).stderr
+    command("fault", "hide-image-streams")
+    name = kubectl("get", "imagestreams", "--namespace=shop-1", "--output=name").split()[0]
+    assert "NotFound" in kubectl.run("get", name, "--namespace=shop-1").stderr
+    command("fault", "clear")
+    assert "Images are gone" in command("fault", "empty-etcd").stdout
+    assert kubectl("get", "images") == ""
+    assert "those of another cluster" in command("fault", "other-cluster").stdout
+    assert kubectl("get", "images", "--output=name").count("sha256:") >= 40

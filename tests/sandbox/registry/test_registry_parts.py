@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_api import TOKEN, TinyApi
 
+from sandbox.paths import StateDirectory
 from sandbox.registry.api import IMAGES, ApiClient, ApiFailureError
 from sandbox.registry.digests import check_digest, digest_of
 from sandbox.registry.driver import FilesystemDriver, RegistryError
@@ -201,8 +202,9 @@ def test_a_kubeconfig_that_names_nothing_is_refused(content: str, tmp_path: Path
 
 def test_faults_survive_being_written(tmp_path: Path) -> None:
     faults = PrunerFaults(modes=("delete",), seconds_per_blob=0.5, fail_delete_after_blobs=3, stdout="told")
-    faults.write(tmp_path / "faults.json")
-    assert PrunerFaults.read(tmp_path / "faults.json") == faults
+    state = StateDirectory(tmp_path)
+    faults.write(state)
+    assert PrunerFaults.read(state.pruner_faults) == faults
     assert PrunerFaults.read(tmp_path / "nowhere.json") == PrunerFaults()
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks of the dry run's stream are made of."""

@@ -1,0 +1,142 @@
+"""Looks after the window while a delete is at work: pushes beside a delete are what tears images."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from include.registry_prune.cluster import ClusterError
+from include.registry_prune.dockerregistry import Stream
+from include.registry_prune.lease import LeaseError
+from include.registry_prune.pruner_processes import end_command
+from include.registry_prune.window import lease_patch, require_own_lease
+
+if TYPE_CHECKING:
+    from include.registry_prune.async_cluster import AsyncCluster
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 1.0
+"""For the pruner to end when its window is torn. A pod that takes pushes is there some two seconds after the patch."""
+LOOK_AT_CONFIG_SECONDS = 5.0
+"""The Config is looked at so often even if no watch reports a change."""
+WATCH_SECONDS = 60
+RETRY_SECONDS = 1.0
+
+
+class WindowWatch:
+    """Keeps the lease of a window, and ends the pruner when the window is not this run's any more.
+
+    :param connect: makes a connection to the cluster; called again after trouble.
+    :param holder: ``dag_id/run_id`` of the run that deletes.
+    :param lease_seconds: how long the lease is valid from each renewal.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[AsyncCluster]],
+        *,
+        holder: str,
+        lease_seconds: float,
+    ) -> None:
+        self._connect = connect
+        self._holder = holder
+        self._lease_seconds = lease_seconds
+        self.torn: str | None = None
+        """Why the delete was ended; None if the window is whole."""
+
+    async def watch(self) -> None:
+        """Renew the lease; and end the pruner when the window is not this run's any more.
+
+        That a person sets ``readOnly`` back, or takes the lease away, is noticed by a watch: within a fraction of a
+        second, long before the operator has a pod that takes pushes.
+        """
+        renewed = time.monotonic() - self._lease_seconds
+        while True:
+            try:
+                async with self._connect() as cluster, _Changes(cluster) as changes:
+                    while True:
+                        renew = time.monotonic() - renewed >= self._lease_seconds / 3
+                        self.torn = await self._look_at_window(cluster, renew=renew)
+                        renewed = time.monotonic() if renew else renewed
+                        if self.torn is not None:
+                            log.error("The delete is ended: %s", self.torn)
+                            await self._end_pruners(cluster)
+                            return
+                        await changes.wait(LOOK_AT_CONFIG_SECONDS)
+            except ClusterError as error:
+                if error.status != 409:
+                    log.warning("The window could not be looked after, it is tried again: %s", error)
+                    await asyncio.sleep(RETRY_SECONDS)
+
+    async def _look_at_window(self, cluster: AsyncCluster, *, renew: bool) -> str | None:
+        """Why the window is torn, or None; renews the lease of one that is whole."""
+        config = await cluster.config()
+        try:
+            lease = require_own_lease(config, self._holder)
+        except LeaseError as error:
+            return str(error)
+        if not config["spec"].get("readOnly"):
+            return "Config cluster: somebody has set spec.readOnly to false while the delete was at work"
+        if renew:
+            until = datetime.now(UTC) + timedelta(seconds=self._lease_seconds)
+            version = config["metadata"]["resourceVersion"]
+            await cluster.patch_config(lease_patch(lease.renewed(until)), resource_version=version)
+        return None
+
+    async def _end_pruners(self, cluster: AsyncCluster) -> None:
+        """As :func:`pruner_processes.end_pruners`; a pod that cannot be looked into is deleted."""
+        pods = [pod for pod in await cluster.pods() if not pod.ended and pod.phase == "Running"]
+        ends = await asyncio.gather(*(self._end_in_pod(cluster, pod.name) for pod in pods))
+        for pod, ended in zip(pods, ends, strict=True):
+            if not ended:
+                log.warning("Pod %s is deleted: it is not known whether a pruner lives in it", pod.name)
+                await cluster.delete_pod(pod.name, uid=pod.uid)
+
+    async def _end_in_pod(self, cluster: AsyncCluster, pod: str) -> bool:
+        def take(stream: Stream, line: str) -> None:
+            if stream is Stream.STDOUT:
+                log.warning("Pod %s: a pruner still lives: %s", pod, line)
+
+        try:
+            end = await cluster.exec(pod, end_command(STOP_SECONDS), take, limit_seconds=30)
+        except ClusterError as error:
+            log.warning("Pod %s: %s", pod, error)
+            return False
+        return end.exit_status == 0
+
+
+class _Changes:
+    """Notices changes of the Config CR while the context is open."""
+
+    def __init__(self, cluster: AsyncCluster) -> None:
+        self._cluster = cluster
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._notice())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something has changed since the last call, at the latest after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        self._changed.clear()
+
+    async def _notice(self) -> None:
+        while True:
+            try:
+                async for _ in self._cluster.config_changes(seconds=WATCH_SECONDS):
+                    self._changed.set()
+            except ClusterError:
+                await asyncio.sleep(RETRY_SECONDS)

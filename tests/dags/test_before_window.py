@@ -1,0 +1,241 @@
+"""Approval and right moment: the tasks before the window as Airflow sees them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.app import create_app
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+from fastapi.testclient import TestClient
+
+from dags.registry_prune import build_dag
+from include.registry_prune import before_window, readiness
+from include.registry_prune.before_window import RightMoment
+from include.registry_prune.decision import Action, Verdict
+from include.registry_prune.right_moment import Obstacle
+from include.registry_prune.settings import ClusterSettings
+from tests.dags.played_run import PRUNE, PlayedRun, play
+from tests.run_tasks import IN_ORDER
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+AFTER_APPROVAL = IN_ORDER[IN_ORDER.index("right_moment") : IN_ORDER.index("revoke_image_pruner")]
+
+
+def asking_dag(**settings: Any) -> DAG:
+    return build_dag(ClusterSettings.from_mapping("asking", {"approval": True, **settings}))
+
+
+def answer_event(answer: str, user: str | None = "mona") -> dict[str, Any]:
+    responder = None if user is None else {"id": "1", "name": user}
+    return {"chosen_options": [answer], "params_input": {}, "responded_at": NOON, "responded_by_user": responder}
+
+
+class Context(dict[str, Any]):
+    """As much of a task's context as the approval needs."""
+
+    def __init__(self, dag: DAG) -> None:
+        super().__init__(
+            dag_run=SimpleNamespace(dag_id=dag.dag_id),
+            run_id="run",
+            ti=self,
+            task=dag.get_task("approve_window"),
+        )
+        self.map_index = -1
+        self.handed_over: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.handed_over[key] = value
+
+
+@pytest.fixture
+def rest_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Airflow's REST API over the test's database, with a user logged in."""
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+    with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
+        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
+        yield client
+
+
+class Person(threading.Thread):
+    """Waits for the question, as it is listed for people, and answers it over REST.
+
+    :ivar asked: the question, as the API showed it.
+    """
+
+    def __init__(self, api: TestClient, answer: str) -> None:
+        super().__init__(daemon=True)
+        self.asked: dict[str, Any] = {}
+        self._api = api
+        self._answer = answer
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self.asked and time.monotonic() < deadline:
+            found = self._api.get(
+                "/api/v2/dags/registry_prune_asking/dagRuns/~/hitlDetails", params={"response_received": False}
+            ).json()["hitl_details"]
+            # An answer that comes before the task has begun to wait would be heard at the time limit only.
+            waiting = [each for each in found if each["task_instance"]["state"] == "awaiting_input"]
+            self.asked = waiting[0] if waiting else {}
+            time.sleep(0.1)
+        task = self.asked["task_instance"]
+        run = f"/api/v2/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}"
+        body = {"chosen_options": [self._answer], "params_input": {}}
+        self._api.patch(f"{run}/taskInstances/{task['task_id']}/-1/hitlDetails", json=body).raise_for_status()
+
+
+def answered_run(api: TestClient, answer: str, **settings: Any) -> tuple[PlayedRun, dict[str, Any]]:
+    """A run that asks, and what was asked."""
+    person = Person(api, answer)
+    person.start()
+    run = play(asking_dag(**settings), own={"approve_window"})
+    person.join()
+    return run, person.asked
+
+
+class TestApproval:
+    def test_a_run_goes_on_when_a_person_has_approved_over_rest_having_seen_what_is_decided(
+        self, rest_api: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run, asked = answered_run(rest_api, "Approve", opening_hours="22:00-05:00")
+        assert run.state == "success"
+        assert set(run.tasks.values()) == {"success"}
+        assert run.results["approve_window"] == {"version": 1, "asked": True, "approved": True, "by": "Anonymous"}
+        assert run.results["report"]["reasons"][-1] == "the window was approved by Anonymous"
+        assert asked["subject"] == "Open the read-only window of cluster asking?"
+        assert (asked["options"], asked["defaults"]) == (["Approve", "Reject"], ["Reject"])
+        for part in (
+            "cluster **asking** (https://cluster.test:6443)",
+            PRUNE.reasons[0],
+            "orphans: 3,000 blobs, about 4 GiB",
+            "base prune: Deleted 3 objects.",
+            "images broken already: 0",
+            "estimated time of the delete: not known",
+            "22:00-05:00 UTC",
+        ):
+            assert part in asked["body"]
+        assert "ALERT approval: Open the read-only window of cluster asking?\nThe registry of cluster" in caplog.text
+
+    def test_a_rejection_skips_the_rest_and_is_reported(self, rest_api: TestClient) -> None:
+        run, _ = answered_run(rest_api, "Reject")
+        assert run.state == "success"
+        assert run.tasks["approve_window"] == "success"
+        assert {run.tasks[each] for each in AFTER_APPROVAL} == {"skipped"}
+        assert (run.tasks["revoke_image_pruner"], run.tasks["verify_restored"]) == ("success", "success")
+        assert run.results["report"]["outcome"] == "rejected"
+        assert run.results["report"]["reasons"][-1] == "the window was rejected by Anonymous"
+
+    def test_without_an_answer_in_time_the_default_counts(self) -> None:
+        dag = asking_dag(approval_default="approve", approval_limit="3h")
+        task = dag.get_task("approve_window")
+        assert (task.defaults, task.response_timeout) == (["Approve"], timedelta(hours=3))
+        answer = task.execute_complete(Context(dag), answer_event("Approve", user=None))
+        assert answer == {"version": 1, "asked": True, "approved": True, "by": ""}
+        with pytest.raises(DownstreamTasksSkipped):
+            task.execute_complete(Context(dag), answer_event("Reject", user=None))
+
+    def test_an_error_of_airflow_is_no_approval(self) -> None:
+        dag = asking_dag()
+        context = Context(dag)
+        with pytest.raises(HITLTimeoutError):
+            dag.get_task("approve_window").execute_complete(context, {"error": "late", "error_type": "timeout"})
+        assert context.handed_over == {}
+
+
+class Looks:
+    """Stands in for what the cluster shows, look by look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.problems: tuple[str, ...] = ()
+        self.obstacles: list[list[Obstacle]] = [[]]
+        self.asked: list[Action] = []
+        self.first_look: datetime | None = None
+        monkeypatch.setattr(readiness, "look", lambda cluster, **rest: SimpleNamespace(problems=self.problems))
+        monkeypatch.setattr(readiness, "obstacles", self._obstacles)
+
+    def _obstacles(self, cluster: Any, *, running_builds: Action) -> list[Obstacle]:
+        self.asked.append(running_builds)
+        return self.obstacles.pop(0) if len(self.obstacles) > 1 else self.obstacles[0]
+
+    def run(self, **conf: Any) -> Any:
+        """As much of a run as the right moment needs."""
+        settings = ClusterSettings()
+        return SimpleNamespace(
+            cluster=None,
+            holder="dag/run",
+            parameters=settings.parameters.model_copy(update=conf),
+            result=lambda task_id, kind: Verdict(action=Action.PRUNE, reasons=("enough",)),
+            context={"ti": SimpleNamespace(get_first_reschedule_date=lambda context: self.first_look)},
+        )
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Looks]:
+    return Looks(monkeypatch)
+
+
+class TestRightMoment:
+    def task(self, **settings: Any) -> RightMoment:
+        task = build_dag(ClusterSettings.from_mapping("default", settings)).get_task("right_moment")
+        assert isinstance(task, RightMoment)
+        return task
+
+    def test_it_holds_no_worker_while_it_waits_and_outlasts_its_own_limit(self) -> None:
+        task = self.task(moment_wait="45m")
+        assert task.mode == "reschedule"
+        assert timedelta(seconds=task.timeout) > timedelta(minutes=45)
+
+    def test_a_run_waits_for_builds_and_goes_on_when_they_have_ended(
+        self, dag: DAG, looks: Looks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The task gives its worker back between two looks, in a real run of the DAG."""
+        builds = Obstacle("1 build (shop/app-1) would be lost", Action.SKIP)
+        looks.obstacles = [[builds], [builds], []]
+        monkeypatch.setattr(before_window.Run, "cluster", None)
+        dag.get_task("right_moment").poke_interval = 0.01
+        run = play(dag, own={"right_moment"})
+        assert run.state == "success"
+        assert run.ran.count("right_moment") == 3
+        assert set(run.tasks.values()) == {"success"}
+
+    def test_what_forbids_a_prune_by_now_is_a_stop(self, looks: Looks) -> None:
+        """Guards the second round of checks: hours may have gone by since verify_access."""
+        looks.problems = ("Config cluster: the operator says Degraded=True", "the storage is an emptyDir")
+        verdict = self.task().verdict(looks.run())
+        assert verdict == Verdict(action=Action.STOP, reasons=looks.problems)
+
+    @pytest.mark.parametrize(
+        ("setting", "action"), [("skip", Action.SKIP), ("stop", Action.STOP), ("go_on", Action.PRUNE)]
+    )
+    def test_the_parameter_says_what_to_do_about_builds(self, looks: Looks, setting: str, action: Action) -> None:
+        self.task().verdict(looks.run(running_builds=setting))
+        assert looks.asked == [action]
+
+    def test_the_wait_begins_with_the_first_look(self, looks: Looks) -> None:
+        looks.obstacles = [[Obstacle("1 build would be lost", Action.SKIP)]]
+        looks.first_look = datetime.now(UTC) - timedelta(minutes=29)
+        assert self.task().verdict(looks.run()) is None
+        looks.first_look = datetime.now(UTC) - timedelta(minutes=31)
+        verdict = self.task().verdict(looks.run())
+        assert verdict is not None
+        assert verdict.action is Action.SKIP
+
+    def test_outside_the_opening_hours_a_run_skips_unless_it_is_told_otherwise(self, looks: Looks) -> None:
+        now = datetime.now(UTC)
+        hours = f"{now - timedelta(hours=3):%H:%M}-{now - timedelta(hours=2):%H:%M}"
+        task = self.task(opening_hours=hours)
+        verdict = task.verdict(looks.run())
+        assert verdict is not None
+        assert verdict.action is Action.SKIP
+        assert f"outside the opening hours {hours} UTC" in verdict.reasons[0]
+        ignoring = task.verdict(looks.run(ignore_opening_hours=True))
+        assert ignoring is not None
+        assert ignoring.action is Action.PRUNE
