@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ROW_LIMIT_SECONDS = 1200.0
 """A row that takes longer is given up, with the process that it is in."""
-END_SECONDS = 30.0
+END_SECONDS = 120.0
+"""For a process of the sweep to end its Airflow and its sandbox when told to; killed, it would leave them behind."""
 IN_PROCESS, PROCESSES = "in-process", "processes"
 
 Job = tuple[str, str]
