@@ -22,6 +22,7 @@ from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi
 DAG = "registry_prune"
 RUN_SECONDS = 3600.0
 _START_SECONDS = 120.0
+_ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 SETTINGS: dict[str, Any] = {"ceilings": {"orphan_share": 1, "removed_repositories": 1_000_000, "earlier_runs": 1e9}}
 """Of the cluster, in ``clusters.yaml``: the project's defaults, but for ceilings that 200,000 orphans among few images
@@ -54,7 +55,7 @@ class AirflowRun:
             self._identities = self._instance.start_processes()
             self._instance.wait_until_healthy()
             self._instance.warm_up()
-            self.api = AirflowApi(self._instance.settings.url)
+            self.api = AirflowApi(self._instance.settings.url, timeout_seconds=_ANSWER_SECONDS)
             _wait(lambda: self.api.knows_dag(DAG), _START_SECONDS)
             self.api.unpause(DAG)
             self._run(WARM_UP)

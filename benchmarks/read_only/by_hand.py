@@ -102,8 +102,9 @@ class Limit:
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:
-        """The role is there."""
+        """The role is there, and it is known whether there is something to prune."""
         self._arena = arena
+        self._worth_it = arena.sandbox.verify().orphans_left >= MIN_BLOBS
         kubectl = Kubectl(arena)
         kubectl.grant_role()
         try:
@@ -113,10 +114,10 @@ class Limit:
 
     def prune(self) -> None:
         """Patch, delete, patch."""
+        if not self._worth_it:
+            return
         sandbox, observer = self._arena.sandbox, self._arena.observer
         api = client.CoreV1Api(config.new_client_from_config(str(sandbox.kubeconfig)))
-        if sandbox.verify().orphans_left < MIN_BLOBS:
-            return
         sandbox.configure_registry(readOnly=True)
         observer.wait_for(lambda window: window.settled_at and not window.closed_at, _ROLLOUT_SECONDS)
         self._delete(api, sandbox.registry_pods()[0]["metadata"]["name"])

@@ -168,7 +168,7 @@ def test_a_second_try_and_a_cleared_task_find_the_delete_and_follow_it(window: S
 
 
 def test_two_tries_at_once_start_one_pruner(window: Sandbox, cluster: Cluster) -> None:
-    """Guards the lease's concurrency: both may choose another pod."""
+    """Guards the lease's concurrency and the folder in the pod, both together."""
     slow(window)
     barrier = threading.Barrier(4)
 
@@ -181,6 +181,16 @@ def test_two_tries_at_once_start_one_pruner(window: Sandbox, cluster: Cluster) -
     assert len({attempt.name for attempt in attempts}) == len({attempt.pod for attempt in attempts}) == 1
     assert follow(cluster, attempts[0]).result.complete
     assert_all_deleted_by(window, attempts=1)
+
+
+def test_of_two_who_chose_different_pods_the_second_is_sent_to_the_firsts(window: Sandbox, cluster: Cluster) -> None:
+    """Guards the lease: what has begun in one pod does not begin in another."""
+    first, second = cluster.registry_state().ready_pods()
+    begun = begin_attempt(cluster, holder=HOLDER, pod=first)
+    assert begin_attempt(cluster, holder=HOLDER, pod=second) == begun
+    later = begin_attempt(cluster, holder=HOLDER, pod=second, previous=begun)
+    assert (later.number, later.pod) == (2, second.name)
+    assert begin_attempt(cluster, holder=HOLDER, pod=first, previous=begun) == later
 
 
 def test_an_attempt_that_the_lease_names_and_nobody_started_is_started_by_the_next(

@@ -21,10 +21,11 @@ from include.registry_prune import sensors
 from include.registry_prune.artifacts import artifact_path, candidate_writer
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.decision import Ceiling, Verdict
+from include.registry_prune.digests import DigestSet
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.history import History
 from include.registry_prune.parameters import RunParameters
-from include.registry_prune.pruning import choose_pod, run_pruner
+from include.registry_prune.pruning import choose_pod, run_dry_run
 from include.registry_prune.role import grant_role
 from include.registry_prune.sensors import BlobThreshold, Gate, SurveyGate
 from include.registry_prune.settings import ClusterSettings
@@ -75,12 +76,11 @@ class Bench:
         grant_role(self.cluster)
         path = artifact_path(self.folder.as_uri(), dag_id="dag", run_id="run", task_id="survey")
         with candidate_writer(path, {}) as candidates:
-            return run_pruner(
+            return run_dry_run(
                 self.cluster,
                 choose_pod(self.cluster.registry_state()),
-                "check",
                 limit_seconds=60,
-                on_candidate=lambda line: candidates.write(f"{line.kind} {line.subject}\n"),
+                candidates=candidates,
                 artifact=str(path),
             )
 
@@ -222,7 +222,7 @@ def test_a_list_of_candidates_that_is_damaged(seeded: Sandbox, bench: Bench, dam
     assert re.search("nothing is deleted|not every candidate could be held against the Images", message)
 
 
-def candidates_of(result: PrunerResult) -> set[bytes]:
+def candidates_of(result: PrunerResult) -> DigestSet:
     """The candidates that the gates read."""
     from include.registry_prune.artifacts import candidate_digests
 

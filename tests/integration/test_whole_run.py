@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from include.registry_prune.artifacts import read_candidates
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.decision import Verdict
+from include.registry_prune.dockerregistry import LineKind
+from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.run_context import Run
 from include.registry_prune.sensors import BlobThreshold
 from sandbox.cluster import Sandbox
@@ -161,7 +164,25 @@ def test_a_delete_that_stops_midway_fails_the_run_and_the_registry_takes_pushes_
     assert "stopped midway with exit status 1" in run.errors["hard_prune"]
     assert "operation not permitted" in run.errors["hard_prune"]
     assert (run.report["outcome"], run.report["deleted_blobs"]) == ("failed", 21)
+    reconciled = run.report["reconciliation"]
+    assert (reconciled["deleted"], reconciled["not_deleted"], reconciled["unlisted"]) == (21, ORPHANS - 21, 0)
+    assert reconciled["stopped"], "the last one that it named is there still"
     assert_whole(seeded, orphans_left=ORPHANS - 20)
+
+
+def test_where_the_deletes_list_is_incomplete_a_dry_run_afterwards_shows_what_is_left(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = HardPrune._listed
+    incomplete = {"list_complete": False}
+    monkeypatch.setattr(HardPrune, "_listed", lambda *given: listed(*given).model_copy(update=incomplete))
+    seeded.order_pruner(PrunerFaults(modes=("delete",), fail_delete_after_blobs=20))
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False})
+    assert (run.state, run.tasks["reconcile"]) == ("failed", "success")
+    reconciled = run.report["reconciliation"]
+    assert reconciled["basis"] == "a dry run afterwards"
+    assert (reconciled["deleted"], reconciled["not_deleted"]) == (20, ORPHANS - 20)
+    assert len(set(read_candidates(reconciled["left_artifact"], kind=LineKind.BLOB))) == ORPHANS - 20
 
 
 def test_the_next_run_goes_on_from_a_delete_that_stopped(seeded: Sandbox, caplog: Any) -> None:

@@ -14,6 +14,7 @@ LIMIT_KIB = 512 * 1024
 # A process of its own, so that its peak is the audit's. The Images come as JSON, as from the API.
 PROGRAM = f"""
 import hashlib, json, resource
+from include.registry_prune.digests import DigestSet
 from include.registry_prune.references import audit
 
 def digest(number):
@@ -31,7 +32,9 @@ def image(number):
         "padding": "x" * 8_000,
     }})
 
-candidates = {{digest(number) for number in range({CANDIDATES})}}
+candidates = DigestSet()
+for number in range({CANDIDATES}):
+    candidates.add_packed(digest(number))
 found = audit(candidates, (json.loads(image(number)) for number in range({IMAGES})))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([found.candidates, found.images, found.stored_references, found.hit_count, peak]))

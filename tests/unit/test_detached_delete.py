@@ -186,6 +186,11 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
         assert closer.wait(timeout=60) == 0
         starter.communicate(timeout=60)
         wait_for(lambda: not dash_pod.processes(), 5)
+    starts = dash_pod.starts()
+    dash_pod.name = f"{name}-later"
+    dash_pod.start()
+    wait_for((dash_pod.attempt / "ended").exists)
+    assert dash_pod.starts() == starts
 
 
 def pod_end(pod: DetachedPod, stop_seconds: float) -> tuple[str, ...]:
@@ -299,14 +304,19 @@ def test_odd_output_is_followed_to_its_end_and_counted(pod: DetachedPod, output:
 
 
 def test_a_look_shows_what_comes_while_it_looks_and_says_that_the_attempt_lives(pod: DetachedPod) -> None:
-    pod.pruner(f"sleep 0.5; {ONE_BLOB}; {UNTIL_TOLD}")
+    pod.pruner(f"while [ ! -e {pod.folder}/go ]; do sleep 0.02; done; {ONE_BLOB}; {UNTIL_TOLD}")
     started(pod)
-    status, out, err = pod.run(look_command(pod.name, segment=1_000_000, offset=0, seconds=2.5))
-    assert (status, err) == (0, "")
-    words = [line.split()[0] for line in out.splitlines()]
-    assert words.count("running") >= 2
-    assert words.count("log") == 1
-    assert words.index("log") > 0
+    look = pod.popen(look_command(pod.name, segment=1_000_000, offset=0, seconds=60))
+    assert look.stdout is not None
+    assert look.stdout.readline() == "running\n"
+    (pod.folder / "go").touch()
+    words = [look.stdout.readline().split()[0]]
+    while words[-1] == "running":
+        words.append(look.stdout.readline().split()[0])
+    assert words[-1] == "log"
+    assert look.stdout.readline() == "running\n"
+    look.kill()
+    look.communicate()
 
 
 def test_two_looks_at_once_do_not_take_each_other_for_the_pruner(pod: DetachedPod) -> None:
@@ -326,6 +336,16 @@ def test_a_look_that_was_cut_in_a_line_loses_and_doubles_nothing(pod: DetachedPo
             log.feed(Stream.STDOUT, line)
         pod.look(log)
         assert (log.blobs, log.exit_status, log.lost, log.position().lines) == (50, 0, False, 50)
+
+
+@pytest.mark.parametrize("line", ["ended 1", "ended ", "gone", "log 1000000 2", "log", "out", "", "nonsense ."])
+def test_half_a_line_of_a_look_says_nothing(line: str) -> None:
+    """Guards the point at an end's end: "ended 1" may be the beginning of "ended 137 ."."""
+    log = DeleteLog()
+    log.feed(Stream.STDOUT, line)
+    log.feed(Stream.STDERR, "ended 0 .")
+    assert not log.over
+    assert log.position() == DeleteLog().position()
 
 
 def test_the_scripts_are_posix() -> None:
