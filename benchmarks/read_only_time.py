@@ -11,7 +11,7 @@ from benchmarks.benchmark import Benchmark, Row, Value, numbers
 from benchmarks.read_only.airflow_run import AirflowRun
 from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
 from benchmarks.read_only.contestant import Contestant
-from benchmarks.read_only.measurement import IMAGES, TIMINGS, Measured, arena, median, run_once
+from benchmarks.read_only.measurement import IMAGES, TIMINGS, Measured, arena, clear_up, median, run_once
 
 _REPETITIONS = {"quick": 3, "real": 1}
 _LARGE = 50_000
@@ -63,8 +63,7 @@ def _runs(options: argparse.Namespace, timings: str, orphans: int) -> Iterator[t
                     measured[contestant.name].append(run_once(there, contestant, orphans=orphans))
                 except Exception:
                     traceback.print_exc()
-                    there.sandbox.configure_registry(readOnly=False)
-                    there.sandbox.wait_until_settled(300)
+                    clear_up(there)
                 else:
                     yield contestant, measured[contestant.name]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.benchmark import Value
 from benchmarks.read_only.contestant import Arena, Contestant
@@ -17,6 +18,7 @@ from benchmarks.read_only.figures import spans
 from benchmarks.read_only.observer import WindowObserver
 from benchmarks.read_only.usage import UsageMeter
 from sandbox.cluster import Sandbox
+from sandbox.names import CLUSTER, CONFIGS, IMAGE_PRUNERS
 from sandbox.registry.seed import SeedPlan
 from sandbox.settings import SandboxSettings
 
@@ -102,6 +104,25 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
         cpu=meter.usage.cpu_seconds if meter.usage else None,
         peak_bytes=meter.usage.peak_bytes if meter.usage else None,
     )
+
+
+def clear_up(there: Arena) -> None:
+    """Take back what a contestant that failed has left: its lease would keep the next one out.
+
+    A pruner that still lives ends with its pod.
+    """
+
+    def forget(found: dict[str, Any]) -> None:
+        found["metadata"].pop("annotations", None)
+        found["spec"].update(readOnly=False)
+
+    def resume(found: dict[str, Any]) -> None:
+        found["spec"].update(suspend=False)
+
+    sandbox = there.sandbox
+    sandbox.call(lambda cluster: cluster.store.modify(CONFIGS, CLUSTER, None, forget))
+    sandbox.call(lambda cluster: cluster.store.modify(IMAGE_PRUNERS, CLUSTER, None, resume))
+    sandbox.wait_until_settled(_SETTLE_SECONDS)
 
 
 def _check_work(sandbox: Sandbox, contestant: Contestant, orphans: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
 from benchmarks.read_only.contestant import MIN_BLOBS
-from benchmarks.read_only.measurement import arena, median, run_once
+from benchmarks.read_only.measurement import arena, clear_up, median, run_once
+from sandbox.names import CLUSTER, CONFIGS
 
 
 def test_the_limit_and_the_documented_procedure_prune_and_are_measured_by_the_same_observer() -> None:
@@ -26,3 +27,19 @@ def test_the_limit_and_the_documented_procedure_prune_and_are_measured_by_the_sa
     assert quiet[0].read_only == 0
     assert median([limit, by_hand])["rollouts"] == 2
     assert median([limit, by_hand])["cpu"] is None
+
+
+def test_a_contestant_that_fails_in_its_window_does_not_keep_the_next_one_out() -> None:
+    with arena("quick") as there:
+        change = {"annotations": {"registry-prune/lease": "of a run that is gone"}}
+        config = there.sandbox.call(
+            lambda cluster: cluster.store.modify(CONFIGS, CLUSTER, None, lambda found: found["metadata"].update(change))
+        )
+        assert "registry-prune/lease" in config["metadata"]["annotations"]
+        there.sandbox.configure_registry(readOnly=True)
+        there.observer.wait_for(lambda window: window.settled_at, 30)
+        clear_up(there)
+        found = there.sandbox.get_object(CONFIGS, CLUSTER)
+        assert "annotations" not in found["metadata"]
+        assert there.observer.wait_for(lambda window: window.closed_at, 30).closed_at is not None
+        assert run_once(there, Limit(), orphans=MIN_BLOBS).rollouts == 2
