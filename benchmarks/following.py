@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from local_airflow import processes
 from local_airflow.airflow_instance import AirflowInstance, free_port
 from local_airflow.environment import AirflowSettings
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_TASK_STATES, AirflowApi
+from local_airflow.rest import FINISHED_TASK_STATES, AirflowApi, ApiUnavailableError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DAG = "following"
@@ -123,12 +123,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _wait(condition: Callable[[], bool], pause_seconds: float = 1.0) -> None:
+def _wait(condition: Callable[[], bool], pause_seconds: float = 2.0) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {_PATIENCE_SECONDS:.0f} s in vain")
+    while time.monotonic() < deadline:
+        # An api-server that has much to do may not answer in time.
+        with suppress(ApiUnavailableError):
+            if condition():
+                return
         time.sleep(pause_seconds)
+    raise TimeoutError(f"waited {_PATIENCE_SECONDS:.0f} s in vain")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
