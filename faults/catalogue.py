@@ -15,8 +15,9 @@ from sandbox.server.faults import FaultRule
 
 WINDOW_TASKS = ("arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
 OUTSIDE_TASKS = (
-    "verify_access", "base_prune", "grant_image_pruner", "survey", "survey_gate", "integrity_before",
-    "integrity_after", "revoke_image_pruner", "verify_restored", "report",
+    "verify_access", "base_prune", "restart_registry", "grant_image_pruner", "survey", "survey_gate",
+    "integrity_before", "approve_window", "right_moment",
+    "reconcile", "integrity_after", "revoke_image_pruner", "verify_restored", "report",
 )  # fmt: skip
 STATUSES = (401, 403, 409, 429, 500, 503)
 EVERYTHING: dict[str, Any] = {"base_prune": True, "survey": True, "integrity_check": True}
@@ -47,7 +48,10 @@ def api_answers() -> Iterator[Fault[Arena]]:
     for task in (*WINDOW_TASKS, "grant_image_pruner", "revoke_image_pruner"):
         for status in STATUSES:
             yield Fault(_refusal(status), f"{task}, from its first call", before(task, orders_api(_rule(status))))
-    for task in ("verify_access", "base_prune", "survey", "integrity_before", "integrity_after", "verify_restored"):
+    for task in (
+        "verify_access", "base_prune", "survey", "integrity_before", "right_moment", "reconcile", "integrity_after",
+        "verify_restored",
+    ):  # fmt: skip
         for status in (401, 503):
             yield Fault(
                 _refusal(status), f"{task}, from its first call", before(task, orders_api(_rule(status))),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from kubernetes import client, config
 
 from faults.arena import Arena
-from faults.fault import Outcome
+from faults.fault import NEVER_HIT, Outcome
 from include.registry_prune.window import read_lease
 from sandbox.names import CONFIGS, NAMESPACE
 
@@ -37,7 +37,7 @@ def conclude(arena: Arena, run: str) -> Outcome:
     run = arena.finish_run(run)
     remarks = list(arena.failures)
     if not arena.all_hit():
-        remarks.append("the fault never hit")
+        remarks.append(NEVER_HIT)
     if arena.fault.closed_by not in (None, closed_by):
         remarks.append(f"it should have been closed by {arena.fault.closed_by}")
     arena.over.set()

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="Arena")
 
+NEVER_HIT = "the fault never hit"
+"""A remark on an outcome."""
+
 
 @dataclass(frozen=True)
 class Fault(Generic[A]):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from faults.processes import RealAirflow
 
 DAG, GUARD_DAG = "registry_prune", "registry_guard"
-_RUN_LIMIT_SECONDS = 600.0
+_RUN_LIMIT_SECONDS = 900.0
 _GUARD_LIMIT_SECONDS = 90.0
 _FINISH_LIMIT_SECONDS = 150.0
 _POLL_SECONDS = 0.5

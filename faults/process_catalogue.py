@@ -12,7 +12,6 @@ from faults.events import evict_pruner, loses_node, operator_dead, orders_exec, 
 from faults.fault import Fault
 from faults.points import AFTER, BEFORE
 from faults.process_arena import DAG, ProcessArena
-from include.registry_prune.settings import ClusterSettings
 from sandbox.kubelet.exec_faults import ExecFault
 
 Strike = Callable[[ProcessArena, str], object]
@@ -32,11 +31,13 @@ IN_WINDOW = (
     (DELETE, MID_DELETE), (DELETE, AFTER), (RESTORE, MID_WAIT), (RESTORE, AFTER),
 )  # fmt: skip
 BEFORE_WINDOW = (
-    ("verify_access", BEFORE), ("base_prune", BEFORE), ("grant_image_pruner", AFTER), ("survey", BEFORE),
-    ("survey_gate", BEFORE), ("integrity_before", BEFORE),
+    ("verify_access", BEFORE), ("base_prune", AFTER), ("restart_registry", BEFORE), ("grant_image_pruner", AFTER),
+    ("survey", BEFORE), ("survey_gate", BEFORE), ("integrity_before", BEFORE), ("approve_window", BEFORE),
+    ("right_moment", BEFORE),
 )  # fmt: skip
 AFTER_WINDOW = (
-    ("integrity_after", BEFORE), ("revoke_image_pruner", AFTER), ("verify_restored", BEFORE), ("report", BEFORE),
+    ("reconcile", BEFORE), ("integrity_after", BEFORE), ("revoke_image_pruner", AFTER), ("verify_restored", BEFORE),
+    ("report", BEFORE),
 )  # fmt: skip
 WHOLE_RUN = tuple((task, moment) for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW) if moment != AFTER)
 
@@ -136,7 +137,8 @@ def killed() -> Iterator[Fault[ProcessArena]]:
     what = "kill -9 of the task's supervisor"
     for task, moment in IN_WINDOW:
         yield _one(what, task, moment, _kill_supervisor)
-    yield _in_turn(what, "each task before the window", BEFORE_WINDOW, _kill_supervisor)
+    yield _in_turn(what, "each task up to the survey", BEFORE_WINDOW[:5], _kill_supervisor)
+    yield _in_turn(what, "each task from there to the window", BEFORE_WINDOW[5:], _kill_supervisor)
     yield _in_turn(what, "each task after the window", AFTER_WINDOW, _kill_supervisor)
 
 
@@ -202,8 +204,6 @@ def pairs() -> Iterator[Fault[ProcessArena]]:
 
 def deferred() -> Iterator[Fault[ProcessArena]]:
     """A delete that is followed by the triggerer, and by no task's process."""
-    if "defer_after" not in ClusterSettings.model_fields:
-        return
     settings: Mapping[str, Any] = {"defer_after": "0s"}
     for what, strike in (
         ("kill -9 of the triggerer, restart after 3 s", _away("triggerer", 3)),

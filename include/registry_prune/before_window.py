@@ -93,8 +93,8 @@ def _facts(run: Run, verdict: Verdict | None) -> list[str]:
         facts.append(f"orphans: {format_count(survey.said.blobs, 'blob')}, about {size}")
         facts.append(f"list of candidates: {survey.artifact or 'not kept'}")
     facts.append(f"estimated time of the delete: {estimate.words() if estimate else 'not known'}")
-    if base_prune and base_prune.summary:
-        facts.append(f"base prune: {base_prune.summary}")
+    if base_prune:
+        facts.append(f"base prune: {base_prune.text()}")
     facts.append(f"images broken already: {'not looked at' if integrity is None else integrity.broken_count}")
     if run.settings.opening_hours:
         facts.append(f"opening hours, in which the answer is of use: {run.settings.hours}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -110,6 +111,8 @@ class Evidence(Record):
         counted = (run.counted_blobs, run.counted_manifest_links, run.counted_repositories)
         if any(number < 0 for number in (*said, *counted)):
             raise ValueError(f"the dry run has a negative number: said {said}, counted {counted}")
+        if not 0 <= run.seconds < math.inf:
+            raise ValueError(f"the dry run cannot have taken {run.seconds} seconds")
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -64,6 +65,7 @@ def run_dry_run(
     """
     output = PrunerOutput("check")
     progress = Progress("check", None)
+    other_lines: Counter[LineKind] = Counter()
 
     def take(stream: Stream, block: bytes) -> None:
         understood = output.feed_block(stream, block)
@@ -71,7 +73,8 @@ def run_dry_run(
             candidates.add_blobs(understood.blobs)
         for line in understood.lines:
             if line.kind not in CANDIDATE_KINDS:
-                show(pod, line, output.counts[line.kind])
+                other_lines[line.kind] += 1
+                show(pod, line, other_lines[line.kind])
             elif candidates:
                 candidates.add(line.kind, line.subject)
         progress.blobs(output.counts[LineKind.BLOB])

@@ -77,7 +77,8 @@ def _pruners_of_others(
             problems.append(str(error))
         else:
             if dead is not None or read_lease(cluster) is not None:
-                # Whatever still lives in such a window, closing it ends: arm_window does that before anything else.
+                # A dead run's window: arm_window closes it first, and ends what lives in it. This run's own, of an
+                # earlier try: the delete that may live in it is this run's, and hard_prune follows it.
                 return problems
     if looks_into_storage:
         problems += [

@@ -56,6 +56,7 @@ class RunView:
     :param why: the reasons of the verdict, or why there is no report to show.
     :param figures: label and value.
     :param unread: the stored report as it is, if it cannot be read.
+    :param reported: whether there is a report that could be read.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class RunView:
     figures: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()
     unread: str = ""
+    reported: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,13 @@ class ClusterView:
 
     @property
     def last(self) -> RunView | None:
-        """The newest run."""
-        return self.runs[0] if self.runs else None
+        """The newest run that has a report."""
+        return next((run for run in self.runs if run.reported), None)
+
+    @property
+    def last_prune(self) -> RunView | None:
+        """The newest run that pruned, among those shown."""
+        return next((run for run in self.runs if run.tone == "good"), None)
 
 
 def view_runs(runs: Iterable[StoredRun]) -> tuple[RunView, ...]:
@@ -146,9 +153,10 @@ def _with_report(run: StoredRun, report: RunReport) -> RunView:
         failed_tasks=report.failed_tasks,
         orphans=_amount(report.orphaned_blobs, report.orphaned_bytes),
         deleted=_amount(report.deleted_blobs, report.freed_bytes),
-        read_only=_seconds(report.read_only_seconds),
+        read_only="never" if report.read_only_seconds == 0 else _seconds(report.read_only_seconds),
         figures=tuple((label, text) for label, text in _figures(report) if text),
         phases=tuple(Phase(task, seconds, _seconds(seconds)) for task, seconds in report.phases.items()),
+        reported=True,
     )
 
 
@@ -156,6 +164,9 @@ def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
     yield "Base prune", report.base_prune or ""
     yield "Broken images before", "" if report.broken_before is None else f"{report.broken_before:,}"
     yield "Broken images after", "" if report.broken_after is None else f"{report.broken_after:,}"
+    if report.builds_hit:
+        names = ", ".join(report.builds_hit_names)
+        yield "Builds hit, start them again", f"{format_count(report.builds_hit, 'build')} ({names})"
     if report.estimated_delete_seconds is not None:
         yield "Delete, estimated", _seconds(report.estimated_delete_seconds)
     if report.delete_seconds is not None:
@@ -163,6 +174,8 @@ def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
     if report.passed_ceilings:
         yield f"Ceilings passed by {report.passed_by}", ", ".join(report.passed_ceilings)
     yield "List of candidates", report.artifact or ""
+    if report.reconciliation is not None:
+        yield "What became of them", "; ".join(line.strip() for line in report.reconciliation.lines())
     yield "Cluster id", report.cluster_id or ""
 
 

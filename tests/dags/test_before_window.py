@@ -116,7 +116,7 @@ class TestApproval:
             "cluster **asking** (https://cluster.test:6443)",
             PRUNE.reasons[0],
             "orphans: 3,000 blobs, about 4 GiB",
-            "base prune: Deleted 3 objects.",
+            "base prune: deleted 3 images",
             "images broken already: 0",
             "estimated time of the delete: not known",
             "22:00-05:00 UTC",

@@ -9,7 +9,7 @@ import pytest
 
 from faults.document import Section, write_outcomes
 from faults.ending import CONDITIONS
-from faults.fault import Outcome
+from faults.fault import NEVER_HIT, Outcome
 from faults.workers import IN_PROCESS, PROCESSES, catalogue
 
 FAULTS = catalogue(IN_PROCESS)
@@ -42,14 +42,14 @@ def test_the_whole_of_a_kind_is_written_in_the_order_of_the_catalogue(document: 
 
 def test_some_rows_replace_only_themselves(document: Path) -> None:
     before = write(document, ALL)
-    bad = replace(ALL[3], run="failed", remarks=("the fault never hit",))
+    bad = replace(ALL[3], run="failed", remarks=(NEVER_HIT,))
     after = write(document, [bad])
     key = (bad.fault, bad.point)
     assert {name: row for name, row in after.rows.items() if name != key} == {
         name: row for name, row in before.rows.items() if name != key
     }
     assert "| failed |" in after.rows[key]
-    assert after.remarks == {FAULTS[3].name: f"- **{FAULTS[3].name}**: the fault never hit"}
+    assert after.remarks == {FAULTS[3].name: f"- **{FAULTS[3].name}**: {NEVER_HIT}"}
     assert after.whole == before.whole
     assert after.later
     assert f"{len(ALL)} faults, {len(ALL) - 1} ended as they must." in document.read_text(encoding="utf-8")

@@ -72,7 +72,7 @@ def test_a_window_whose_lease_was_removed_is_closed_as_ever(sandbox: Sandbox, cl
 def test_where_the_config_was_changed_otherwise_the_pods_of_the_window_are_recognised(
     sandbox: Sandbox, cluster: Cluster, opened: Opened
 ) -> None:
-    sandbox.configure_registry(logLevel="Debug")
+    sandbox.configure_registry(operatorLogLevel="Debug")
     remove_lease(sandbox)
     assert not opened.reclaim(settled=None), "nothing shows whose it is"
     assert opened.reclaim(opened.settled)

@@ -136,8 +136,8 @@ def test_what_a_report_says_is_text_and_never_markup(client: TestClient, played:
     """Guards the escaping: whoever may write an XCom would act with the rights of whoever looks at the page."""
 
     def evil(report: Any) -> Any:
-        texts = {"base_prune": EVIL, "artifact": EVIL, "passed_by": EVIL, "cluster_id": EVIL}
-        lists = {"reasons": [EVIL], "failed_tasks": [EVIL], "passed_ceilings": [EVIL]}
+        texts = {"base_prune": EVIL, "artifact": EVIL, "passed_by": EVIL, "cluster_id": EVIL, "builds_hit": 1}
+        lists = {key: [EVIL] for key in ("reasons", "failed_tasks", "passed_ceilings", "builds_hit_names")}
         return {**report, **texts, **lists, "phases": {EVIL: 1.0}}
 
     with stored_report(played, evil):
@@ -145,7 +145,7 @@ def test_what_a_report_says_is_text_and_never_markup(client: TestClient, played:
     assert answer.status_code == 200
     assert "<script" not in answer.text
     assert "<img" not in answer.text
-    assert answer.text.count("&lt;script&gt;") == 8
+    assert answer.text.count("&lt;script&gt;") == 10
 
 
 def test_no_script_may_run_on_the_page(client: TestClient) -> None:

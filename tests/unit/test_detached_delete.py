@@ -304,14 +304,19 @@ def test_odd_output_is_followed_to_its_end_and_counted(pod: DetachedPod, output:
 
 
 def test_a_look_shows_what_comes_while_it_looks_and_says_that_the_attempt_lives(pod: DetachedPod) -> None:
-    pod.pruner(f"sleep 0.5; {ONE_BLOB}; {UNTIL_TOLD}")
+    pod.pruner(f"while [ ! -e {pod.folder}/go ]; do sleep 0.02; done; {ONE_BLOB}; {UNTIL_TOLD}")
     started(pod)
-    status, out, err = pod.run(look_command(pod.name, segment=1_000_000, offset=0, seconds=2.5))
-    assert (status, err) == (0, "")
-    words = [line.split()[0] for line in out.splitlines()]
-    assert words.count("running") >= 2
-    assert words.count("log") == 1
-    assert words.index("log") > 0
+    look = pod.popen(look_command(pod.name, segment=1_000_000, offset=0, seconds=60))
+    assert look.stdout is not None
+    assert look.stdout.readline() == "running\n"
+    (pod.folder / "go").touch()
+    words = [look.stdout.readline().split()[0]]
+    while words[-1] == "running":
+        words.append(look.stdout.readline().split()[0])
+    assert words[-1] == "log"
+    assert look.stdout.readline() == "running\n"
+    look.kill()
+    look.communicate()
 
 
 def test_two_looks_at_once_do_not_take_each_other_for_the_pruner(pod: DetachedPod) -> None:

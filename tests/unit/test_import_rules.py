@@ -62,7 +62,13 @@ def test_every_folder_with_python_has_rules() -> None:
         ("include/registry_prune/cluster.py", "import include.registry_prune.window", "Imports go one way"),
         ("include/registry_prune/sensors.py", "import include.registry_prune.operators", "Imports go one way"),
         ("include/registry_prune/new_room.py", "", "Imports go one way"),
-        ("include/registry_prune/report.py", "import dags.registry_prune", "DAGs import the product"),
+        ("include/registry_prune/report.py", "import dags.registry_prune", "DAGs and plugins import the product"),
+        (
+            "include/registry_prune/report_page.py",
+            "import plugins.registry_prune_plugin",
+            "DAGs and plugins import the product",
+        ),
+        ("include/registry_prune/report_view.py", "import fastapi, airflow", "Pure modules know neither"),
         ("include/registry_prune/decision.py", "import airflow.sdk", "Pure modules know neither"),
         ("include/registry_prune/settings.py", "import kubernetes.client", "Pure modules know neither"),
         ("include/registry_prune/lease.py", "import include.registry_prune.cluster", "Pure modules know neither"),
@@ -113,6 +119,14 @@ def test_a_dag_file_is_parsed_without_loading_a_kubernetes_client(tmp_path: Path
     done = python(program, PROJECT, AIRFLOW_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_plugin_is_loaded_without_the_page(tmp_path: Path) -> None:
+    """Guards every task's start: workers load plugins too, and have no use for FastAPI."""
+    program = "import sys, plugins.registry_prune_plugin\nprint('include.registry_prune.report_page' in sys.modules)"
+    done = python(program, PROJECT, AIRFLOW_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_pure_modules_load_in_a_plain_python() -> None:

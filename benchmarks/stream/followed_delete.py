@@ -1,0 +1,29 @@
+"""The task ``hard_prune`` from the moment on in which it defers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from include.registry_prune.hard_prune import HardPrune
+
+if TYPE_CHECKING:
+    from include.registry_prune.records import Record
+    from include.registry_prune.run_context import Run
+
+HOLDER = "following/benchmark"
+POD = "image-registry-played"
+
+
+class FollowedDelete(HardPrune):
+    """Defers at once, to the trigger of a delete that has been at work for a while; resumes as ``hard_prune`` does."""
+
+    def work(self, run: Run) -> Record:
+        """Defer."""
+        from include.registry_prune.delete_follower import Delete
+        from include.registry_prune.lease import DeleteAttempt
+
+        begun_at = datetime.now(UTC) - timedelta(minutes=5)
+        attempt = DeleteAttempt(number=1, name="registry-prune-played-1", pod=POD, pod_uid="played", begun_at=begun_at)
+        self._defer(run, Delete(holder=HOLDER, attempt=attempt, expected_blobs=100_000))
+        raise AssertionError("a task that defers does not come here")
