@@ -144,9 +144,9 @@ true` until no pod is read-only any more, as the sandbox itself sees it. Of thes
   still, pods that terminate take pushes. With three nodes a new pod needs the old one's place, and hardly any is left
   when `rollout status` ends; with five, both old ones may be.
 
-*Uploads beside the delete* were accepted while it worked; *torn images* lack a blob after the run, though a registry said
-that it had taken them. CPU time and memory are those of all Airflow processes; memory that they share counts once. All of it takes about an
-hour and a half; `--timings quick --sizes 3000` ten minutes.
+*Uploads beside the delete* were accepted while it worked; *torn images* lack a blob after the run, though a registry
+said that it had taken them. CPU time and memory are those of all Airflow processes; memory that they share counts
+once. All of it takes about an hour and a half; `--timings quick --sizes 3000` ten minutes.
 """,
     columns=(
         *(
