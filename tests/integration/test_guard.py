@@ -66,10 +66,9 @@ def test_a_run_that_works_is_left_alone(cluster: Cluster) -> None:
 
 
 def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, cluster: Cluster) -> None:
-    leave_window_open(cluster)
-    thread = pruner_at_work(seeded, cluster)
-    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.CLOSED
-    thread.join()
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    pruner_at_work(seeded, cluster, HOLDER)
+    assert guard(cluster, limits=LIMITS, run_is_over=always).found is Found.CLOSED
     assert not seeded.pruners_alive()
     assert_as_before(seeded)
 

@@ -155,9 +155,9 @@ def test_a_damaged_lease_is_said_with_the_command_that_removes_it(cluster: Clust
         armed(cluster)
 
 
-def start_delete(cluster: Cluster) -> DeleteAttempt:
+def start_delete(cluster: Cluster, holder: str = HOLDER) -> DeleteAttempt:
     """A delete, started in the open window."""
-    return find_or_begin(cluster, holder=HOLDER, attempts=4, log_bytes=1 << 20, settle_seconds=60)
+    return find_or_begin(cluster, holder=holder, attempts=4, log_bytes=1 << 20, settle_seconds=60)
 
 
 def in_background(work: Callable[[], Any]) -> threading.Thread:
@@ -166,10 +166,10 @@ def in_background(work: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
-def pruner_at_work(sandbox: Sandbox, cluster: Cluster) -> DeleteAttempt:
+def pruner_at_work(sandbox: Sandbox, cluster: Cluster, holder: str = HOLDER) -> DeleteAttempt:
     """A slow delete in the open window, seen alive."""
     sandbox.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.5))
-    attempt = start_delete(cluster)
+    attempt = start_delete(cluster, holder)
     wait_for(lambda: sandbox.pruners_alive() == 1)
     return attempt
 
