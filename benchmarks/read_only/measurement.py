@@ -24,6 +24,8 @@ from sandbox.settings import SandboxSettings
 
 IMAGES = 300
 BYTES_AN_ORPHAN = 512
+WORTH_IT = 1_000
+"""This project's threshold by default: with fewer orphans it leaves them."""
 PUSH_PAUSE_SECONDS = 0.2
 TIMINGS = {"quick": SandboxSettings.quick, "real": SandboxSettings.real}
 _SETTLE_SECONDS = 300.0
@@ -76,7 +78,7 @@ def arena(timings: str, nodes: int = 3) -> Iterator[Arena]:
 def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
     """Let a contestant prune a registry with so many new orphans, while somebody pushes all the time.
 
-    :raises RuntimeError: if it did not do its work: orphans are left.
+    :raises RuntimeError: if it did not do its work: orphans are left although there was something to prune.
     """
     sandbox, observer = there.sandbox, there.observer
     if orphans:
@@ -96,8 +98,8 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
     journal = sandbox.pruner_journal()[pruners:]
     taken = spans(observer.windows[windows:], journal)
     found = sandbox.verify()
-    # An upload that the rollout interrupted leaves an orphan or two, also after the delete.
-    if found.orphans_left > orphans / 10 + 50:
+    # An upload that the rollout interrupted leaves an orphan or two, also after the delete. On a quiet day all stay.
+    if orphans >= WORTH_IT and found.orphans_left > orphans / 10 + 50:
         raise RuntimeError(f"{contestant.name} left {found.orphans_left} orphans")
     serves = bool(sandbox.registry_addresses())
     return Measured(
