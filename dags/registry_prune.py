@@ -36,20 +36,17 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
+from include.registry_prune.after_window import IntegrityAfter, Report, RevokeImagePruner, VerifyRestored
 from include.registry_prune.alerts import Alert, AlertKind
 from include.registry_prune.before_window import ApproveWindow, RightMoment
 from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.operators import (
     BasePruneImages,
     GrantImagePruner,
-    IntegrityAfter,
     IntegrityBefore,
-    Report,
     RestartRegistry,
-    RevokeImagePruner,
     Survey,
     VerifyAccess,
-    VerifyRestored,
 )
 from include.registry_prune.parameters import trigger_form
 from include.registry_prune.reconcile import Reconcile

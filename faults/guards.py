@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.guard import guard
 from include.registry_prune.pruner_processes import PrunerLivesError
 from include.registry_prune.settling import NotSettledError
-from include.registry_prune.window import ClosingLimits
+from include.registry_prune.window_closing import ClosingLimits
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from include.registry_prune.base_prune import active_jobs
 from include.registry_prune.base_prune_job import job_name
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
 from include.registry_prune.readiness import look
 from include.registry_prune.records import Record

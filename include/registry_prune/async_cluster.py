@@ -15,10 +15,11 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from include.registry_prune.cluster import CONFIG, CONFIGS, PODS, ClusterError, explain, pod_state
+from include.registry_prune.cluster import CONFIG, CONFIGS, PODS
+from include.registry_prune.cluster_error import ClusterError, explain
 from include.registry_prune.names import REGISTRY_CONTAINER, REGISTRY_POD_LABELS
 from include.registry_prune.pod_exec import Channels, ExecEnd, LineHandler
-from include.registry_prune.registry_state import PodState
+from include.registry_prune.registry_state import PodState, pod_state
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration as SyncConfiguration

@@ -26,7 +26,8 @@ from include.registry_prune.base_prune_job import (
     pod_problems,
 )
 from include.registry_prune.base_prune_output import PruneLog
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.job_log import JobLog
 from include.registry_prune.names import IMAGE_PRUNER_CRON_JOB
 from include.registry_prune.units import format_seconds

@@ -1,29 +1,22 @@
-"""The registry as the Kubernetes API shows it; the only place that calls the API (execs: ``pod_exec.py``).
-
-Objects come and go as JSON, so that pure modules can read them without the client's models.
-"""
+"""The registry as the Kubernetes API shows it: the objects that a run reads and writes (execs: ``pod_exec.py``)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import urllib3
-from kubernetes import client
-from kubernetes.config import ConfigException
-from kubernetes.config.incluster_config import InClusterConfigLoader
 
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.kubernetes_api import KubernetesApi, lines_of
 from include.registry_prune.names import (
     DEPLOYMENT,
     IMAGE_PRUNER_CRON_JOB,
     NAMESPACE,
-    REGISTRY_CONTAINER,
     REGISTRY_POD_LABELS,
 )
-from include.registry_prune.registry_state import PodState, RegistryState, is_read_only
+from include.registry_prune.registry_state import RegistryState, registry_state
 
 CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 CONFIG = f"{CONFIGS}/cluster"
@@ -41,149 +34,13 @@ IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
 BUILDS_PER_PAGE = 500
 """A Build is about 5 KiB of JSON."""
-_CONNECT_AND_READ_SECONDS = (5, 30)
-# Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
-_RETRIES = urllib3.Retry(
-    total=4,
-    backoff_factor=0.3,
-    status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=frozenset({"GET"}),
-    respect_retry_after_header=True,
-    raise_on_status=False,
-)
 
 
-class ClusterError(Exception):
-    """A request to the cluster failed; the message says which, why, and what to do.
-
-    :param status: HTTP status, 0 when the API server was not reached.
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def permanent(self) -> bool:
-        """Whether asking again is of no use (the request itself is refused)."""
-        return self.status in (400, 401, 403, 404, 405, 422)
-
-
-def status_message(body: str) -> str:
-    """The message in a refusal of the API server; its body as it is if it is no Status."""
-    try:
-        message = json.loads(body).get("message") or body
-    except (ValueError, AttributeError):
-        message = body
-    return str(message).strip()[:1000]
-
-
-def explain(method: str, path: str, server: str, status: int, body: str) -> str:
-    """What the API server refused, in words, with what to do about it."""
-    what = f"{method} {path} at {server}: {status}: {status_message(body)}"
-    hints = {
-        401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
-        403: "The connection's account lacks this permission: deploy/rbac.yaml has every rule that a run needs.",
-        404: "Is this an OpenShift cluster with the integrated image registry?",
-        409: "Somebody changed the object at the same time.",
-    }
-    if status == 503 and path.startswith("/apis/image.openshift.io/"):
-        return (
-            f"{what}. The API server forwards this to the OpenShift API server, which does not answer: usually it "
-            "passes; else look at `oc get apiservice v1.image.openshift.io` and at `oc get clusteroperator "
-            "openshift-apiserver`."
-        )
-    return f"{what}. {hints[status]}" if status in hints else what
-
-
-class Cluster:
+class Cluster(KubernetesApi):
     """One OpenShift cluster, as far as its image registry goes.
 
     :param api_client: a configured client; its configuration (server, credentials, proxy, TLS) is used.
     """
-
-    def __init__(self, api_client: client.ApiClient) -> None:
-        self.configuration = api_client.configuration
-        self.configuration.retries = _RETRIES
-        self._api = client.ApiClient(configuration=self.configuration)
-
-    @classmethod
-    def of_service_account(cls, directory: Path) -> Self:
-        """The cluster that this process runs in, by its pod's service account.
-
-        :param directory: where the account's ``token`` and ``ca.crt`` are mounted.
-        :raises ClusterError: if this is no pod of a cluster.
-        """
-        configuration = client.Configuration()
-        loader = InClusterConfigLoader(token_filename=str(directory / "token"), cert_filename=str(directory / "ca.crt"))
-        try:
-            loader.load_and_set(configuration)
-        except ConfigException as error:
-            raise ClusterError(f"This is no pod of a cluster: {error}") from error
-        return cls(client.ApiClient(configuration=configuration))
-
-    @property
-    def server(self) -> str:
-        """URL of the API server."""
-        return str(self.configuration.host)
-
-    def new_api_client(self) -> client.ApiClient:
-        """A client for one exec alone: ``kubernetes.stream`` replaces its ``request`` while it works."""
-        return client.ApiClient(configuration=self.configuration)
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        read_seconds: float | None = None,
-    ) -> Any:
-        timeout = (_CONNECT_AND_READ_SECONDS[0], read_seconds or _CONNECT_AND_READ_SECONDS[1])
-        try:
-            return self._api.call_api(
-                path,
-                method,
-                query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-                _request_timeout=timeout,
-            )
-        except client.ApiException as error:
-            body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
-            raise ClusterError(message, error.status or 0) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(
-                f"{method} {path}: the API server {self.server} cannot be reached: {error}. "
-                "Check the connection's server, network and proxy."
-            ) from error
-
-    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        response = self._request(method, path, **arguments)
-        try:
-            value = json.loads(response.data)
-        except ValueError as error:
-            raise ClusterError(f"{method} {path} at {self.server}: the answer is no JSON") from error
-        if not isinstance(value, dict):
-            raise ClusterError(f"{method} {path} at {self.server}: the answer is no object")
-        return value
-
-    def _json_or_none(self, method: str, path: str, **arguments: Any) -> dict[str, Any] | None:
-        try:
-            return self._json(method, path, **arguments)
-        except ClusterError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def _merge(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        return self._json("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
     def who_am_i(self) -> str:
         """The user name that the cluster knows the connection's account by."""
@@ -241,40 +98,8 @@ class Cluster:
 
     def registry_state(self) -> RegistryState:
         """The registry at this moment: Config first, pods last, so that nothing looks newer than it is."""
-        config = self.config()
-        deployment = self.deployment()
-        pods = self.pods()
-        status = config.get("status") or {}
-        state = RegistryState(
-            read_only=bool(config["spec"].get("readOnly")),
-            management_state=str(config["spec"].get("managementState", "")),
-            config_generation=config["metadata"].get("generation", 0),
-            config_observed_generation=status.get("observedGeneration", 0),
-            conditions=tuple(
-                f"{each['type']}={each['status']} {each.get('reason', '')}: {each.get('message', '')}"
-                for each in status.get("conditions") or ()
-            ),
-            deployment_found=deployment is not None,
-            pods=tuple(pod_state(pod) for pod in pods),
-        )
-        return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
-
-    def watch(self, path: str, query: Mapping[str, Any], *, seconds: int) -> Iterator[dict[str, Any]]:
-        """Events of a collection, beginning with its present state, until the API server ends the watch.
-
-        :param path: of the collection, such as ``PODS``.
-        :param seconds: how long the API server keeps the watch open.
-        :raises ClusterError: if it is refused or breaks off.
-        """
-        options = {**query, "watch": "true", "timeoutSeconds": seconds}
-        response = self._request("GET", path, query=options, read_seconds=seconds + 10)
-        try:
-            for line in _lines(response):
-                yield json.loads(line)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ClusterError(f"The watch of {path} broke off: {error}") from error
-        finally:
-            response.close()
+        # Arguments are evaluated in this order.
+        return registry_state(self.config(), self.deployment(), self.pods())
 
     def role_bindings(self) -> list[dict[str, Any]]:
         """Every ClusterRoleBinding."""
@@ -323,7 +148,7 @@ class Cluster:
         }
         response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=silence_seconds)
         try:
-            for line in _lines(response):
+            for line in lines_of(response):
                 time, _, text = line.decode(errors="replace").partition(" ")
                 yield time, text
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -364,56 +189,3 @@ class Cluster:
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""
         return self._json_or_none("GET", CLUSTER_VERSION)
-
-    def _pages(self, path: str, *, per_page: int) -> Iterator[dict[str, Any]]:
-        query: dict[str, Any] = {"limit": per_page}
-        while True:
-            page = self._json("GET", path, query=query)
-            yield from page["items"]
-            if not page["metadata"].get("continue"):
-                return
-            query["continue"] = page["metadata"]["continue"]
-
-
-def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(65536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
-    """Whether pods of this spec serve read-only, by the environment of their registry container."""
-    containers = pod_spec["containers"]
-    return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
-
-
-def pod_state(pod: Mapping[str, Any]) -> PodState:
-    """What counts of a registry pod, from its object."""
-    status = pod.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
-    return PodState(
-        name=pod["metadata"]["name"],
-        uid=pod["metadata"]["uid"],
-        read_only=_serves_read_only(pod["spec"]),
-        ready=ready,
-        terminating_since=pod["metadata"].get("deletionTimestamp"),
-        ended=status.get("phase") in ("Failed", "Succeeded"),
-        phase=status.get("phase", ""),
-        created_at=pod["metadata"].get("creationTimestamp"),
-    )
-
-
-def _deployment_fields(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    spec, status = deployment["spec"], deployment.get("status") or {}
-    return {
-        "template_read_only": _serves_read_only(spec["template"]["spec"]),
-        "generation": deployment["metadata"].get("generation", 0),
-        "observed_generation": status.get("observedGeneration", 0),
-        "replicas_wanted": spec.get("replicas", 1),
-        "replicas": status.get("replicas") or 0,
-        "updated_replicas": status.get("updatedReplicas") or 0,
-        "available_replicas": status.get("availableReplicas") or 0,
-    }

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.detached_delete import NO_ROOM_STATUS, start_command
 from include.registry_prune.lease import DeleteAttempt, Earlier
 from include.registry_prune.pod_exec import ExecEnd, run_in_pod

@@ -14,12 +14,13 @@ from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from include.registry_prune.cluster import ClusterError
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.detached_delete import look_command
 from include.registry_prune.detached_log import DeleteLog, DeleteState, LogPosition
-from include.registry_prune.dockerregistry import Line, LineKind, PrunerResult, Stream
+from include.registry_prune.dockerregistry import LineKind, PrunerResult, Stream
 from include.registry_prune.lease import DeleteAttempt, Earlier
 from include.registry_prune.progress import Progress, show
+from include.registry_prune.pruner_output import Line
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window_watch import WindowWatch

@@ -8,15 +8,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from include.registry_prune.detached_delete import FIRST_SEGMENT, NOT_STARTED_STATUS
-from include.registry_prune.dockerregistry import (
-    KEPT_LINE_CHARACTERS,
-    KEPT_LINES,
-    Line,
-    LineKind,
-    PrunerOutput,
-    PrunerResult,
-    Stream,
-)
+from include.registry_prune.dockerregistry import LineKind, PrunerResult, Stream
+from include.registry_prune.pruner_output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput
 from include.registry_prune.records import Record
 
 MAXIMUM_LINE_BYTES = 64 * 1024

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Literal
 
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import read_lease
 from include.registry_prune.lease import Lease
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
-from include.registry_prune.window import ClosingLimits, close_window, read_lease
+from include.registry_prune.window_closing import ClosingLimits, close_window
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def guard(cluster: Cluster, *, limits: ClosingLimits, run_is_over: Callable[[str
     A registry that is read-only without a lease is somebody else's: it is reported, never touched.
 
     :raises LeaseError: if the lease is unreadable.
-    :raises PrunerLivesError, NotSettledError: as :func:`window.close_window`; the next round goes on.
+    :raises PrunerLivesError, NotSettledError: as :func:`window_closing.close_window`; the next round goes on.
     """
     lease = read_lease(cluster)
     if lease is None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from include.registry_prune.dockerregistry import KEPT_BROKEN, KEPT_LINES, LineKind, Stream, understand
+from include.registry_prune.dockerregistry import KEPT_BROKEN, LineKind, Stream
+from include.registry_prune.pruner_output import KEPT_LINES, understand
 from include.registry_prune.records import Record
 
 _BROKEN = ("Broken image ", "Broken imagestream tag ")

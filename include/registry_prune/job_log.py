@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.config_lease import change_own_lease
 from include.registry_prune.lease import LeaseError
-from include.registry_prune.window import change_own_lease
 
 log = logging.getLogger(__name__)
 

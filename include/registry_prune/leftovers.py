@@ -6,12 +6,13 @@ import logging
 from datetime import datetime
 
 from include.registry_prune.builds import BuildsHit, hit_by_window, route_hosts
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.config_lease import read_lease
 from include.registry_prune.lease import Lease, LeaseError
 from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.registry_state import unsettled
-from include.registry_prune.window import read_lease
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import change_config
 from include.registry_prune.lease import ANNOTATION, Lease
 from include.registry_prune.registry_state import Opening, Settled, is_still_window
-from include.registry_prune.window import change_config
 
 log = logging.getLogger(__name__)
 

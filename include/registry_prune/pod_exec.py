@@ -19,7 +19,8 @@ from kubernetes import client
 from kubernetes.stream import stream
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 
-from include.registry_prune.cluster import Cluster, ClusterError, status_message
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError, status_message
 from include.registry_prune.dockerregistry import Stream
 from include.registry_prune.names import NAMESPACE, REGISTRY_CONTAINER
 

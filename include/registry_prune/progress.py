@@ -6,7 +6,8 @@ import logging
 import time
 from typing import Literal
 
-from include.registry_prune.dockerregistry import Line, LineKind
+from include.registry_prune.dockerregistry import LineKind
+from include.registry_prune.pruner_output import Line
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)

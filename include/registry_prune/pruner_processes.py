@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.dockerregistry import CLOSING_MARKER, WRITABLE_FOLDERS, Stream
 from include.registry_prune.pod_exec import run_in_pod
 from include.registry_prune.registry_state import PodState, RegistryState

@@ -8,19 +8,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.dockerregistry import (
     CANDIDATE_KINDS,
     CHECK_COMMAND,
     INTEGRITY_COMMAND,
     LineKind,
-    PrunerOutput,
     PrunerResult,
     Stream,
 )
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
 from include.registry_prune.pod_exec import run_in_pod
 from include.registry_prune.progress import Progress, show
+from include.registry_prune.pruner_output import PrunerOutput
 from include.registry_prune.registry_state import RegistryState
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,14 @@ from include.registry_prune.base_prune import active_jobs
 from include.registry_prune.builds import listed, route_hosts, running_pushes
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_version import current_versions, update_under_way, version_problem
+from include.registry_prune.config_lease import read_lease
 from include.registry_prune.decision import Action
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.registry_state import RegistryState, unsettled
 from include.registry_prune.right_moment import Obstacle
 from include.registry_prune.storage import review_storage
-from include.registry_prune.window import check_may_arm_now, read_lease
+from include.registry_prune.window import check_may_arm_now
 
 
 class Readiness(NamedTuple):

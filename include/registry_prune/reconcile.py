@@ -43,7 +43,7 @@ class Reconcile(CandidateList):
         if by_list is not None and by_list.list_complete:
             return by_list
         self.log.info("Not all that was deleted is known. A dry run, which changes nothing, shows what is left")
-        from include.registry_prune.cluster import ClusterError
+        from include.registry_prune.cluster_error import ClusterError
 
         try:
             left = self.list_candidates(run, hands_over=False).artifact

@@ -14,12 +14,12 @@ from datetime import datetime
 
 from include.registry_prune.base_prune_job import Restart
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import read_lease
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.pod_replacement import replace_pods
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.registry_state import PodState, RegistryState
 from include.registry_prune.units import format_count, format_seconds
-from include.registry_prune.window import read_lease
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,13 @@ pods go on serving, and accepting uploads, until their preStop and grace have ru
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import yaml
 from pydantic import AwareDatetime
 
+from include.registry_prune.names import REGISTRY_CONTAINER
 from include.registry_prune.records import Record
 
 READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
@@ -175,3 +177,58 @@ def _rollout_reasons(state: RegistryState) -> list[str]:
         f"Deployment image-registry: {state.replicas_wanted} replicas wanted, {state.replicas} there, "
         f"{state.updated_replicas} updated, {state.available_replicas} available"
     ]
+
+
+def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
+    """Whether pods of this spec serve read-only, by the environment of their registry container."""
+    containers = pod_spec["containers"]
+    return is_read_only(next((each for each in containers if each["name"] == REGISTRY_CONTAINER), containers[0]))
+
+
+def pod_state(pod: Mapping[str, Any]) -> PodState:
+    """What counts of a registry pod, from its object."""
+    status = pod.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    return PodState(
+        name=pod["metadata"]["name"],
+        uid=pod["metadata"]["uid"],
+        read_only=_serves_read_only(pod["spec"]),
+        ready=ready,
+        terminating_since=pod["metadata"].get("deletionTimestamp"),
+        ended=status.get("phase") in ("Failed", "Succeeded"),
+        phase=status.get("phase", ""),
+        created_at=pod["metadata"].get("creationTimestamp"),
+    )
+
+
+def registry_state(
+    config: Mapping[str, Any], deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]]
+) -> RegistryState:
+    """What counts of the registry, from its objects."""
+    status = config.get("status") or {}
+    state = RegistryState(
+        read_only=bool(config["spec"].get("readOnly")),
+        management_state=str(config["spec"].get("managementState", "")),
+        config_generation=config["metadata"].get("generation", 0),
+        config_observed_generation=status.get("observedGeneration", 0),
+        conditions=tuple(
+            f"{each['type']}={each['status']} {each.get('reason', '')}: {each.get('message', '')}"
+            for each in status.get("conditions") or ()
+        ),
+        deployment_found=deployment is not None,
+        pods=tuple(pod_state(pod) for pod in pods),
+    )
+    return state if deployment is None else state.model_copy(update=_deployment_fields(deployment))
+
+
+def _deployment_fields(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    spec, status = deployment["spec"], deployment.get("status") or {}
+    return {
+        "template_read_only": _serves_read_only(spec["template"]["spec"]),
+        "generation": deployment["metadata"].get("generation", 0),
+        "observed_generation": status.get("observedGeneration", 0),
+        "replicas_wanted": spec.get("replicas", 1),
+        "replicas": status.get("replicas") or 0,
+        "updated_replicas": status.get("updatedReplicas") or 0,
+        "available_replicas": status.get("availableReplicas") or 0,
+    }

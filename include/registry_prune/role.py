@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.names import IMAGE_PRUNER_ROLE, MANAGED_BY, NAMESPACE, OUR_BINDING
 from include.registry_prune.records import Record
 

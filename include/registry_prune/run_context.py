@@ -76,7 +76,8 @@ class Run:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
         from airflow.sdk.exceptions import AirflowNotFoundException
 
-        from include.registry_prune.cluster import Cluster, ClusterError
+        from include.registry_prune.cluster import Cluster
+        from include.registry_prune.cluster_error import ClusterError
 
         connection = self.settings.connection
         advice = f"Make a connection {connection} of type kubernetes (docs/connection.md) for the cluster to prune."

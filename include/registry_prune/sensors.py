@@ -40,7 +40,7 @@ class Gate(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask for the verdict and act on it."""
-        from include.registry_prune.cluster import ClusterError
+        from include.registry_prune.cluster_error import ClusterError
 
         run = Run(context, self.cluster)
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.registry_state import RegistryState, Settled, mode_word, unsettled
 from include.registry_prune.units import format_seconds
 from include.registry_prune.watching import Changes

@@ -65,7 +65,7 @@ class DeleteTrigger(BaseTrigger):
         from airflow.providers.common.compat.connection import get_async_connection
 
         from include.registry_prune.async_cluster import AsyncCluster
-        from include.registry_prune.cluster import ClusterError
+        from include.registry_prune.cluster_error import ClusterError
 
         hook = AsyncKubernetesHook(conn_id=self.connection_id)
         try:

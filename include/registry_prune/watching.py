@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from include.registry_prune.cluster import CONFIGS, DEPLOYMENTS, PODS, Cluster, ClusterError
+from include.registry_prune.cluster import CONFIGS, DEPLOYMENTS, PODS, Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.names import DEPLOYMENT, REGISTRY_POD_LABELS
 
 log = logging.getLogger(__name__)

@@ -81,7 +81,7 @@ def _require_window(run: Run) -> Any:
 
 def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> Any:
     """The limits for closing a window of this cluster."""
-    from include.registry_prune.window import ClosingLimits
+    from include.registry_prune.window_closing import ClosingLimits
 
     return ClosingLimits(
         settle_seconds=settings.seconds("settle_limit"),
@@ -99,7 +99,7 @@ class RestoreReadWrite(RegistryOperator):
     def work(self, run: Run) -> Record | None:
         from include.registry_prune.pruner_processes import PrunerLivesError
         from include.registry_prune.settling import NotSettledError
-        from include.registry_prune.window import close_window
+        from include.registry_prune.window_closing import close_window
 
         try:
             self._reclaim_window(run)

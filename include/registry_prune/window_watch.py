@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from include.registry_prune.cluster import ClusterError
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.config_lease import lease_patch, require_own_lease
 from include.registry_prune.dockerregistry import Stream
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.pruner_processes import end_command
-from include.registry_prune.window import lease_patch, require_own_lease
 
 if TYPE_CHECKING:
     from include.registry_prune.async_cluster import AsyncCluster

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.registry_prune.access import AccessError
 from include.registry_prune.base_prune import BasePruneError
 from include.registry_prune.base_prune_job import BasePrune
-from include.registry_prune.cluster import ClusterError
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.decision import Verdict
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.parameters import RunParameters, SettingsError

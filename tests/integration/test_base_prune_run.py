@@ -17,10 +17,12 @@ from include.registry_prune import base_prune, job_log
 from include.registry_prune.access import AccessError, review_access
 from include.registry_prune.base_prune import BasePruneError, active_jobs, run_base_prune
 from include.registry_prune.base_prune_job import BasePrune, job_from_cron_job, job_name
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.registry_restart import restart_registry
 from include.registry_prune.settling import NotSettledError
-from include.registry_prune.window import ClosingLimits, arm, close_window
+from include.registry_prune.window import arm
+from include.registry_prune.window_closing import ClosingLimits, close_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from sandbox.server.faults import FaultRule

@@ -14,8 +14,9 @@ from include.registry_prune import pod_exec
 from include.registry_prune.artifacts import candidate_digests, read_candidates, read_seal
 from include.registry_prune.candidate_list import DamagedListError
 from include.registry_prune.cluster import Cluster
-from include.registry_prune.dockerregistry import KEPT_LINES, LineKind, PrunerResult
+from include.registry_prune.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.operators import Survey
+from include.registry_prune.pruner_output import KEPT_LINES
 from include.registry_prune.settings import ClusterSettings
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault

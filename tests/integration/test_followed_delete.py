@@ -16,21 +16,15 @@ import pytest
 from include.registry_prune import delete_follower, window_watch
 from include.registry_prune.async_cluster import AsyncCluster
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import change_own_lease, read_lease
 from include.registry_prune.delete_attempts import NotStartedError, find_or_begin
 from include.registry_prune.delete_follower import Delete, DeleteEnd, DeleteFollower, FollowSettings
 from include.registry_prune.dockerregistry import LineKind
 from include.registry_prune.lease import DeleteAttempt, LeaseError
 from include.registry_prune.role import grant_role
 from include.registry_prune.settling import NotSettledError
-from include.registry_prune.window import (
-    ClosingLimits,
-    arm,
-    begin_attempt,
-    change_own_lease,
-    close_window,
-    open_window,
-    read_lease,
-)
+from include.registry_prune.window import arm, begin_attempt, open_window
+from include.registry_prune.window_closing import ClosingLimits, close_window
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.registry.faults import PrunerFaults

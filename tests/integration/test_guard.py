@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.registry_prune import settling, window
+from include.registry_prune import config_lease, settling
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import change_own_lease
 from include.registry_prune.guard import Found, GuardRound, guard, worth_an_alert
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.lease_keeper import LeaseKeeper
 from include.registry_prune.role import grant_role
-from include.registry_prune.window import ClosingLimits, arm, change_own_lease, close_window, open_window
+from include.registry_prune.window import arm, open_window
+from include.registry_prune.window_closing import ClosingLimits, close_window
 from sandbox.cluster import Sandbox
 from tests.integration.conftest import kubectl
 from tests.integration.test_window import LIMITS, pruner_at_work
@@ -115,7 +117,7 @@ def test_a_lease_is_renewed_while_a_task_works(cluster: Cluster) -> None:
     with LeaseKeeper(cluster, holder=HOLDER, lasts=lasts):
         deadline = time.monotonic() + 20
         while True:
-            lease = window.read_lease(cluster)
+            lease = config_lease.read_lease(cluster)
             assert lease is not None
             if lease.expires_at > datetime.now(UTC) + lasts / 2:
                 break
@@ -128,7 +130,7 @@ def test_a_lost_lease_is_not_renewed(cluster: Cluster) -> None:
     guard(cluster, limits=LIMITS, run_is_over=never)
     with LeaseKeeper(cluster, holder=HOLDER, lasts=timedelta(hours=1)):
         pass
-    assert window.read_lease(cluster) is None
+    assert config_lease.read_lease(cluster) is None
     with pytest.raises(LeaseError, match="somebody took the window away"):
         open_window(cluster, holder=HOLDER, limit_seconds=1)
 
@@ -160,7 +162,7 @@ def test_a_pod_that_cannot_be_searched_keeps_the_registry_closed_until_the_limit
     sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the order: the pruner first, then the pushes; and the limit after which it reopens anyway."""
-    from include.registry_prune import window as window_module
+    from include.registry_prune import window_closing
     from include.registry_prune.pruner_processes import PrunerLivesError
 
     leave_window_open(cluster)
@@ -168,7 +170,7 @@ def test_a_pod_that_cannot_be_searched_keeps_the_registry_closed_until_the_limit
     def unknown(*_arguments: object, **_options: object) -> int:
         raise PrunerLivesError("Pod x could neither be searched for a pruner nor deleted")
 
-    monkeypatch.setattr(window_module, "end_pruners", unknown)
+    monkeypatch.setattr(window_closing, "end_pruners", unknown)
     with pytest.raises(PrunerLivesError):
         guard(cluster, limits=LIMITS, run_is_over=never)
     assert cluster.registry_state().read_only

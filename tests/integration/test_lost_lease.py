@@ -6,13 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from include.registry_prune import window
+from include.registry_prune import config_lease
 from include.registry_prune.cluster import Cluster
+from include.registry_prune.config_lease import read_lease
 from include.registry_prune.lease import ANNOTATION, Lease, LeaseError
 from include.registry_prune.lost_lease import reclaim_window
 from include.registry_prune.registry_state import Opening, Settled
 from include.registry_prune.settling import wait_until_settled
-from include.registry_prune.window import arm, close_window, open_window, read_lease
+from include.registry_prune.window import arm, open_window
+from include.registry_prune.window_closing import close_window
 from sandbox.cluster import Sandbox
 from tests.integration.test_window import HOLDER, LIMITS
 
@@ -145,7 +147,7 @@ def test_a_registry_that_became_read_only_after_the_run_had_armed_is_neither_ope
     ):
         open_window(cluster, holder=HOLDER, limit_seconds=60)
     assert close_window(cluster, holder=HOLDER, limits=LIMITS) is not None
-    assert window.read_lease(cluster) is None
+    assert config_lease.read_lease(cluster) is None
     assert cluster.registry_state().read_only
     pruner = cluster.image_pruner()
     assert pruner is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from include.registry_prune.cluster import Cluster, ClusterError
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.dockerregistry import Stream
 from include.registry_prune.pod_exec import ExecEnd, run_in_pod
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from include.registry_prune import pruner_processes, window
+from include.registry_prune import config_lease, pruner_processes, window
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.delete_attempts import find_or_begin
 from include.registry_prune.detached_delete import look_command
@@ -24,7 +24,8 @@ from include.registry_prune.pruner_processes import PrunerLivesError, end_pruner
 from include.registry_prune.registry_state import unsettled
 from include.registry_prune.role import grant_role, revoke_role
 from include.registry_prune.settling import NotSettledError
-from include.registry_prune.window import ClosingLimits, arm, close_window, open_window, require_settled_read_only
+from include.registry_prune.window import arm, open_window, require_settled_read_only
+from include.registry_prune.window_closing import ClosingLimits, close_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.unit.detached_pod import wait_for
@@ -92,7 +93,7 @@ def test_arming_changes_nothing_but_lease_and_image_pruner_and_can_be_repeated(
     before = cluster.registry_state()
     armed(cluster)
     armed(cluster)
-    lease = window.read_lease(cluster)
+    lease = config_lease.read_lease(cluster)
     assert lease is not None
     assert (lease.holder, lease.opened_at, lease.image_pruner_suspended_before) == (HOLDER, None, False)
     assert cluster.registry_state().generation == before.generation
@@ -122,7 +123,7 @@ def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cl
     with pytest.raises(LeaseError, match="somebody took the window away"):
         open_window(cluster, holder="registry_prune/other", limit_seconds=1)
     assert close(cluster, holder="registry_prune/other") is None
-    assert window.read_lease(cluster) is not None
+    assert config_lease.read_lease(cluster) is not None
     close(cluster)
 
 
@@ -144,7 +145,7 @@ def test_two_runs_that_arm_at_once_never_both_get_the_window(cluster: Cluster) -
         thread.start()
     for thread in threads:
         thread.join()
-    lease = window.read_lease(cluster)
+    lease = config_lease.read_lease(cluster)
     assert lease is not None
     assert sorted(outcomes) == sorted([lease.holder, "refused", "refused", "refused"])
 
@@ -239,14 +240,14 @@ def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbo
 def test_a_delete_does_not_start_once_its_window_is_being_closed(cluster: Cluster) -> None:
     armed(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
-    window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
+    config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
     with pytest.raises(NotSettledError, match="is being closed"):
         require_settled_read_only(cluster, holder=HOLDER)
 
 
 def test_a_delete_that_begins_while_its_window_is_being_closed_is_refused(cluster: Cluster) -> None:
     armed(cluster)
-    window.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
+    config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
     with pytest.raises(LeaseError, match="is being closed"):
         window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
 

@@ -20,8 +20,8 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from dags.registry_prune import build_dag
+from include.registry_prune.after_window import Report
 from include.registry_prune.links import PAGE, ReportPageLink
-from include.registry_prune.operators import Report
 from include.registry_prune.settings import ClusterSettings
 from tests.dags.played_run import PlayedRun, play, store
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.dockerregistry import KEPT_BROKEN, KEPT_LINES, Stream
+from include.registry_prune.dockerregistry import KEPT_BROKEN, Stream
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
+from include.registry_prune.pruner_output import KEPT_LINES
 
 ONE, OTHER = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 

@@ -13,7 +13,8 @@ import pytest
 
 from include.registry_prune.detached_delete import NO_ROOM_STATUS, NOT_STARTED_STATUS, look_command, start_command
 from include.registry_prune.detached_log import DeleteLog, DeleteState
-from include.registry_prune.dockerregistry import Line, LineKind, Stream, Summary
+from include.registry_prune.dockerregistry import LineKind, Stream, Summary
+from include.registry_prune.pruner_output import Line
 from include.registry_prune.pruner_processes import end_command
 from tests.unit.detached_pod import HOLDER, LOG_BYTES, SUMMARY, DetachedPod, blob_lines, wait_for
 

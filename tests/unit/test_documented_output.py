@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from include.registry_prune.dockerregistry import LineKind, PrunerOutput, Stream, Summary, understand
+from include.registry_prune.dockerregistry import LineKind, Stream, Summary
+from include.registry_prune.pruner_output import PrunerOutput, understand
 
 STARTED = (
     'time="2017-06-22T11:50:25.066156047Z" level=info msg="start prune (dry-run mode)" '

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from include.registry_prune.decision import Action, Evidence, Mode, Stage, Verdict, decide
-from include.registry_prune.dockerregistry import LineKind, PrunerOutput, PrunerResult, Stream
+from include.registry_prune.dockerregistry import LineKind, PrunerResult, Stream
 from include.registry_prune.history import KEPT_RUNS, History
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
 from include.registry_prune.lease import Lease, LeaseError, parse_lease
 from include.registry_prune.parameters import RunParameters, SettingsError, parse_parameters
+from include.registry_prune.pruner_output import PrunerOutput
 from include.registry_prune.references import (
     MalformedObjectError,
     ReferenceAudit,

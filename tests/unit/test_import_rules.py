@@ -73,9 +73,9 @@ def test_every_folder_with_python_has_rules() -> None:
         ("include/registry_prune/settings.py", "import kubernetes.client", "Pure modules know neither"),
         ("include/registry_prune/lease.py", "import include.registry_prune.cluster", "Pure modules know neither"),
         ("include/registry_prune/window.py", "import airflow.sdk", "What is done to a cluster"),
-        ("include/registry_prune/role.py", "import kubernetes", "Only cluster and pod_exec"),
-        ("dags/registry_prune.py", "import kubernetes.client", "Only cluster and pod_exec"),
-        ("sandbox/settings.py", "import kubernetes", "Only cluster and pod_exec"),
+        ("include/registry_prune/role.py", "import kubernetes", "Only kubernetes_api"),
+        ("dags/registry_prune.py", "import kubernetes.client", "Only kubernetes_api"),
+        ("sandbox/settings.py", "import kubernetes", "Only kubernetes_api"),
         (
             "sandbox/settings.py",
             "import include.registry_prune.units",

@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 
-from include.registry_prune.dockerregistry import LineKind, PrunerOutput, PrunerResult, Stream, Summary
+from include.registry_prune.dockerregistry import LineKind, PrunerResult, Stream, Summary
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
+from include.registry_prune.pruner_output import PrunerOutput
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 

@@ -13,16 +13,12 @@ from hypothesis import strategies as st
 from include.registry_prune.dockerregistry import (
     CHECK_COMMAND,
     INTEGRITY_COMMAND,
-    KEPT_LINE_CHARACTERS,
-    KEPT_LINES,
-    Line,
     LineKind,
-    PrunerOutput,
     PrunerResult,
     Stream,
     Summary,
-    understand,
 )
+from include.registry_prune.pruner_output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput, understand
 
 DIGEST = "sha256:" + "ab" * 32
 

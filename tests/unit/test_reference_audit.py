@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.dockerregistry import LineKind, understand
+from include.registry_prune.dockerregistry import LineKind
+from include.registry_prune.pruner_output import understand
 from include.registry_prune.references import (
     KEPT_HITS,
     KEPT_TAGS,

@@ -1,0 +1,141 @@
+"""The read-only window is closed: the pruner first, then the pushes.
+
+Whatever closes the window sees to it that no pruner lives before pushes are taken again: a registry that stays closed
+is bad, images torn by a delete beside a push are worse.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.config_lease import change_config, held_lease, lease_patch
+from include.registry_prune.lease import (
+    ANNOTATION,
+    Lease,
+)
+from include.registry_prune.pod_replacement import replace_pods
+from include.registry_prune.pruner_processes import PrunerLivesError, end_pruners
+from include.registry_prune.registry_state import (
+    Settled,
+    mode_word,
+)
+from include.registry_prune.role import revoke_role
+from include.registry_prune.settling import wait_until_settled
+from include.registry_prune.units import format_seconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosingLimits:
+    """How long the steps of closing a window may take, in seconds.
+
+    :param settle_seconds: until the registry is settled.
+    :param stop_seconds: for a pruner to end when it is asked to.
+    :param reopen_anyway_seconds: after so long the registry is reopened although it is not known that no pruner lives.
+    :param revokes_role: take the role binding away too; a run does it by a task of its own.
+    """
+
+    settle_seconds: float
+    stop_seconds: float
+    reopen_anyway_seconds: float
+    revokes_role: bool = True
+
+
+def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
+    """End every pruner, put back what the lease says, wait until settled, then take the lease away.
+
+    Calling it again is safe: it goes on from what the cluster shows.
+
+    :return: None if ``holder`` holds no lease: then nothing of its is left to put back.
+    :raises PrunerLivesError: if a pruner may still live and the limit to reopen anyway is not reached.
+    :raises NotSettledError: if some pod is still read-only after the limit.
+    """
+    lease = _begin_closing(cluster, holder)
+    if lease is None:
+        return None
+    _end_pruners(cluster, lease, limits)
+    read_only = _restore_mode(cluster, lease)
+    _restore_image_pruner(cluster, lease)
+    settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
+    if lease.delete_started_at is not None:
+        # Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be
+        # pulled. Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back.
+        replace_pods(
+            cluster,
+            lease.pods_before_closing,
+            read_only=read_only,
+            limit_seconds=limits.settle_seconds,
+            because="was there during the delete and knows deleted blobs",
+        )
+    if lease.binding_ours and limits.revokes_role:
+        revoke_role(cluster)
+    cluster.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
+    if lease.opened_at is None:
+        return settled
+    now = datetime.now(UTC)
+    open_for = (now - lease.opened_at).total_seconds()
+    log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
+    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
+
+
+def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
+    """Note in the lease that the window is being closed, and which pods there are; None if it is not ``holder``'s."""
+    pods = tuple(pod.uid for pod in cluster.registry_state().pods if not pod.ended)
+    lease: Lease | None = None
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal lease
+        held = held_lease(config)
+        if held is None or held.holder != holder:
+            other = f"the window is held by {held.holder}" if held else "there is no lease"
+            read_only = bool(config["spec"].get("readOnly"))
+            log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
+            return None
+        lease = held.closing(datetime.now(UTC), pods)
+        return None if lease == held else lease_patch(lease)
+
+    change_config(cluster, decide)
+    return lease
+
+
+def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
+    try:
+        end_pruners(cluster, stop_seconds=limits.stop_seconds, last_resort=lease.delete_started_at is not None)
+    except (PrunerLivesError, ClusterError) as error:
+        assert lease.closing_since is not None
+        tried = (datetime.now(UTC) - lease.closing_since).total_seconds()
+        if tried < limits.reopen_anyway_seconds:
+            raise
+        log.critical(
+            "For %s it could not be made sure that no pruner lives. Its pods were deleted; the registry takes pushes "
+            "again all the same, because the limit is reached. Images pushed now may be torn: %s",
+            format_seconds(tried),
+            error,
+        )
+
+
+def _restore_mode(cluster: Cluster, lease: Lease) -> bool:
+    """Put ``readOnly`` back; returns the mode that the registry now gets into.
+
+    A window that was armed and never opened did not make the registry read-only: if it is, that is somebody else's.
+    """
+    if lease.opened_at is None:
+        return bool(cluster.config()["spec"].get("readOnly"))
+    cluster.patch_config({"spec": {"readOnly": lease.read_only_before}})
+    log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+    return lease.read_only_before
+
+
+def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
+    if lease.image_pruner_suspended_before is None:
+        return
+    pruner = cluster.image_pruner()
+    if pruner is not None and bool(pruner["spec"].get("suspend")) is not lease.image_pruner_suspended_before:
+        cluster.suspend_image_pruner(lease.image_pruner_suspended_before)
+        log.info("ImagePruner cluster: spec.suspend is set back to %s", lease.image_pruner_suspended_before)
