@@ -77,8 +77,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         doc_md=__doc__,
         tags=["image-registry", "openshift"],
     ) as dag:
-        # 1. Log in. 2. Base prune: retried once, it retries its own requests.
-        verify_access = VerifyAccess(task_id="verify_access")
+        # 1. Log in: nothing has begun, so it may wait until Airflow's api-server has been restarted.
+        verify_access = VerifyAccess(task_id="verify_access", retries=4, retry_delay=20 * SECOND)
+        # 2. Base prune: retried once, it retries its own requests.
         base_prune = BasePruneImages(
             task_id="base_prune",
             retries=1,

@@ -29,6 +29,8 @@ class RunReport:
     :param phases: seconds by task.
     :param base_prune: what the base prune said of itself.
     :param artifact: where the list of what was to be deleted is.
+    :param reconciliation: what became of the blobs on that list, as the task ``reconcile`` left it.
+    :param builds_hit_names: builds whose push failed while the registry was read-only; not all, if there were many.
     """
 
     run_id: str
@@ -46,6 +48,13 @@ class RunReport:
     failed_tasks: list[str]
     base_prune: str | None = None
     artifact: str | None = None
+    delete_seconds: float | None = None
+    estimated_delete_seconds: float | None = None
+    reconciliation: dict[str, Any] | None = None
+    builds_hit: int | None = None
+    builds_hit_names: tuple[str, ...] | list[str] = ()
+    passed_ceilings: tuple[str, ...] | list[str] = ()
+    passed_by: str = ""
 
     @classmethod
     def from_xcom(cls, value: Any) -> RunReport:
@@ -99,6 +108,33 @@ def _integrity_text(broken: int | None) -> str:
     return "every image is whole" if broken == 0 else f"{count_text(broken)} broken"
 
 
+def _reconciled_text(found: dict[str, Any]) -> str:
+    if found.get("problem"):
+        return f"not known: {found['problem']}"
+    text = f"{count_text(found['deleted'])} of {count_text(found['candidates'])} candidates deleted"
+    return text + (f", and {count_text(found['unlisted'])} that were none" if found["unlisted"] else "")
+
+
+def _optional_rows(report: RunReport) -> list[tuple[str, str]]:
+    """What only some runs have."""
+    rows = []
+    if report.reconciliation:
+        rows.append(("reconciled", _reconciled_text(report.reconciliation)))
+    if report.delete_seconds is not None:
+        expected = report.estimated_delete_seconds
+        estimate = "" if expected is None else f", estimated {seconds_text(expected)}"
+        rows.append(("delete took", seconds_text(report.delete_seconds) + estimate))
+    if report.builds_hit:
+        rows.append(("builds hit", f"{count_text(report.builds_hit)}: {', '.join(report.builds_hit_names)}"))
+    if report.passed_ceilings:
+        rows.append(("ceilings passed", f"{', '.join(report.passed_ceilings)}, by {report.passed_by}"))
+    if report.artifact:
+        rows.append(("list", report.artifact.removeprefix("file://")))
+    if report.failed_tasks:
+        rows.append(("failed", ", ".join(report.failed_tasks)))
+    return rows
+
+
 def render(report: RunReport) -> str:
     """The report as an aligned block of lines."""
     read_only = NOT_LOOKED_AT if report.read_only_seconds is None else seconds_text(report.read_only_seconds)
@@ -114,11 +150,8 @@ def render(report: RunReport) -> str:
         ("read-only for", read_only),
         ("integrity before", _integrity_text(report.broken_before)),
         ("integrity after", _integrity_text(report.broken_after)),
+        *_optional_rows(report),
     ]
-    if report.artifact:
-        rows.append(("list", report.artifact.removeprefix("file://")))
-    if report.failed_tasks:
-        rows.append(("failed", ", ".join(report.failed_tasks)))
     width = max(len(label) for label, _ in rows)
     lines = ["Report", *(line for label, text in rows for line in _row(label, text, width))]
     phases = {task: seconds for task, seconds in report.phases.items() if seconds >= SHORTEST_PHASE_SECONDS}

@@ -50,6 +50,23 @@ def test_report_is_an_aligned_block() -> None:
     )
 
 
+def test_what_the_delete_did_stands_beside_what_was_expected() -> None:
+    found = {"candidates": 3000, "deleted": 2999, "unlisted": 1, "problem": ""}
+    text = render(report(delete_seconds=63.0, estimated_delete_seconds=50.0, reconciliation=found))
+    assert "reconciled        2,999 of 3,000 candidates deleted, and 1 that were none" in text
+    assert "delete took       1 min 03 s, estimated 50.0 s" in text
+    assert "reconciled        not known: the list is gone" in render(
+        report(reconciliation={"problem": "the list is gone"})
+    )
+
+
+def test_builds_that_were_hit_and_ceilings_that_were_passed_are_named() -> None:
+    text = render(report(builds_hit=2, builds_hit_names=["shop/web-1", "shop/web-2"]))
+    assert "builds hit        2: shop/web-1, shop/web-2" in text
+    text = render(report(passed_ceilings=["orphan_share"], passed_by="ann"))
+    assert "ceilings passed   orphan_share, by ann" in text
+
+
 def test_what_was_not_looked_at_is_not_shown_as_zero() -> None:
     names = ("orphaned_blobs", "orphaned_bytes", "deleted_blobs", "freed_bytes")
     more = ("read_only_seconds", "broken_before", "broken_after")
