@@ -78,7 +78,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         tags=["image-registry", "openshift"],
     ) as dag:
         # 1. Log in: nothing has begun, so it may wait until Airflow's api-server has been restarted.
-        verify_access = VerifyAccess(task_id="verify_access", retries=4, retry_delay=20 * SECOND)
+        verify_access = VerifyAccess(task_id="verify_access", retries=4, retry_delay=20 * SECOND).as_setup()
         # 2. Base prune: retried once, it retries its own requests.
         base_prune = BasePruneImages(
             task_id="base_prune",
@@ -135,7 +135,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
         revoke = RevokeImagePruner(
             task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
-        ).as_teardown(setups=grant)
+        ).as_teardown(setups=[verify_access, grant])
         # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
         verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
         report = Report(task_id="report").as_teardown()

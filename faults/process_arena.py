@@ -48,7 +48,12 @@ class ProcessArena(Arena):
         psutil.Process(self.points.processes(task)[1]).kill()
 
     def take_away(self, name: str, seconds: float) -> None:
-        """Kill one of Airflow's processes, and start it again after a while."""
+        """Kill one of Airflow's processes, and start it again after a while.
+
+        Where it was taken away a moment ago, it is first waited for until it lives again.
+        """
+        while not self.airflow.lives(name) and not self.over.is_set():
+            time.sleep(_POLL_SECONDS)
         self.airflow.kill(name)
         self._mend_later(seconds, lambda: self.airflow.start(name))
 

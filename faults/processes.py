@@ -118,6 +118,10 @@ class RealAirflow:
             each.kill()
         process.wait(10)
 
+    def lives(self, name: str) -> bool:
+        """Whether that process is there."""
+        return self._identities[name].find() is not None
+
     def kill_everything(self) -> None:
         """Kill -9 of all of it, tasks and supervisors too: the machine that Airflow ran on is gone."""
         killed = processes.marked(self._folder, "airflow")

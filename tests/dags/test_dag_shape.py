@@ -13,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from include.registry_prune.settings import ClusterSettings
 from tests.run_tasks import IN_ORDER
 
-SETUPS = {"grant_image_pruner", "arm_window", "set_read_only"}
+SETUPS = {"verify_access", "grant_image_pruner", "arm_window", "set_read_only"}
 TEARDOWNS = {"restore_read_write", "revoke_image_pruner", "report"}
 CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
 
@@ -49,7 +49,10 @@ def test_the_window_is_closed_if_it_was_armed_or_opened(dag: DAG) -> None:
     restore = dag.get_task("restore_read_write")
     assert setups_of(dag, "restore_read_write") == {"arm_window", "set_read_only"}
     assert restore.trigger_rule is TriggerRule.ALL_DONE_SETUP_SUCCESS
-    assert setups_of(dag, "revoke_image_pruner") == {"grant_image_pruner"}
+
+
+def test_the_role_is_taken_back_also_where_the_grant_itself_was_marked_failed(dag: DAG) -> None:
+    assert setups_of(dag, "revoke_image_pruner") == {"verify_access", "grant_image_pruner"}
 
 
 def setups_of(dag: DAG, task_id: str) -> set[str]:

@@ -50,6 +50,13 @@ def test_a_report_that_is_an_ordinary_task_hides_what_verify_restored_found(vari
     assert run.state == "success"
 
 
+def test_a_grant_that_is_the_only_setup_of_its_revoke_leaves_the_role_when_it_is_marked_failed(variant: DAG) -> None:
+    """Why ``verify_access`` is a setup of ``revoke_image_pruner`` too: a grant may fail after it was made."""
+    unlink(variant.get_task("verify_access"), variant.get_task("revoke_image_pruner"))
+    run = play(variant, failing={"grant_image_pruner"})
+    assert run.tasks["revoke_image_pruner"] == "upstream_failed"
+
+
 def test_a_report_that_is_an_ordinary_task_hides_a_failed_revoke(variant: DAG) -> None:
     """Why ``report`` is a teardown without setups: ``verify_restored``, which did not run, would decide nothing."""
     make_ordinary(variant.get_task("report"), TriggerRule.ALL_DONE)
@@ -186,5 +193,5 @@ def test_clearing_the_delete_opens_the_window_again_but_makes_no_new_dry_run(dag
     ordinary task between the setups and the delete runs again.
     """
     window = {"arm_window", "set_read_only", "restore_read_write"}
-    role = {"grant_image_pruner", "revoke_image_pruner"}
+    role = {"verify_access", "grant_image_pruner", "revoke_image_pruner"}
     assert cleared_with(dag, "hard_prune") == {"hard_prune", *window, *role}
