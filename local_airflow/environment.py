@@ -26,6 +26,8 @@ RECOMMENDED: Mapping[str, str] = {
     "CORE__PARALLELISM": "4",
     # 1 s by default: so long a task that could start waits to be seen, twice within each gap between two tasks.
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    # 5 minutes by default: so long nobody looks after the tasks of a scheduler that was killed and is back at once.
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
     # Workers are forked from a process that has imported what every task needs, instead of from the scheduler: each
     # task would import it anew, for 0.8 s of CPU time. Nothing of this project is among it, so that new code is read
     # at once.
