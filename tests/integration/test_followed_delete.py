@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.registry.faults import PrunerFaults
 from sandbox.server.faults import FaultRule
+from sandbox.settings import SandboxSettings
 from tests.integration.conftest import ORPHANS
 from tests.unit.detached_pod import wait_for
 
@@ -56,6 +58,13 @@ class Kept:
     @property
     def blobs(self) -> set[str]:
         return {subject for kind, subject in self.lines if kind is LineKind.BLOB}
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """Its pods are as real ones: who ends as an orphan stays there as a zombie."""
+    with Sandbox(tmp_path / "sandbox", SandboxSettings.quick(replicas=2, zombies=True)) as running:
+        yield running
 
 
 @pytest.fixture
