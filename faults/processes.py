@@ -24,7 +24,7 @@ from local_airflow.rest import AirflowApi
 
 _HEARTBEAT_SECONDS = 30
 """After so long without a sign of life Airflow takes a task for dead; 300 by default. Shortened, as the lease is."""
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 120.0
 """Patience with an api-server beside which other faults are tried."""
 
 
