@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import tempfile
@@ -89,6 +90,9 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int) -> Measured:
         sandbox.wait_until_settled(_SETTLE_SECONDS)
         pruners, windows, rollouts = len(sandbox.pruner_journal()), len(observer.windows), observer.rollouts
         sandbox.requests.clear()
+        # Orphans are old: files that were never written to the disk would be deleted in a fraction of the time, and the
+        # contestant that comes to its delete first would gain by it.
+        os.sync()
         with sandbox.pusher(PUSH_PAUSE_SECONDS) as pusher, UsageMeter(contestant.processes) as meter:
             started = time.monotonic()
             contestant.prune()
