@@ -7,7 +7,6 @@ import contextlib
 import errno
 import logging
 import re
-import shutil
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +39,7 @@ from sandbox.names import (
     PRUNER_CRON_JOB,
 )
 from sandbox.paths import StateDirectory
+from sandbox.pod_folders import make_pod_folders, remove_pod_folders
 from sandbox.real_registry.program import NOT_INSTALLED, SWITCHED_OFF
 from sandbox.real_registry.server import RegistryServers
 from sandbox.registry.objects import namespace_object
@@ -101,7 +101,7 @@ class Cluster:
         :raises SandboxError: the port is taken.
         """
         kill_everything(self.state.root)
-        shutil.rmtree(self.state.root / "pods", ignore_errors=True)
+        make_pod_folders(self.state)
         self.state.storage.mkdir(parents=True, exist_ok=True)
         if self.registries is not None:
             await self.registries.notifications.start()
@@ -139,6 +139,7 @@ class Cluster:
         if self.registries is not None:
             await self.registries.notifications.stop()
         kill_everything(self.state.root)
+        remove_pod_folders(self.state)
         self.state.kubeconfig.unlink(missing_ok=True)
 
     async def _stop_serving(self) -> None:

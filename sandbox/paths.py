@@ -10,7 +10,7 @@ from pathlib import Path
 class StateDirectory:
     """The folder of one sandbox.
 
-    :param root: the folder; everything that the sandbox writes is below it.
+    :param root: the folder; everything that the sandbox writes is below it, or in memory (:mod:`sandbox.pod_folders`).
     """
 
     root: Path
@@ -65,6 +65,11 @@ class StateDirectory:
         """JSON: what ``seed`` put into the storage: digests that images need, and orphans by cause."""
         return self.root / "seed.json"
 
+    @property
+    def pods(self) -> Path:
+        """The folders of all pods' files (see :mod:`sandbox.pod_folders`)."""
+        return self.root / "pods"
+
     def pod(self, uid: str) -> Path:
         """The folder of one pod's files, by the pod's ``metadata.uid``."""
-        return self.root / "pods" / uid
+        return self.pods / uid

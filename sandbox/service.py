@@ -22,6 +22,7 @@ from sandbox.kubelet.proc_files import started_at
 from sandbox.kubelet.processes import kill_everything
 from sandbox.paths import StateDirectory
 from sandbox.persistence import restore_images, save_images
+from sandbox.pod_folders import remove_pod_folders
 from sandbox.settings import SandboxSettings
 
 _PROJECT = Path(__file__).parent.parent
@@ -241,6 +242,7 @@ def stop(state: StateDirectory) -> str:
     if server is not None:
         server.end()
     left = kill_everything(state.root)
+    remove_pod_folders(state)
     for leftover in (state.description, state.kubeconfig):
         leftover.unlink(missing_ok=True)
     if server is not None:

@@ -32,6 +32,8 @@ NO_ROOM_STATUS = 73
 """Exit status of the start command when no folder takes the log."""
 SMALLEST_LOG_BYTES = 256 * 1024
 _KEPT_SEGMENTS = 6
+_CHUNK_BYTES = 49152
+"""Of the log in one line; a multiple of three, so that none but a last one ends in base64's padding."""
 _FOLDERS = " ".join(WRITABLE_FOLDERS)
 
 
@@ -137,12 +139,14 @@ send() {{
     fi
     whole=
     [ ! -e "log.$((segment + 1))" ] || whole=1
-    data=$({{ tail -c +$((offset + 1)) "log.$segment" | head -c 49152 | base64 -w 0; }} 2>/dev/null)
+    data=$({{ tail -c +$((offset + 1)) "log.$segment" | head -c {_CHUNK_BYTES} | base64 -w 0; }} 2>/dev/null)
     if [ -n "$data" ]; then
       echo "log $segment $offset $data"
       length=$((${{#data}} / 4 * 3))
       case $data in *==) length=$((length - 2));; *=) length=$((length - 1));; esac
       offset=$((offset + length))
+      # What is being written now waits for the next look: whoever runs after it forks all the time.
+      [ -n "$whole" ] || [ "$length" -ge {_CHUNK_BYTES} ] || return
     elif [ -n "$whole" ]; then
       segment=$((segment + 1)) offset=0
     else

@@ -6,14 +6,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from local_airflow.interruption import Interrupted, Interruption
 
 
+@pytest.fixture
+def restored_handler(number: signal.Signals) -> Iterator[None]:
+    """The signal is not ignored, as it may be when the tests themselves were started with nohup."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_ends_a_wait_at_once(number: signal.Signals) -> None:
+def test_signal_ends_a_wait_at_once(number: signal.Signals, restored_handler: None) -> None:
     with Interruption() as interruption:
         timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
         timer.start()

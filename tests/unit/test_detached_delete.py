@@ -261,6 +261,21 @@ def test_who_follows_loses_no_line_of_a_log_that_is_much_longer_than_its_bound(d
     assert (log.blobs, log.lost, log.position().lines) == (20_000, False, 20_000)
 
 
+def test_who_follows_does_not_run_after_every_line_of_a_log_that_is_being_written(pod: DetachedPod) -> None:
+    """A look that did read the log without a pause, some 500 processes a second, slowed the delete down by a third."""
+    pod.pruner(
+        f"{blob_lines(1)} > {pod.folder}/chunk\nwhile [ ! -e {pod.folder}/go ]; do cat {pod.folder}/chunk; done >&2"
+    )
+    started(pod)
+    position = DeleteLog().position()
+    look = look_command(pod.name, segment=position.segment, offset=position.offset, seconds=1.0, pause=0.2)
+    _, out, _ = pod.run(look)
+    (pod.folder / "go").touch()
+    read = [line.split() for line in out.splitlines() if line.startswith("log ")]
+    partial = [words for words in read if len(words[3]) < 49152 // 3 * 4]
+    assert 0 < len(partial) <= 5 + len({segment for _, segment, *_ in read})
+
+
 def test_another_reader_goes_on_where_the_first_stopped(pod: DetachedPod) -> None:
     pod.pruner(f"{blob_lines(10)} >&2\nprintf 'half a line' >&2\nwhile [ ! -e {pod.folder}/go ]; do sleep 0.02; done\n"
                f"echo ' and its end' >&2; {blob_lines(10, 10)} >&2\n{SUMMARY}")  # fmt: skip
