@@ -129,10 +129,11 @@ BENCHMARK = Benchmark(
     title="Read-only time",
     about=f"""
 A day with something to prune. One registry of two pods, {IMAGES} images, all contestants one after the other on the
-same sandbox, while somebody pushes small images to every pod all the time. **Read-only** is from the patch `readOnly:
-true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both rollouts; `-prune=check`;
-`-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a second; *real*: readiness 15 s,
-`preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
+same sandbox, while somebody pushes small images to every pod all the time. The registry's storage is in memory, if
+there is room: it shares no disk with Airflow, and a delete takes as long for one as for the other. **Read-only** is
+from the patch `readOnly: true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both
+rollouts; `-prune=check`; `-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a
+second; *real*: readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
 
 * *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
 * *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
