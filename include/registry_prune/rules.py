@@ -134,7 +134,8 @@ def orphan_share(evidence: Evidence) -> str | None:
     return (
         f"the dry run found {format_count(run.said.blobs, 'orphaned blob')}, {share:.1%} of about "
         f"{evidence.stored_blobs:,} in the registry, more than {limit:.0%}: are Images missing (etcd restored from a "
-        "backup?), or is this storage another cluster's as well? It is normal for a registry that was never hard-pruned and is pushed to a lot"
+        "backup?), or is this storage another cluster's as well? It is normal for a registry that was never "
+        "hard-pruned and is pushed to a lot"
     )
 
 
