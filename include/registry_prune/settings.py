@@ -72,8 +72,8 @@ class CeilingSettings(StrictModel):
     :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
         between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
         a project for each build needs more.
-    :param earlier_runs: this many times the median of the last 20 runs. A release day doubles or trebles the garbage; ten
-        times as much has a cause that somebody should know.
+    :param earlier_runs: this many times the median of the last 20 runs. A release day doubles or trebles the garbage;
+        ten times as much has a cause that somebody should know.
     :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
         that is stored here, so 0: each is to be repaired, and the message says how.
     :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
@@ -113,7 +113,7 @@ class ClusterSettings(StrictModel):
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
     :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
-        again in a pod that is there, this many times in all. A registry whose pods keep ending is a matter for a person.
+        again in a pod that is there, this many times in all. Why a registry's pods keep ending, a person has to find out.
     :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
         costs about 3 seconds of read-only time: the event, and a process that only hands the result on. After five
         minutes that is one part in a hundred; most deletes are over before. ``0s``: at once.
