@@ -113,7 +113,7 @@ class ClusterSettings(StrictModel):
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
     :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
-        again in a pod that is there, this many times in all. Why a registry's pods keep ending, a person has to find out.
+        again in a pod that is there, this many times in all. A registry whose pods keep ending needs a person.
     :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
         costs about 3 seconds of read-only time: the event, and a process that only hands the result on. After five
         minutes that is one part in a hundred; most deletes are over before. ``0s``: at once.
