@@ -5,9 +5,9 @@ ENV PYTHONPATH=/opt/registry-prune
 COPY requirements.lock /opt/registry-prune/
 RUN pip install --no-cache-dir --no-deps --require-hashes -r /opt/registry-prune/requirements.lock
 
-COPY include/ /opt/registry-prune/include/
-COPY dags/ /opt/registry-prune/dags/
-COPY plugins/ /opt/registry-prune/plugins/
+# What .dockerignore lets through: include, dags, plugins, and clusters.yaml if there is one. Or mount that file, and name
+# it in REGISTRY_PRUNE_CLUSTERS for every process of Airflow.
+COPY . /opt/registry-prune/
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/registry-prune/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/registry-prune/plugins \

@@ -22,13 +22,11 @@ class Usage:
     :param cpu_seconds: of those seen, user and system.
     :param peak_bytes: the largest sum of their resident memory that a look found; memory that forked processes share
         is counted for each.
-    :param most_processes: that a look found.
     """
 
     seconds: float
     cpu_seconds: float
     peak_bytes: int
-    most_processes: int
 
 
 class UsageOf:
@@ -50,7 +48,7 @@ class UsageOf:
         self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
         self._before: dict[tuple[int, float], float] = {}
         self._cpu_seconds: dict[tuple[int, float], float] = {}
-        self._peak_bytes = self._most_processes = 0
+        self._peak_bytes = 0
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -69,7 +67,6 @@ class UsageOf:
             seconds=time.monotonic() - self._started,
             cpu_seconds=sum(self._cpu_seconds.values()) - sum(self._before.values()),
             peak_bytes=self._peak_bytes,
-            most_processes=self._most_processes,
         )
 
     def _watch(self) -> None:
@@ -77,15 +74,13 @@ class UsageOf:
             self._look()
 
     def _look(self) -> None:
-        resident = count = 0
+        resident = 0
         for process in self._processes():
             with suppress(psutil.Error), process.oneshot():
                 times = process.cpu_times()
                 resident += process.memory_info().rss
-                count += 1
                 self._cpu_seconds[process.pid, process.create_time()] = times.user + times.system
         self._peak_bytes = max(self._peak_bytes, resident)
-        self._most_processes = max(self._most_processes, count)
 
 
 def tree(pid: int) -> Callable[[], list[psutil.Process]]:

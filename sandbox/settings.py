@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -116,12 +115,6 @@ class SandboxSettings:
             "node_eviction": 300.0,
         }
         return cls(**(timings | changes))
-
-    @property
-    def rollout_limit(self) -> float:
-        """Seconds after which a rollout that has not ended will not end any more."""
-        one_pod = self.operator_lag.longest + self.container_start + self.readiness + self.grace
-        return 20 + 2 * math.ceil(max(self.replicas, 1)) * one_pod
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

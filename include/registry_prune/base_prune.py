@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from include.registry_prune.base_prune_job import (
@@ -77,7 +76,6 @@ def run_base_prune(
     dry_run: bool,
     wait_seconds: float,
     limit_seconds: float,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> BasePrune:
     """Run the base prune and wait for its end; its log goes to the log line by line, and the Job is deleted afterwards.
 
@@ -94,14 +92,14 @@ def run_base_prune(
     appended = arguments(keep_tag_revisions=keep_tag_revisions, keep_younger_than=keep_younger_than, dry_run=dry_run)
     started = time.monotonic()
     if cluster.job(name) is None:
-        _wait_until_free(cluster, name, wait_seconds, sleep)
+        _wait_until_free(cluster, name, wait_seconds)
         _create_job(cluster, name, appended, limit_seconds)
     else:
         log.info("Job %s is there already: an earlier try of this task made it. It is followed.", name)
     prune_log = PruneLog(dry_run=dry_run)
-    ended = _follow(cluster, name, prune_log, time.monotonic() + limit_seconds + _OWN_DEADLINE_SECONDS, sleep)
+    ended = _follow(cluster, name, prune_log, time.monotonic() + limit_seconds + _OWN_DEADLINE_SECONDS)
     problems = [] if ended.complete else pod_problems(_pods(cluster, name))
-    problems.append(_delete_job(cluster, name, sleep))
+    problems.append(_delete_job(cluster, name))
     if not ended.complete:
         raise _failure(name, ended, problems, prune_log)
     result = BasePrune(
@@ -118,7 +116,7 @@ def run_base_prune(
     return result
 
 
-def _wait_until_free(cluster: Cluster, name: str, wait_seconds: float, sleep: Callable[[float], None]) -> None:
+def _wait_until_free(cluster: Cluster, name: str, wait_seconds: float) -> None:
     """Wait until no other base prune works and the API of images answers."""
     started = time.monotonic()
     said = 0.0
@@ -143,7 +141,7 @@ def _wait_until_free(cluster: Cluster, name: str, wait_seconds: float, sleep: Ca
         if not said or now - said > _SAY_EVERY_SECONDS:
             said = now
             log.info("Waiting for up to %s: %s", format_seconds(wait_seconds), waiting_for)
-        sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _unanswered(cluster: Cluster) -> str:
@@ -198,9 +196,7 @@ def _no_cron_job(image_pruner: dict[str, Any] | None) -> str:
     return f"{missing}{reason} Or switch base_prune off for this run."
 
 
-def _follow(
-    cluster: Cluster, name: str, prune_log: PruneLog, deadline: float, sleep: Callable[[float], None]
-) -> JobEnding:
+def _follow(cluster: Cluster, name: str, prune_log: PruneLog, deadline: float) -> JobEnding:
     """Read the Job's log until it has ended."""
 
     def take(line: str) -> None:
@@ -223,7 +219,7 @@ def _follow(
         if time.monotonic() > deadline:
             return JobEnding(False, "it did not end in time, nor did Kubernetes end it", None)
         job_log.follow(deadline)
-        sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _gone() -> JobEnding:
@@ -238,7 +234,7 @@ def _pods(cluster: Cluster, name: str) -> list[dict[str, Any]]:
         return []
 
 
-def _delete_job(cluster: Cluster, name: str, sleep: Callable[[float], None]) -> str:
+def _delete_job(cluster: Cluster, name: str) -> str:
     """Delete the Job, and wait until its pods are gone too: in one of them the pruner may still be at work.
 
     :return: what became of it, in words. Kubernetes deletes an ended Job after a while if this cannot.
@@ -252,7 +248,7 @@ def _delete_job(cluster: Cluster, name: str, sleep: Callable[[float], None]) -> 
                     "Job %s: its pod is still there %s after it was deleted", name, format_seconds(_DELETED_SECONDS)
                 )
                 return "The Job was deleted, but its pod is still there, and a base prune may be at work in it."
-            sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
     except ClusterError as error:
         log.warning("Job %s could not be deleted: %s", name, error)
         return f"The Job could not be deleted ({error})."

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 from isal import isal_zlib
 
+from include.registry_prune.digests import HEXADECIMAL
 from include.registry_prune.dockerregistry import LineKind
 from include.registry_prune.records import Record
 
@@ -28,7 +29,6 @@ _BATCH_BYTES = 256 * 1024
 _BATCHES_UNDER_WAY = 4
 """So much is kept in memory while the storage is slower than the pruner."""
 _READ_BYTES = 256 * 1024
-_HEXADECIMAL = "0123456789abcdef"
 
 
 class DamagedListError(OSError):
@@ -167,7 +167,7 @@ def subjects(blocks: Iterable[bytes], kind: LineKind) -> Iterator[str]:
                 yield line[len(prefix) :].decode()
 
 
-def packed_digests(blocks: Iterable[bytes], first_digits: str = _HEXADECIMAL) -> Iterator[bytes]:
+def packed_digests(blocks: Iterable[bytes], first_digits: str = HEXADECIMAL) -> Iterator[bytes]:
     """The blobs' digests, 32 bytes each, one behind the other, in blocks.
 
     :param first_digits: only digests that begin with one of these hexadecimal digits.

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 DIGEST_BYTES = 32
+HEXADECIMAL = "0123456789abcdef"
 _PREFIX_AND_SUFFIX = struct.Struct(">H30s")
 _SUFFIX_BYTES = 30
 

@@ -13,6 +13,7 @@ from heapq import nsmallest
 from math import ceil
 from typing import Literal, NamedTuple
 
+from include.registry_prune.digests import DIGEST_BYTES, HEXADECIMAL
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -20,8 +21,6 @@ KEPT_NAMES = 10
 """So many digests of each kind are named; all are counted."""
 DIGESTS_AT_ONCE = 300_000
 """Of either list; in a set each takes about 150 bytes."""
-_HEXADECIMAL = "0123456789abcdef"
-_DIGEST_BYTES = 32
 
 DigestReader = Callable[[str], Iterable[bytes]]
 """Reads a list from its beginning: those digests that begin with one of these hexadecimal digits, in blocks; 32 bytes
@@ -126,10 +125,10 @@ def compare(first: DigestReader, second: DigestReader, *, size: int, at_once: in
     :param size: digests in the longer list, about.
     :param at_once: so many of either are held in memory, about; up to sixteen times as many are in a list.
     """
-    passes = min(max(ceil(size / at_once), 1), len(_HEXADECIMAL))
+    passes = min(max(ceil(size / at_once), 1), len(HEXADECIMAL))
     counts, names = [0, 0, 0], [[], [], []]  # type: tuple[list[int], list[list[bytes]]]
     for number in range(passes):
-        digits = _HEXADECIMAL[number::passes]
+        digits = HEXADECIMAL[number::passes]
         firsts, seconds = set(_digests(first(digits))), set(_digests(second(digits)))
         for place, (ones, others, shared) in enumerate(
             [(firsts, seconds, True), (firsts, seconds, False), (seconds, firsts, False)]
@@ -146,5 +145,5 @@ def compare(first: DigestReader, second: DigestReader, *, size: int, at_once: in
 
 def _digests(blocks: Iterable[bytes]) -> Iterator[bytes]:
     for block in blocks:
-        for place in range(0, len(block), _DIGEST_BYTES):
-            yield block[place : place + _DIGEST_BYTES]
+        for place in range(0, len(block), DIGEST_BYTES):
+            yield block[place : place + DIGEST_BYTES]

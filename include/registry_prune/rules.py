@@ -1,6 +1,6 @@
 """The rules of a verdict, one small function each: it says in words why it speaks up, or None (pure).
 
-``RULES`` is in the order in which they are asked: first what can never be right and what is more than can be believed,
+``RULES`` is in the order in which they are asked: first what can never be right and what is implausibly large,
 then what makes a delete not worth it, then what speaks against this one.
 """
 
@@ -132,9 +132,10 @@ def orphan_share(evidence: Evidence) -> str | None:
     if share <= limit:
         return None
     return (
-        f"{format_count(run.said.blobs, 'orphaned blob')} are {share:.1%} of about {evidence.stored_blobs:,} in the "
-        f"registry, more than {limit:.0%}: are Images missing (etcd restored from a backup?), or is this storage "
-        "another cluster's as well? It is normal for a registry that was never hard-pruned and is pushed to a lot"
+        f"the dry run found {format_count(run.said.blobs, 'orphaned blob')}, {share:.1%} of about "
+        f"{evidence.stored_blobs:,} in the registry, more than {limit:.0%}: are Images missing (etcd restored from a "
+        "backup?), or is this storage another cluster's as well? It is normal for a registry that was never "
+        "hard-pruned and is pushed to a lot"
     )
 
 
@@ -161,9 +162,9 @@ def earlier_runs(evidence: Evidence) -> str | None:
     if run.said.blobs <= limit:
         return None
     return (
-        f"{format_count(run.said.blobs, 'orphaned blob')} are more than {evidence.limits.earlier_runs:g} times what "
-        f"earlier runs found (median {median:,.0f} of {format_count(len(evidence.history.runs), 'run')}): what was "
-        "deleted in the cluster since the last run?"
+        f"the dry run found {format_count(run.said.blobs, 'orphaned blob')}, more than "
+        f"{evidence.limits.earlier_runs:g} times what earlier runs found (median {median:,.0f} of "
+        f"{format_count(len(evidence.history.runs), 'run')}): what was deleted in the cluster since the last run?"
     )
 
 
@@ -175,7 +176,7 @@ def untyped_images(evidence: Evidence) -> str | None:
     shown = "; ".join(f"{image.words()}, repair: {image.repair}" for image in images.untyped)
     more = images.untyped_count - len(images.untyped)
     return (
-        f"{format_count(images.untyped_count, 'Image')} have an empty dockerImageManifestMediaType, more than "
+        f"dockerImageManifestMediaType is empty in {format_count(images.untyped_count, 'Image')}, more than "
         f"{limit:,}; the pruner deletes the config of such an image: {shown}" + (f"; and {more:,} more" if more else "")
     )
 

@@ -63,17 +63,17 @@ def _checked_zone(name: str) -> str:
 
 
 class CeilingSettings(StrictModel):
-    """More than can be believed: a run that finds more stops, and a person has to say that it is right.
+    """A run whose findings are implausibly large stops, and a person has to say that they are right.
 
     Here each is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
 
-    :param orphan_share: of all blobs, 0 to 1 (1: never stops). The accidents that look like garbage (Images lost, the
+    :param orphan_share: of all blobs, 0 to 1 (1: never stops). Accidents that look like garbage (Images lost, the
         wrong storage) come near 1; a registry that is pushed to a lot and was never hard-pruned was seen at 0.7.
     :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
         between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
         a project for each build needs more.
-    :param earlier_runs: so many times the median of the last 20 runs. A release day doubles or trebles the garbage; ten
-        times as much has a cause that somebody should know.
+    :param earlier_runs: this many times the median of the last 20 runs. A release day doubles or trebles the garbage;
+        ten times as much has a cause that somebody should know.
     :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
         that is stored here, so 0: each is to be repaired, and the message says how.
     :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
@@ -113,7 +113,7 @@ class ClusterSettings(StrictModel):
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
     :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
-        again in a pod that is there, so often in all. A registry whose pods keep ending is a matter for a person.
+        again in a pod that is there, this many times in all. A registry whose pods keep ending needs a person.
     :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
         costs about 3 seconds of read-only time: the event, and a process that only hands the result on. After five
         minutes that is one part in a hundred; most deletes are over before. ``0s``: at once.
@@ -121,16 +121,16 @@ class ClusterSettings(StrictModel):
         cuts a connection in that time, and the pod has one more exec in each.
     :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
         the task gives it up. It outlasts an upgrade of the control plane.
-    :param silence: a pruner that has not named another blob for so long is worth a warning. A single blob takes about
+    :param silence: a pruner that has not named another blob for this long is worth a warning. A single blob takes about
         a second on slow object storage; the scan before the first took 4 hours with half a million.
     :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB. What comes
         before its last 3,000 lines or so was read long ago.
     :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
-    :param lease: a run that has not renewed its lease for so long is taken for dead, and the guard closes its window.
+    :param lease: a run that has not renewed its lease for this long is taken for dead, and the guard closes its window.
         It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
-    :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for so long, the
+    :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for this long, the
         registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
-    :param unexplained_read_only: a registry that is read-only for so long without a lease is worth an alert.
+    :param unexplained_read_only: a registry that is read-only for this long without a lease is worth an alert.
     :param restart_after_base_prune: replace the registry's pods, one after another, when the base prune deleted
         something from the storage. Until they are replaced they remember those layers, and a push of one "succeeds"
         although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
