@@ -75,9 +75,15 @@ class Cluster(KubernetesApi):
         """The ImagePruner CR ``cluster``; None if the cluster has none."""
         return self._json_or_none("GET", IMAGE_PRUNER)
 
-    def suspend_image_pruner(self, suspend: bool) -> None:
-        """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob."""
-        self._merge(IMAGE_PRUNER, {"spec": {"suspend": suspend}})
+    def suspend_image_pruner(self, suspend: bool, *, resource_version: str | None = None) -> None:
+        """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob.
+
+        :param resource_version: if given, the patch fails with status 409 when the object has changed since.
+        """
+        patch: dict[str, Any] = {"spec": {"suspend": suspend}}
+        if resource_version is not None:
+            patch["metadata"] = {"resourceVersion": resource_version}
+        self._merge(IMAGE_PRUNER, patch)
 
     def deployment(self) -> dict[str, Any] | None:
         """The registry's Deployment; None if there is none (managementState Removed)."""

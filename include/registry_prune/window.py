@@ -95,13 +95,16 @@ def open_window(
     """Patch ``readOnly: true`` and wait until no pod takes pushes any more. Calling it again is safe.
 
     :param opened: told what the patch made, before the wait.
-    :raises LeaseError: if this run does not hold the lease, or somebody else made the registry read-only meanwhile.
+    :raises LeaseError: if this run does not hold the lease, its window is being closed, or somebody else made the
+        registry read-only meanwhile.
     :raises NotSettledError: if some pod still takes pushes after ``limit_seconds``.
     """
     now = datetime.now(UTC)
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         lease = require_own_lease(config, holder)
+        if lease.closing_since is not None:
+            raise LeaseError(f"The window of {holder} is being closed, so it is not opened any more")
         if not config["spec"].get("readOnly"):
             return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
