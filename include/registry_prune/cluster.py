@@ -93,9 +93,14 @@ class Cluster(KubernetesApi):
         """The pods with these labels in the registry's namespace, Terminating ones included."""
         return list(self._json("GET", PODS, query={"labelSelector": labels})["items"])
 
-    def delete_pod(self, name: str, *, uid: str) -> None:
-        """Delete one pod; one that is gone or has been replaced by another of its name is left alone."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    def delete_pod(self, name: str, *, uid: str, grace_seconds: int | None = None) -> None:
+        """Delete one pod; one that is gone or has been replaced by another of its name is left alone.
+
+        :param grace_seconds: how long its processes may live on; None: what the pod itself says.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         try:
             self._json("DELETE", f"{PODS}/{quote(name)}", body=body)
         except ClusterError as error:

@@ -26,10 +26,11 @@ def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_guard(caplog: Any) -> str:
-    from dags.registry_guard import registry_guard
+    from dags.registry_guard import build_guard
+    from include.registry_prune.settings import ClusterSettings
 
     caplog.set_level(logging.INFO)
-    return str(registry_guard.test().state)
+    return str(build_guard(ClusterSettings()).test().state)
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
