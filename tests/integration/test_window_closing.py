@@ -14,7 +14,9 @@ from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.config_lease import change_own_lease, lease_patch, read_lease, require_own_lease
 from include.registry_prune.lease import LeaseError, TakenOverError
+from include.registry_prune.leftovers import leftovers
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.registry_state import Opening
 from include.registry_prune.role import grant_role
 from include.registry_prune.settling import NotSettledError, wait_until_settled
 from include.registry_prune.window import arm, open_window
@@ -173,4 +175,41 @@ def test_a_run_that_arms_again_has_another_window(cluster: Cluster) -> None:
     again = arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
     assert first is not None
     assert not first.of_same_window(again)
+    close(cluster)
+
+
+def test_a_lease_that_is_taken_away_while_its_run_arms_leaves_no_image_pruner_suspended(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard may close the window before there is anything of it to put back."""
+    suspend = cluster.suspend_image_pruner
+
+    def suspend_after_the_guard(value: bool) -> None:
+        monkeypatch.setattr(cluster, "suspend_image_pruner", suspend)
+        close(cluster)
+        suspend(value)
+
+    monkeypatch.setattr(cluster, "suspend_image_pruner", suspend_after_the_guard)
+    with pytest.raises(LeaseError, match="was taken away right after it was written"):
+        armed(cluster)
+    assert not suspended(cluster)
+
+
+def test_a_second_try_that_finds_its_window_open_says_what_the_first_one_made(cluster: Cluster) -> None:
+    """What was handed over by the first is lost with it, and without it a removed lease could not be written anew."""
+    armed(cluster)
+    openings: list[Opening] = []
+    for _ in range(2):
+        open_window(cluster, holder=HOLDER, limit_seconds=60, opened=openings.append)
+    first, second = openings
+    assert abs(first.opened_at - second.opened_at) < timedelta(seconds=1)
+    assert first.config_generation == second.config_generation
+    close(cluster)
+
+
+def test_where_a_run_did_not_say_that_it_armed_its_lease_does(cluster: Cluster) -> None:
+    armed(cluster)
+    lease, image_pruner = leftovers(cluster, holder=HOLDER, lease=None)
+    assert lease == f"Config cluster: the lease of {HOLDER} is still there"
+    assert "spec.suspend is True" in image_pruner
     close(cluster)
