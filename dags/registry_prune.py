@@ -52,7 +52,14 @@ from include.registry_prune.parameters import trigger_form
 from include.registry_prune.reconcile import Reconcile
 from include.registry_prune.sensors import BlobThreshold, SurveyGate
 from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import ArmWindow, DryRun, RestoreReadWrite, SetReadOnly
+from include.registry_prune.window_operators import (
+    FIRST_OF_ALL,
+    ArmWindow,
+    DryRun,
+    RestoreReadWrite,
+    SetReadOnly,
+    closing_timeout,
+)
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -70,7 +77,14 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         catchup=False,
         max_active_runs=1,
         # No dagrun_timeout: when it elapses, teardowns are skipped too and the registry stays read-only.
-        default_args={"cluster": cluster, "retries": 2, "retry_delay": 10 * SECOND, "execution_timeout": 5 * MINUTE},
+        default_args={
+            "cluster": cluster,
+            "retries": 2,
+            "retry_delay": 10 * SECOND,
+            "execution_timeout": 5 * MINUTE,
+            # By default the weight of all that follows would be added, and a survey come before another's open window.
+            "weight_rule": "absolute",
+        },
         params={name: Param(field.pop("value"), **field) for name, field in trigger_form(cluster.parameters).items()},
         on_failure_callback=Alert(AlertKind.RUN_FAILED, cluster),
         on_success_callback=Alert(AlertKind.PRUNED, cluster),
@@ -101,34 +115,44 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         )
 
         # 3. Read-only. Not retried: a registry that does not settle is put back at once.
-        arm_window = ArmWindow(task_id="arm_window").as_setup()
+        arm_window = ArmWindow(
+            task_id="arm_window", execution_timeout=closing_timeout(cluster), **FIRST_OF_ALL
+        ).as_setup()
         set_read_only = SetReadOnly(
-            task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit")
+            task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit"), **FIRST_OF_ALL
         ).as_setup()
 
         # 5. Dry run: a short pause before a retry, the registry is read-only meanwhile. The gate of the delete.
-        dry_run = DryRun(task_id="dry_run", retry_delay=2 * SECOND, execution_timeout=limit("dry_run_limit"))
+        dry_run = DryRun(
+            task_id="dry_run", retry_delay=2 * SECOND, execution_timeout=limit("dry_run_limit"), **FIRST_OF_ALL
+        )
         blob_threshold = BlobThreshold(
             task_id="blob_threshold",
             poke_interval=2,
             timeout=1800,
             retry_delay=2 * SECOND,
             execution_timeout=35 * MINUTE,
+            **FIRST_OF_ALL,
         )
 
         # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
         # pruner itself reports is not retried: another run goes on from where it stopped.
-        hard_prune = HardPrune(task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"))
+        hard_prune = HardPrune(
+            task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"), **FIRST_OF_ALL
+        )
 
-        # 7. Read-write. Whatever happened; retried for about an hour, because nothing else does it.
+        # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run does
+        # it. Every try that fails is told.
         restore = RestoreReadWrite(
             task_id="restore_read_write",
             retries=12,
             retry_delay=5 * SECOND,
             retry_exponential_backoff=True,
             max_retry_delay=10 * MINUTE,
-            execution_timeout=limit("settle_limit"),
+            execution_timeout=closing_timeout(cluster),
+            on_retry_callback=Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True),
             on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
+            **FIRST_OF_ALL,
         ).as_teardown(setups=[arm_window, set_read_only])
 
         reconcile = Reconcile(task_id="reconcile", execution_timeout=limit("dry_run_limit"))

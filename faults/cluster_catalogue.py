@@ -69,7 +69,7 @@ def persons() -> Iterator[Fault[Arena]]:
     )  # fmt: skip
     yield Fault(
         "person sets readOnly true again", "restore_read_write, in mid-wait",
-        when(Arena.closing, sets_read_only(True)), clears_up=sets_read_only(False),
+        when(Arena.closing, sets_read_only(True)), clears_up=sets_read_only(False), closed_by="person",
     )  # fmt: skip
     removed = "person removes the lease"
     yield Fault(

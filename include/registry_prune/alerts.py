@@ -49,13 +49,15 @@ class Alert(BaseNotifier):
     :param kind: what it is about.
     :param cluster: settings of the cluster.
     :param text: of an approval that is wanted: the question.
+    :param tried_again: the task that failed has further tries.
     """
 
-    def __init__(self, kind: AlertKind, cluster: ClusterSettings, text: str = "") -> None:
+    def __init__(self, kind: AlertKind, cluster: ClusterSettings, text: str = "", *, tried_again: bool = False) -> None:
         super().__init__()
         self.kind = kind
         self.cluster = cluster
         self.text = text
+        self.tried_again = tried_again
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
@@ -121,15 +123,23 @@ class Alert(BaseNotifier):
     def _text(self, context: Context, report: RunReport | None) -> str:
         said = report.text() if report else f"Hard prune of {self.cluster.name}: no report"
         if self.kind is AlertKind.RESTORE_FAILED:
-            return (
-                f"The registry of cluster {self.cluster.name} could not be set back to read-write; pushes and builds "
-                f"fail until it is. What stopped it: {context.get('exception')}. By hand: see that no dockerregistry "
-                "-prune runs in a registry pod, then oc patch configs.imageregistry.operator.openshift.io/cluster "
-                """--type=merge -p '{"spec":{"readOnly":false}}'"""
-            )
+            return self._restore_text(context)
         if self.kind is AlertKind.RUN_FAILED:
             return f"{said}\nAirflow says: {context.get('reason') or 'the run failed'}"
         return said
+
+    def _restore_text(self, context: Context) -> str:
+        next_step = "It is not tried again."
+        if self.tried_again:
+            task = context["ti"]
+            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: it is tried again by itself."
+        return (
+            f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
+            f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
+            f"{context.get('exception')}. By hand: docs/on-call.md, \"Close a window by hand\": first every pruner ends, then "
+            "oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
+            """'{"spec":{"readOnly":false}}'"""
+        )
 
 
 def _report(context: Context, cluster: ClusterSettings) -> RunReport | None:

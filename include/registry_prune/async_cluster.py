@@ -73,9 +73,14 @@ class AsyncCluster:
         answer = await self._json("GET", PODS, query={"labelSelector": REGISTRY_POD_LABELS})
         return [pod_state(pod) for pod in answer["items"]]
 
-    async def delete_pod(self, name: str, *, uid: str) -> None:
-        """Delete one pod; one that is gone or has been replaced by another of its name is left alone."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    async def delete_pod(self, name: str, *, uid: str, grace_seconds: int | None = None) -> None:
+        """Delete one pod; one that is gone or has been replaced by another of its name is left alone.
+
+        :param grace_seconds: how long its processes may live on; None: what the pod itself says.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         try:
             await self._json("DELETE", f"{PODS}/{quote(name)}", body=body, content_type="application/json")
         except ClusterError as error:

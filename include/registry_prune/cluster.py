@@ -75,9 +75,15 @@ class Cluster(KubernetesApi):
         """The ImagePruner CR ``cluster``; None if the cluster has none."""
         return self._json_or_none("GET", IMAGE_PRUNER)
 
-    def suspend_image_pruner(self, suspend: bool) -> None:
-        """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob."""
-        self._merge(IMAGE_PRUNER, {"spec": {"suspend": suspend}})
+    def suspend_image_pruner(self, suspend: bool, *, resource_version: str | None = None) -> None:
+        """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob.
+
+        :param resource_version: if given, the patch fails with status 409 when the object has changed since.
+        """
+        patch: dict[str, Any] = {"spec": {"suspend": suspend}}
+        if resource_version is not None:
+            patch["metadata"] = {"resourceVersion": resource_version}
+        self._merge(IMAGE_PRUNER, patch)
 
     def deployment(self) -> dict[str, Any] | None:
         """The registry's Deployment; None if there is none (managementState Removed)."""
@@ -87,9 +93,14 @@ class Cluster(KubernetesApi):
         """The pods with these labels in the registry's namespace, Terminating ones included."""
         return list(self._json("GET", PODS, query={"labelSelector": labels})["items"])
 
-    def delete_pod(self, name: str, *, uid: str) -> None:
-        """Delete one pod; one that is gone or has been replaced by another of its name is left alone."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    def delete_pod(self, name: str, *, uid: str, grace_seconds: int | None = None) -> None:
+        """Delete one pod; one that is gone or has been replaced by another of its name is left alone.
+
+        :param grace_seconds: how long its processes may live on; None: what the pod itself says.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         try:
             self._json("DELETE", f"{PODS}/{quote(name)}", body=body)
         except ClusterError as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from include.registry_prune.cluster import Cluster
-from include.registry_prune.config_lease import read_lease
+from include.registry_prune.config_lease import held_lease
 from include.registry_prune.lease import Lease
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
@@ -32,6 +35,7 @@ class GuardRound(Record):
 
     :param text: for the administrator.
     :param alert: somebody should be told.
+    :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
     """
 
@@ -40,13 +44,34 @@ class GuardRound(Record):
     text: str
     read_only_seconds: float | None = None
     alert: bool = False
+    alerted_at: AwareDatetime | None = None
+
+    def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
+        """The same round, with whether somebody should be told of it (pure).
+
+        Of a registry that somebody else made read-only: when the limit is reached, and again whenever it has passed
+        since the last alert.
+
+        :param last: the round before, as far as it is known.
+        """
+        if self.found is not Found.UNEXPLAINED or self.read_only_seconds is None:
+            return self.model_copy(update={"alert": self.found is Found.CLOSED})
+        told = last.alerted_at if last is not None and last.found is Found.UNEXPLAINED else None
+        due = told is None or (now - told).total_seconds() >= limit_seconds
+        alert = due and self.read_only_seconds >= limit_seconds
+        return self.model_copy(update={"alert": alert, "alerted_at": now if alert else told})
 
 
-def why_dead(lease: Lease, *, now: datetime, run_is_over: Callable[[str], bool]) -> str | None:
+def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Callable[[str], bool]) -> str | None:
     """Why the window of this lease has to be closed by somebody else; None if its run still works (pure).
 
+    :param read_only: ``spec.readOnly`` of the same moment. One patch opens the window, and whoever closes it says so in
+        the lease before ``readOnly`` is set back: in between it is false only if somebody else has done it, and a
+        delete may be at work that nobody follows.
     :param run_is_over: whether the run of a holder is known to have ended.
     """
+    if lease.opened_at is not None and lease.closing_since is None and not read_only:
+        return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
         return f"its lease ran out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}"
     if run_is_over(lease.holder):
@@ -54,21 +79,33 @@ def why_dead(lease: Lease, *, now: datetime, run_is_over: Callable[[str], bool])
     return None
 
 
-def guard(cluster: Cluster, *, limits: ClosingLimits, run_is_over: Callable[[str], bool]) -> GuardRound:
+def guard(
+    cluster: Cluster,
+    *,
+    limits: ClosingLimits,
+    run_is_over: Callable[[str], bool],
+    needs_role: Callable[[str], bool] = lambda holder: False,
+) -> GuardRound:
     """Look at a cluster, and close a window whose run is gone.
 
     A registry that is read-only without a lease is somebody else's: it is reported, never touched.
 
+    :param needs_role: whether another run than the holder's may have taken the role binding over; it stays then, and
+        goes with that run.
     :raises LeaseError: if the lease is unreadable.
     :raises PrunerLivesError, NotSettledError: as :func:`window_closing.close_window`; the next round goes on.
     """
-    lease = read_lease(cluster)
+    config = cluster.config()
+    lease = held_lease(config)
     if lease is None:
         return _without_lease(cluster)
-    dead = why_dead(lease, now=datetime.now(UTC), run_is_over=run_is_over)
+    read_only = bool(config["spec"].get("readOnly"))
+    dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
     if dead is None:
         return GuardRound(found=Found.AT_WORK, text=f"{lease.holder} is at work {lease.run_url}".rstrip())
     log.warning("The window of %s is closed by the guard: %s", lease.holder, dead)
+    if needs_role(lease.holder):
+        limits = replace(limits, revokes_role=False)
     settled = close_window(cluster, holder=lease.holder, limits=limits)
     if settled is None:
         return GuardRound(found=Found.NOTHING, text=f"the window of {lease.holder} was closed meanwhile")
@@ -89,16 +126,3 @@ def _without_lease(cluster: Cluster) -> GuardRound:
         "pushes and builds fail. Somebody set spec.readOnly of Config cluster; it is left alone.",
         read_only_seconds=age,
     )
-
-
-def worth_an_alert(seen: GuardRound, *, limit_seconds: float, period_seconds: float) -> bool:
-    """Whether somebody should be told of this round (pure).
-
-    Of a registry that somebody else made read-only: when the limit is reached, and once more after each further one.
-
-    :param period_seconds: time between two rounds.
-    """
-    if seen.found is not Found.UNEXPLAINED or seen.read_only_seconds is None:
-        return seen.found is Found.CLOSED
-    age = seen.read_only_seconds
-    return age // limit_seconds > max(age - period_seconds, 0) // limit_seconds

@@ -1,6 +1,7 @@
 """The guard inside the cluster, for when Airflow itself is gone: ``python -m include.registry_prune.in_cluster_guard``.
 
-Runs as the CronJob of ``deploy/guard.yaml``, knows nothing of Airflow, and closes a window when its lease has run out.
+Runs as the CronJob of ``deploy/guard.yaml``, knows nothing of Airflow, and closes a window when its lease has run out
+or it takes pushes although its run has opened it.
 """
 
 from __future__ import annotations

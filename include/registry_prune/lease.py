@@ -16,6 +16,10 @@ class LeaseError(Exception):
     """The window may not be opened, or is not ours to close; the message says why and what to do."""
 
 
+class TakenOverError(LeaseError):
+    """Somebody else made the registry read-only again while a window was being closed: it is theirs now."""
+
+
 class Earlier(Record):
     """What the attempts before one did.
 
@@ -56,7 +60,8 @@ class Lease(Record):
     :param delete_started_at: when a delete was begun; None if none was, so that no cache knows a deleted blob.
     :param attempt: the last start of the delete.
     :param closing_since: when somebody first set about closing the window.
-    :param pods_before_closing: uids of the registry pods of that moment: after a delete each has to be replaced.
+    :param pods_before_closing: uids of the registry pods until no pruner lived: after a delete each has to be replaced.
+    :param reopened_at: when readOnly was first set back; if it is true after that, somebody else has set it.
     """
 
     version: Literal[1] = 1
@@ -72,6 +77,7 @@ class Lease(Record):
     attempt: DeleteAttempt | None = None
     closing_since: AwareDatetime | None = None
     pods_before_closing: tuple[str, ...] = ()
+    reopened_at: AwareDatetime | None = None
 
     def to_annotation(self) -> str:
         """The annotation's value."""
@@ -94,6 +100,18 @@ class Lease(Record):
         if self.closing_since:
             return self
         return self.model_copy(update={"closing_since": at, "pods_before_closing": pods})
+
+    def reopened(self, at: datetime, pods: tuple[str, ...]) -> Lease:
+        """The same lease once readOnly is set back, with these pods besides those that were noted; the first time
+        counts."""
+        if self.reopened_at:
+            return self
+        noted = tuple(dict.fromkeys(self.pods_before_closing + pods))
+        return self.model_copy(update={"reopened_at": at, "pods_before_closing": noted})
+
+    def of_same_window(self, other: Lease | None) -> bool:
+        """Whether both are the lease of one window: a run that arms again has another one."""
+        return other is not None and (self.holder, self.armed_at) == (other.holder, other.armed_at)
 
     def renewed(self, until: datetime) -> Lease:
         """The same lease, valid until then."""

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str]:
     """What is left of a run, each in words with what to do; empty if nothing is.
 
-    :param lease: what the run armed its window with; None if it never did, so that a registry which is read-only or
-        a suspended ImagePruner is somebody else's.
+    :param lease: what the run armed its window with; None if it did not say so. Without that, and without a lease of
+        its in the cluster, a registry which is read-only or a suspended ImagePruner is somebody else's.
     """
     state = cluster.registry_state()
     found = []
@@ -29,6 +29,7 @@ def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str
         held = read_lease(cluster)
         if held is not None and held.holder == holder:
             found.append(f"Config cluster: the lease of {holder} is still there")
+            lease = lease or held
     except LeaseError as error:
         found.append(str(error))
     if any(binding["metadata"]["name"] == OUR_BINDING for binding in cluster.role_bindings()):

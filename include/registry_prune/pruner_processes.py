@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DELETED_POD_SECONDS = 120.0
-"""How long a deleted pod may take to be gone: twice the registry pods' grace of 55 s."""
+"""How long a deleted pod may take to be gone: its grace, and a kubelet that is busy."""
+PRUNER_GRACE_SECONDS = 1
+"""Grace of a pod that is deleted because a pruner may live in it: its own is 55 s, 25 of them before anything in it is
+told to end. Never 0: that takes the pod's object away at once, whatever still runs on the node."""
 _LOOK_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 KILL_SECONDS = 10.0
@@ -181,7 +184,7 @@ def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float) -> int:
 
 
 def _delete_and_wait(cluster: Cluster, pod: PodState, sleep: Callable[[float], None]) -> None:
-    cluster.delete_pod(pod.name, uid=pod.uid)
+    cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
     deadline = time.monotonic() + DELETED_POD_SECONDS
     while not _is_gone(cluster, pod):
         if time.monotonic() > deadline:

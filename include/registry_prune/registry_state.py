@@ -24,6 +24,8 @@ class PodState(Record):
 
     :param read_only: by the environment of its container.
     :param terminating_since: its deletionTimestamp, or None.
+    :param waiting: why its containers do not run, in Kubernetes' word (``ImagePullBackOff``); empty if it is not said.
+    :param not_ready_since: when it got to be not ready; None if it is ready.
     :param ended: its phase is Failed or Succeeded: it serves nothing any more (an evicted pod stays as an object).
     """
 
@@ -35,6 +37,8 @@ class PodState(Record):
     ended: bool = False
     phase: str = ""
     created_at: AwareDatetime | None = None
+    waiting: str = ""
+    not_ready_since: str | None = None
 
     @property
     def left_over(self) -> bool:
@@ -135,7 +139,10 @@ def is_read_only(container: dict[str, Any]) -> bool:
 
 
 def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
-    """What is not yet in the wanted mode, each in words; an empty list means settled."""
+    """What is not yet in the wanted mode, each in words; an empty list means settled.
+
+    Pods of the wanted mode that are not ready are named with the rest; by themselves they are no reason.
+    """
     wanted = mode_word(read_only)
     if state.read_only is not read_only:
         return [
@@ -161,7 +168,17 @@ def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
             reasons.append(f"pod {pod.name}: still {mode_word(pod.read_only)}{since}")
     if not state.ready_pods():
         reasons.append("no registry pod is ready")
-    return reasons
+    return reasons + [_not_ready(pod) for pod in state.pods if _gets_ready(pod, read_only)] if reasons else []
+
+
+def _gets_ready(pod: PodState, read_only: bool) -> bool:
+    return pod.read_only is read_only and not pod.ready and not pod.ended and pod.terminating_since is None
+
+
+def _not_ready(pod: PodState) -> str:
+    why = ", ".join(word for word in (pod.phase, pod.waiting) if word)
+    since = f", since {pod.not_ready_since}" if pod.not_ready_since else ""
+    return f"pod {pod.name}: not ready ({why or 'no phase'}){since}"
 
 
 def _rollout_reasons(state: RegistryState) -> list[str]:
@@ -188,7 +205,9 @@ def _serves_read_only(pod_spec: Mapping[str, Any]) -> bool:
 def pod_state(pod: Mapping[str, Any]) -> PodState:
     """What counts of a registry pod, from its object."""
     status = pod.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    since = conditions.get("Ready", {}).get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
     return PodState(
         name=pod["metadata"]["name"],
         uid=pod["metadata"]["uid"],
@@ -198,7 +217,18 @@ def pod_state(pod: Mapping[str, Any]) -> PodState:
         ended=status.get("phase") in ("Failed", "Succeeded"),
         phase=status.get("phase", ""),
         created_at=pod["metadata"].get("creationTimestamp"),
+        waiting=_why_waiting(status, conditions),
+        not_ready_since=None if ready else since,
     )
+
+
+def _why_waiting(status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str:
+    for container in status.get("containerStatuses") or ():
+        reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+        if reason:
+            return str(reason)
+    scheduled = conditions.get("PodScheduled", {})
+    return str(scheduled.get("reason") or "") if scheduled.get("status") == "False" else ""
 
 
 def registry_state(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow.configuration import conf
-from airflow.sdk import Asset
+from airflow.sdk import Asset, TaskInstanceState
 from airflow.sdk.bases.hook import BaseHook
 
 from include.registry_prune.history import History, PastRun
@@ -108,6 +108,18 @@ class Run:
             return False
         return str(state) in ("success", "failed")
 
+    def another_is_at_work(self, holder: str) -> bool:
+        """Whether another run of the DAG of a lease's holder is at work. A DAG has one active run at a time, so there
+        is none while the holder's own is not over."""
+        if not self.is_over(holder):
+            return False
+        try:
+            running = self.context["ti"].get_dr_count(holder.partition("/")[0], states=["running"])
+        except Exception as error:  # as in is_over
+            log.warning("Airflow does not tell whether a run beside %s is at work: %s", holder, error)
+            return False
+        return bool(running)
+
     @property
     def started_at(self) -> datetime | None:
         """When Airflow started the run, if it knows."""
@@ -132,6 +144,17 @@ class Run:
         """What an earlier task handed over; None if it handed over nothing."""
         value = self.context["ti"].xcom_pull(task_ids=task_id, key=key)
         return None if value is None else kind.from_json(value)
+
+    def last_result(self, kind: type[R]) -> R | None:
+        """What this task handed over in the last run of its DAG in which it ended well; None if that is not known."""
+        ti: Any = self.context["ti"]
+        try:
+            last = ti.get_previous_ti(state=TaskInstanceState.SUCCESS)
+            value = None if last is None else ti.xcom_pull(task_ids=ti.task_id, run_id=last.run_id)
+            return None if value is None else kind.from_json(value)
+        except Exception as error:  # the execution API's, and pydantic's where another version has written it
+            log.warning("What %s handed over in the run before is not known: %s", ti.task_id, error)
+            return None
 
     def task_states(self) -> dict[str, Any]:
         """The state of each task of this run, as Airflow has it now."""

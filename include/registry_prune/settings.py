@@ -30,6 +30,7 @@ CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 """Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
+BASE_GUARD_DAG_ID = "registry_guard"
 
 Limit = Literal[
     "settle_limit",
@@ -201,6 +202,11 @@ class ClusterSettings(StrictModel):
     def dag_id(self) -> str:
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
         return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
+
+    @property
+    def guard_dag_id(self) -> str:
+        """Id of the DAG of the cluster's guard; see ``dag_id``."""
+        return BASE_GUARD_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_GUARD_DAG_ID}_{self.name}"
 
     @property
     def pod_log_bytes(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.config_lease import change_config, held_lease, lease_patch, require_own_lease
+from include.registry_prune.config_lease import change_config, held_lease, lease_patch, read_lease, require_own_lease
 from include.registry_prune.detached_delete import attempt_name
 from include.registry_prune.lease import (
     DeleteAttempt,
@@ -75,7 +75,19 @@ def arm(
     if pruner is not None and not pruner["spec"].get("suspend"):
         cluster.suspend_image_pruner(True)
         log.info("ImagePruner cluster: suspended for the window")
+        _take_back_unless_held(cluster, lease)
     return lease
+
+
+def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
+    """Whoever closed the window between its lease and this may have found nothing to set back."""
+    held = read_lease(cluster)
+    if lease.of_same_window(held):
+        return
+    if held is None:
+        cluster.suspend_image_pruner(False)
+        log.warning("ImagePruner cluster: spec.suspend is set back to False")
+    raise LeaseError(f"The lease of {lease.holder} was taken away right after it was written: nothing is opened")
 
 
 def _check(config: dict[str, Any], holder: str) -> Lease | None:
@@ -94,14 +106,19 @@ def open_window(
 ) -> Settled:
     """Patch ``readOnly: true`` and wait until no pod takes pushes any more. Calling it again is safe.
 
-    :param opened: told what the patch made, before the wait.
-    :raises LeaseError: if this run does not hold the lease, or somebody else made the registry read-only meanwhile.
+    :param opened: told what the patch made, before the wait; also by a second try, whose first one made it.
+    :raises LeaseError: if this run does not hold the lease, its window is being closed, or somebody else made the
+        registry read-only meanwhile.
     :raises NotSettledError: if some pod still takes pushes after ``limit_seconds``.
     """
     now = datetime.now(UTC)
+    earlier: Opening | None = None
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal earlier
         lease = require_own_lease(config, holder)
+        if lease.closing_since is not None:
+            raise LeaseError(f"The window of {holder} is being closed, so it is not opened any more")
         if not config["spec"].get("readOnly"):
             return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
@@ -110,12 +127,15 @@ def open_window(
                 "Config cluster: somebody else set spec.readOnly to true after this run had written its lease. The "
                 "registry is left alone: neither pruned nor set back"
             )
+        earlier = Opening(opened_at=lease.opened_at, config_generation=config["metadata"]["generation"])
         return None
 
     written = change_config(cluster, decide)
     if written:
         log.info("Config cluster: spec.readOnly is set to true; the registry's pods are replaced")
         opened(Opening(opened_at=now, config_generation=written["metadata"]["generation"]))
+    elif earlier is not None:
+        opened(earlier)
     return wait_until_settled(cluster, read_only=True, limit_seconds=limit_seconds)
 
 

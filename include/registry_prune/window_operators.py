@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.registry_prune.lease import Lease
+from include.registry_prune.lease import Lease, TakenOverError
 from include.registry_prune.operators import CandidateList, RegistryOperator
 from include.registry_prune.registry_state import Opening, Settled
 from include.registry_prune.run_context import Run
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from include.registry_prune.records import Record
     from include.registry_prune.settings import ClusterSettings
 
+FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "absolute"}
+"""Of the tasks that open, use and close a window, and of the guard: where workers are few, they start before the
+surveys and base prunes of other clusters."""
 OPENING = "opening"
 """The XCom in which ``set_read_only`` notes what its patch made, before it waits."""
 
@@ -34,7 +38,8 @@ class ArmWindow(RegistryOperator):
             run_url=run.url,
             lasts=timedelta(seconds=self.cluster.seconds("lease")),
             binding_ours=grant is not None and grant.ours,
-            limits=closing_limits(self.cluster),
+            # This run has taken the dead run's role binding over, and needs it for its dry run.
+            limits=closing_limits(self.cluster, revokes_role=False),
         )
 
 
@@ -91,6 +96,15 @@ def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> A
     )
 
 
+def closing_timeout(settings: ClusterSettings) -> timedelta:
+    """For a task that closes a window: as long as its steps may take one after the other, and time to say so.
+
+    They are the end of the pruners, the wait until settled, and the replacement of pods; the margin has the searches,
+    and the wait for a pod that is deleted (``pruner_processes.py``).
+    """
+    return timedelta(seconds=settings.seconds("pruner_stop") + 2 * settings.seconds("settle_limit"), minutes=10)
+
+
 class RestoreReadWrite(RegistryOperator):
     """Step 7, read-write: no pruner lives, what the lease says is put back, every pod takes pushes again."""
 
@@ -107,6 +121,9 @@ class RestoreReadWrite(RegistryOperator):
                 return close_window(
                     run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
                 )
+        except TakenOverError as error:
+            # Not again: without its lease the window would be taken for one that lost it.
+            raise AirflowFailException(str(error)) from error
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
 
@@ -120,30 +137,27 @@ class RestoreReadWrite(RegistryOperator):
 
 
 class GuardWindow(RegistryOperator):
-    """Closes a window whose run is gone; says so when a registry is read-only without a lease.
-
-    :param period: time between two rounds.
-    """
+    """Closes a window whose run is gone; says so when a registry is read-only without a lease."""
 
     retries_refusals = True
 
-    def __init__(self, *, period: timedelta, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.period = period
-
     def work(self, run: Run) -> Record:
-        from include.registry_prune.guard import guard, worth_an_alert
+        from include.registry_prune.guard import GuardRound, guard
         from include.registry_prune.pruner_processes import PrunerLivesError
         from include.registry_prune.settling import NotSettledError
 
         try:
-            seen = guard(run.cluster, limits=closing_limits(self.cluster), run_is_over=run.is_over)
+            seen = guard(
+                run.cluster,
+                limits=closing_limits(self.cluster),
+                run_is_over=run.is_over,
+                needs_role=run.another_is_at_work,
+            )
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.text)
-        alert = worth_an_alert(
-            seen,
+        return seen.judged(
+            run.last_result(GuardRound),
+            now=datetime.now(UTC),
             limit_seconds=self.cluster.seconds("unexplained_read_only"),
-            period_seconds=self.period.total_seconds(),
         )
-        return seen.model_copy(update={"alert": alert})

@@ -14,7 +14,7 @@ from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.config_lease import lease_patch, require_own_lease
 from include.registry_prune.dockerregistry import Stream
 from include.registry_prune.lease import LeaseError
-from include.registry_prune.pruner_processes import end_command
+from include.registry_prune.pruner_processes import PRUNER_GRACE_SECONDS, end_command
 
 if TYPE_CHECKING:
     from include.registry_prune.async_cluster import AsyncCluster
@@ -96,7 +96,7 @@ class WindowWatch:
         for pod, ended in zip(pods, ends, strict=True):
             if not ended:
                 log.warning("Pod %s is deleted: it is not known whether a pruner lives in it", pod.name)
-                await cluster.delete_pod(pod.name, uid=pod.uid)
+                await cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
 
     async def _end_in_pod(self, cluster: AsyncCluster, pod: str) -> bool:
         def take(stream: Stream, line: str) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,6 +168,19 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
     assert "oc patch configs.imageregistry.operator.openshift.io/cluster" in body["text"]
     (logged,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert body["text"] in logged.getMessage()
+
+
+def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_dag: DAG, receiver: Receiver) -> None:
+    """An hour and more of tries would else pass in silence."""
+    restore = alerting_dag.get_task("restore_read_write")
+    context = {**RUN, "ti": SimpleNamespace(try_number=3, max_tries=12), "exception": "a pod is still read-only"}
+    for callback in (*restore.on_retry_callback, *restore.on_failure_callback):
+        callback(context)
+    again, last = receiver.bodies
+    assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
+    assert "This was try 3 of 13: it is tried again by itself" in again["text"]
+    assert "It is not tried again" in last["text"]
+    assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
 
 
 def test_a_run_of_airflow_dags_test_is_told_too(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

@@ -114,6 +114,19 @@ def test_each_cluster_of_the_file_makes_a_dag(clusters_file: Path) -> None:
     assert default.task_ids == berlin.task_ids
 
 
+def test_each_cluster_has_a_guard_of_its_own(clusters_file: Path) -> None:
+    """So that one whose guard hangs keeps no other waiting."""
+    clusters_file.write_text(TWO_CLUSTERS, encoding="utf-8")
+    bag = DagBag(dag_folder=str(DAGS / "registry_guard.py"))
+    assert bag.import_errors == {}
+    assert {dag_id: dag.task_ids for dag_id, dag in bag.dags.items()} == {
+        "registry_guard": ["guard_default"],
+        "registry_guard_berlin": ["guard_berlin"],
+    }
+    (task,) = bag.dags["registry_guard_berlin"].tasks
+    assert task.cluster.connection == "openshift_berlin"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, TriggerRule
 from airflow.serialization.serialized_objects import DagSerialization
 
+from dags.registry_guard import build_guard
+from include.registry_prune.pruner_processes import DELETED_POD_SECONDS, KILL_SECONDS
 from include.registry_prune.settings import ClusterSettings
 from tests.run_tasks import IN_ORDER
 
 SETUPS = {"verify_access", "grant_image_pruner", "arm_window", "set_read_only"}
 TEARDOWNS = {"restore_read_write", "revoke_image_pruner", "report"}
+IN_WINDOW = {"arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write"}
+OUTSIDE = set(IN_ORDER) - IN_WINDOW
 CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
 
 
@@ -130,6 +135,28 @@ def test_the_window_is_closed_at_the_first_failure_but_closing_it_is_tried_for_a
         for retry in range(restore.retries)
     ]
     assert sum(pauses, timedelta()) >= timedelta(hours=1)
+
+
+def test_what_closes_a_window_may_take_all_its_steps_one_after_the_other(dag: DAG) -> None:
+    """The end of the pruners (a pod that is deleted for it included), the wait until settled, replaced pods."""
+    settings = ClusterSettings()
+    pruners = settings.seconds("pruner_stop") + KILL_SECONDS + DELETED_POD_SECONDS
+    own_limits = timedelta(seconds=pruners + 2 * settings.seconds("settle_limit"))
+    (guard,) = build_guard(settings).tasks
+    for task in (dag.get_task("restore_read_write"), dag.get_task("arm_window"), guard):
+        assert task.execution_timeout > own_limits
+
+
+def test_with_few_workers_an_open_window_comes_before_the_surveys_of_other_clusters(dag: DAG) -> None:
+    """Guards `FIRST_OF_ALL`, and the weight rule: by default a task comes the sooner the more tasks follow it."""
+    guard = build_guard(ClusterSettings(name="other"))
+    stored = [DagSerialization.deserialize_dag(DagSerialization.serialize_dag(each)) for each in (dag, guard)]
+    weights = {
+        task.task_id: task.weight_rule.get_weight(SimpleNamespace(task=task)) for each in stored for task in each.tasks
+    }
+    inside = weights.keys() & {*dag.task_dict, "guard_other"} - OUTSIDE
+    assert inside == {*IN_WINDOW, "guard_other"}
+    assert min(weights[task] for task in inside) > max(weights[task] for task in OUTSIDE)
 
 
 def test_what_has_to_be_put_back_never_waits_in_the_triggerer(dag: DAG) -> None:

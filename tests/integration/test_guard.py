@@ -10,10 +10,10 @@ import pytest
 from include.registry_prune import config_lease, settling
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.config_lease import change_own_lease
-from include.registry_prune.guard import Found, GuardRound, guard, worth_an_alert
+from include.registry_prune.guard import Found, GuardRound, guard
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.lease_keeper import LeaseKeeper
-from include.registry_prune.role import grant_role
+from include.registry_prune.role import grant_role, revoke_role
 from include.registry_prune.window import arm, open_window
 from include.registry_prune.window_closing import ClosingLimits, close_window
 from sandbox.cluster import Sandbox
@@ -47,6 +47,7 @@ def assert_as_before(sandbox: Sandbox) -> None:
 
 
 def test_a_window_whose_lease_ran_out_is_closed_and_everything_put_back(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the guard: without it nothing closes the window of a run that is gone."""
     leave_window_open(cluster)
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
@@ -93,11 +94,53 @@ def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone
 
 
 @pytest.mark.parametrize(
-    ("age", "told"), [(3599, False), (3600, True), (3899, True), (3900, False), (7100, False), (7200, True)]
+    ("rounds", "told"),
+    [
+        ([0, 3599, 3600, 3900, 7199, 7200, 7500], [3600, 7200]),
+        ([3300, 4100, 4400, 7600, 7900], [4100, 7900]),
+        ([9000, 9300, 12600], [9000, 12600]),
+    ],
+    ids=["in time", "late rounds", "the guard was away"],
 )
-def test_an_unexplained_read_only_is_told_once_an_hour(age: float, told: bool) -> None:
-    seen = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=age)
-    assert worth_an_alert(seen, limit_seconds=3600, period_seconds=300) is told
+def test_an_unexplained_read_only_is_told_once_an_hour_however_late_the_rounds(
+    rounds: list[float], told: list[float]
+) -> None:
+    began = datetime(2026, 11, 23, tzinfo=UTC)
+    last, alerts = None, []
+    for age in rounds:
+        seen = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=age)
+        last = seen.judged(last, now=began + timedelta(seconds=age), limit_seconds=3600)
+        alerts += [age] if last.alert else []
+    assert alerts == told
+
+
+def test_a_registry_that_is_read_only_again_is_told_anew() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    unexplained = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=4000)
+    told = unexplained.judged(None, now=now, limit_seconds=3600)
+    quiet = GuardRound(found=Found.NOTHING, text="").judged(told, now=now, limit_seconds=3600)
+    assert (told.alert, quiet.alert) == (True, False)
+    assert unexplained.judged(quiet, now=now, limit_seconds=3600).alert
+
+
+def test_a_window_that_takes_pushes_beside_its_delete_is_closed_at_once(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the look at readOnly in `why_dead`: the run's own follower, which would notice it, may be gone while the
+    lease is still good."""
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    pruner_at_work(seeded, cluster, HOLDER)
+    seeded.configure_registry(readOnly=False)
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert seen.found is Found.CLOSED
+    assert "somebody has set spec.readOnly of Config cluster to false while it was open" in seen.text
+    assert not seeded.pruners_alive()
+    assert_as_before(seeded)
+
+
+def test_the_role_stays_where_another_run_has_taken_it_over(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    assert guard(cluster, limits=LIMITS, run_is_over=never, needs_role=always).found is Found.CLOSED
+    assert revoke_role(cluster), "it is still there, for the other run"
+    assert_as_before(sandbox)
 
 
 def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:

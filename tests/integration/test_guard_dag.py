@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.guard import Found, guard
+from include.registry_prune.role import grant_role, revoke_role
+from include.registry_prune.run_context import Run
+from include.registry_prune.settling import wait_until_settled
+from include.registry_prune.window import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from tests.integration.test_guard import HOLDER, assert_as_before, leave_window_open, never
+from tests.integration.test_guard import EXPIRED, HOLDER, assert_as_before, leave_window_open, never
 from tests.integration.test_window import LIMITS
 from tests.integration.whole_run import CONNECTION_VARIABLE, connection, run_dag
 
@@ -25,11 +37,12 @@ def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CONNECTION_VARIABLE, connection(account))
 
 
-def run_guard(caplog: Any) -> str:
-    from dags.registry_guard import registry_guard
+def run_guard(caplog: Any, **settings: Any) -> str:
+    from dags.registry_guard import build_guard
+    from include.registry_prune.settings import ClusterSettings
 
     caplog.set_level(logging.INFO)
-    return str(registry_guard.test().state)
+    return str(build_guard(ClusterSettings.from_mapping("default", settings)).test().state)
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
@@ -38,6 +51,61 @@ def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
     leave_window_open(cluster)
     assert run_guard(caplog) == "success"
     assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert_as_before(seeded)
+
+
+def test_a_round_knows_whom_the_round_before_has_told(sandbox: Sandbox, cluster: Cluster, caplog: Any) -> None:
+    """Guards the handing over from round to round: each would else tell the same again."""
+    sandbox.configure_registry(readOnly=True)
+    wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    for _ in range(3):
+        time.sleep(1.0)  # the limit has passed by the first round, and not since the last alert by the others
+        assert run_guard(caplog, unexplained_read_only="1h" if "ALERT" in caplog.text else "1s") == "success"
+    assert caplog.text.count("ALERT guard: The registry is read-only for at least") == 1
+
+
+def test_the_role_stays_while_the_next_run_is_at_work(
+    sandbox: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken the binding over, and its survey needs it."""
+    leave_window_open(cluster)
+    monkeypatch.setattr(Run, "is_over", lambda run, holder: holder == HOLDER)
+    with another_run("registry_prune"):
+        assert run_guard(caplog) == "success"
+    assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert revoke_role(cluster), "it is still there"
+    assert_as_before(sandbox)
+
+
+@contextmanager
+def another_run(dag_id: str) -> Iterator[None]:
+    """A run of this DAG is at work."""
+    now = datetime.now(UTC)
+    with create_session() as session:
+        run = DagRun(
+            dag_id=dag_id,
+            run_id="manual__at_work",
+            logical_date=now,
+            run_after=now,
+            run_type=DagRunType.MANUAL,
+            state=DagRunState.RUNNING,
+        )
+        session.add(run)
+    yield
+    with create_session() as session:
+        session.query(DagRun).filter_by(dag_id=dag_id, run_id="manual__at_work").delete()
+
+
+def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run(
+    seeded: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """The dead run's binding is this run's since its survey; closing the dead window must not take it away."""
+    grant_role(cluster)
+    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=True, limits=LIMITS)
+    run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
+    assert f"The lease of {HOLDER} ran out" in run.log
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
     assert_as_before(seeded)
 
 

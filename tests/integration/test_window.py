@@ -46,6 +46,7 @@ def close(cluster: Cluster, holder: str = HOLDER) -> window.Settled | None:
 
 
 def test_an_open_window_has_no_writable_pod_left_not_even_a_terminating_one(cluster: Cluster) -> None:
+    """Guards the Terminating check: without it the wait is over while old pods still take pushes."""
     armed(cluster)
     opened = open_window(cluster, holder=HOLDER, limit_seconds=60)
     state = cluster.registry_state()
@@ -128,7 +129,7 @@ def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cl
 
 
 def test_two_runs_that_arm_at_once_never_both_get_the_window(cluster: Cluster) -> None:
-    """Guards the resourceVersion in the lease's patch."""
+    """Guards the lease's concurrency: the resourceVersion in its patch."""
     barrier = threading.Barrier(4)
     outcomes: list[str] = []
 
@@ -201,14 +202,20 @@ def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sand
     assert verified.ok, verified.problems
 
 
-def test_a_delete_looks_for_itself_that_the_registry_is_read_only(cluster: Cluster) -> None:
-    """Guards the look before the delete."""
+@pytest.mark.parametrize("looks", [start_delete, lambda cluster: require_settled_read_only(cluster, holder=HOLDER)])
+def test_a_delete_looks_for_itself_that_the_registry_is_read_only(
+    sandbox: Sandbox, cluster: Cluster, looks: Callable[[Cluster], object]
+) -> None:
+    """Guards the look before the delete: without it `find_or_begin` starts one in a pod that takes pushes. The dry run
+    looks, too."""
     armed(cluster)
     with pytest.raises(NotSettledError, match="nothing is deleted"):
-        require_settled_read_only(cluster, holder=HOLDER)
+        looks(cluster)
+    assert sandbox.pruner_journal() == []
 
 
 def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the search for other pruners: of the dry run, and of a delete in a window that knows of no attempt."""
     armed(cluster)
     grant_role(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=60)
@@ -216,6 +223,9 @@ def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, c
     assert living_pruners(cluster, cluster.registry_state())
     with pytest.raises(NotSettledError, match="A pruner is at work already"):
         require_settled_read_only(cluster, holder=HOLDER)
+    config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.model_copy(update={"attempt": None}))
+    with pytest.raises(NotSettledError, match="A pruner is at work already"):
+        start_delete(cluster)
     assert end_pruners(cluster, stop_seconds=1) > 0
     assert living_pruners(cluster, cluster.registry_state()) == []
     assert not seeded.pruners_alive()
@@ -272,9 +282,13 @@ def test_after_a_delete_was_begun_a_dead_node_keeps_the_registry_closed(
     window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
     sandbox.lose_node(sandbox.registry_pods()[0]["spec"]["nodeName"])
     monkeypatch.setattr(pruner_processes, "DELETED_POD_SECONDS", 3.0)
+    assert pruner_processes.PRUNER_GRACE_SECONDS == 1, "0 would take the pod's object away, and a living pruner with it"
+    monkeypatch.setattr(pruner_processes, "PRUNER_GRACE_SECONDS", 7)
     with pytest.raises(PrunerLivesError, match="could neither be searched for a pruner nor deleted"):
         close(cluster)
     assert cluster.config()["spec"]["readOnly"] is True
+    deleted = [pod["metadata"] for pod in sandbox.registry_pods() if "deletionTimestamp" in pod["metadata"]]
+    assert [each["deletionGracePeriodSeconds"] for each in deleted] == [7], "not the pod's own: a pruner would live on"
 
 
 def test_the_account_of_the_documentation_is_enough_for_the_whole_window(account: Path, cluster: Cluster) -> None:

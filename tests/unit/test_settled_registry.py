@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.registry_prune.registry_state import PodState, RegistryState, is_read_only, unsettled
+from include.registry_prune.registry_state import PodState, RegistryState, is_read_only, pod_state, unsettled
 
 
 def pod(name: str = "image-registry-new-1", **changes: Any) -> PodState:
@@ -93,7 +93,6 @@ ONE_REASON = {
         "pod image-registry-old-1: still read-write",
     ),
     "no pod": (state(pods=()), "no registry pod is ready"),
-    "no pod is ready": (state(pods=(pod(ready=False),)), "no registry pod is ready"),
     "the only ready pods terminate": (state(pods=(pod(terminating_since="now"),)), "no registry pod is ready"),
 }
 
@@ -150,8 +149,25 @@ TROUBLE = {
         ["the operator has seen generation 6 of 7", "its template is read-only", "new-1: still read-only", "new-2"],
     ),
     "new pods never get ready": (
-        state(available_replicas=0, pods=(pod("a", ready=False), pod("b", ready=False), old_pod())),
-        ["2 updated, 0 available", "old-1: still read-write"],
+        state(
+            available_replicas=0,
+            pods=(
+                pod("a", ready=False, phase="Pending", waiting="ImagePullBackOff", not_ready_since="17:51:48"),
+                pod("b", ready=False),
+                pod("gone", ready=False, terminating_since="17:51:48"),
+                old_pod(),
+            ),
+        ),
+        [
+            "2 updated, 0 available",
+            "old-1: still read-write",
+            "pod a: not ready (Pending, ImagePullBackOff), since 17:51:48",
+            "pod b: not ready (Running)",
+        ],
+    ),
+    "the only pod is not ready": (
+        state(pods=(pod("a", ready=False),)),
+        ["no registry pod is ready", "pod a: not ready (Running)"],
     ),
 }  # fmt: skip
 
@@ -162,6 +178,39 @@ def test_what_was_seen_in_trouble_is_not_settled(seen: RegistryState, reasons: l
     assert len(found) == len(reasons)
     for reason, part in zip(found, reasons, strict=True):
         assert part in reason
+
+
+WAITING = {
+    "its image cannot be pulled": (
+        {"containerStatuses": [{"state": {"running": {}}}, {"state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
+        "ImagePullBackOff",
+    ),
+    "there is no node for it": (
+        {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
+        "Unschedulable",
+    ),
+    "its container runs": ({"containerStatuses": [{"state": {"running": {}}}]}, ""),
+    "nothing is said yet": ({}, ""),
+}
+
+
+@pytest.mark.parametrize(("status", "waiting"), WAITING.values(), ids=WAITING.keys())
+def test_why_a_pod_does_not_run_is_in_its_status(status: dict[str, Any], waiting: str) -> None:
+    metadata = {"name": "a", "uid": "1", "creationTimestamp": "2026-11-23T17:51:48Z"}
+    seen = pod_state({"metadata": metadata, "spec": {"containers": [{"name": "registry"}]}, "status": status})
+    assert (seen.ready, seen.waiting, seen.not_ready_since) == (False, waiting, "2026-11-23T17:51:48Z")
+
+
+def test_a_pod_is_not_ready_since_its_condition_has_changed() -> None:
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T18:00:00Z"}
+    pod_object = {
+        "metadata": {"name": "a", "uid": "1", "creationTimestamp": "2026-11-23T17:51:48Z"},
+        "spec": {"containers": [{"name": "registry"}]},
+        "status": {"conditions": [ready]},
+    }
+    assert pod_state(pod_object).not_ready_since == "2026-11-23T18:00:00Z"
+    ready["status"] = "True"
+    assert pod_state(pod_object).not_ready_since is None
 
 
 @pytest.mark.parametrize(
