@@ -79,6 +79,7 @@ class Bench:
             return run_dry_run(
                 self.cluster,
                 choose_pod(self.cluster.registry_state()),
+                holder="dag/run",
                 limit_seconds=60,
                 candidates=candidates,
                 artifact=str(path),
