@@ -131,10 +131,10 @@ def _ended_if_unknown(cluster: Cluster, pod: str, name: str) -> Iterator[_Check]
     check = _Check(name)
     try:
         yield check
-    except ClusterError:
-        raise
-    except BaseException:
-        end_checks(cluster, [pod], name)
+    except BaseException as error:
+        refused = isinstance(error, ClusterError) and error.status != 0
+        if not refused:
+            end_checks(cluster, [pod], name)
         raise
     if check.end is not None and check.end.exit_status is None:
         end_checks(cluster, [pod], name)
