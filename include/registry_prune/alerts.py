@@ -136,8 +136,8 @@ class Alert(BaseNotifier):
         return (
             f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
             f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
-            f"{context.get('exception')}. By hand: docs/on-call.md, \"Close a window by hand\": first every pruner ends, then "
-            "oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
+            f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
+            "then oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
             """'{"spec":{"readOnly":false}}'"""
         )
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
+from requests.utils import should_bypass_proxies
 
 from include.registry_prune.cluster import CONFIG, CONFIGS, PODS
 from include.registry_prune.cluster_error import ClusterError, explain
@@ -49,11 +50,18 @@ class AsyncCluster:
         """The cluster of a client that does not wait for many things at once."""
         same = Configuration()
         for field in _SAME_FIELDS:
-            setattr(same, field, getattr(configuration, field, None) or getattr(same, field, None))
+            value = getattr(configuration, field, None)
+            if value is not None:
+                setattr(same, field, value)
+        if should_bypass_proxies(str(configuration.host), no_proxy=configuration.no_proxy or ""):
+            same.proxy = None
         # Asking for it renews a token that a plug-in gives out.
         token = configuration.auth_settings().get("BearerToken", {}).get("value")
         same.api_key = {"BearerToken": token} if token else {}
         api = ApiClient(configuration=same)
+        # The environment's proxy and its exceptions are in the configuration already, as the other client reads them:
+        # aiohttp would read them once more, and knows no exceptions such as 172.30.0.0/16.
+        api.rest_client.pool_manager._trust_env = False
         try:
             yield cls(api)
         finally:
@@ -89,9 +97,18 @@ class AsyncCluster:
 
     async def config_changes(self, *, seconds: int) -> AsyncIterator[None]:
         """Yields when the Config CR has changed, and at the beginning, until the API server ends the watch."""
-        query = {"fieldSelector": "metadata.name=cluster", "watch": "true", "timeoutSeconds": str(seconds)}
+        async for _ in self._changes(CONFIGS, {"fieldSelector": "metadata.name=cluster"}, seconds):
+            yield
+
+    async def pod_changes(self, *, seconds: int) -> AsyncIterator[None]:
+        """Yields when one of the registry's pods has changed, and at the beginning, as :meth:`config_changes`."""
+        async for _ in self._changes(PODS, {"labelSelector": REGISTRY_POD_LABELS}, seconds):
+            yield
+
+    async def _changes(self, path: str, query: Mapping[str, str], seconds: int) -> AsyncIterator[None]:
+        query = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         limits = aiohttp.ClientTimeout(sock_connect=REQUEST_SECONDS, sock_read=seconds + 10)
-        async with self._response("GET", CONFIGS, query=query, limits=limits) as response:
+        async with self._response("GET", path, query=query, limits=limits) as response:
             async for _ in response.content:
                 yield
 

@@ -228,7 +228,7 @@ def _gone() -> JobEnding:
 
 def _pods(cluster: Cluster, name: str) -> list[dict[str, Any]]:
     try:
-        return cluster.pods(f"batch.kubernetes.io/job-name={name}")
+        return cluster.pods_of_job(name)
     except ClusterError as error:
         log.warning("The pods of Job %s cannot be looked at: %s", name, error)
         return []

@@ -28,12 +28,14 @@ CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+MYSELF = "/apis/user.openshift.io/v1/users/~"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
 BUILDS_PER_PAGE = 500
 """A Build is about 5 KiB of JSON."""
+_NOT_TOLD = (403, 404)
 
 
 class Cluster(KubernetesApi):
@@ -43,10 +45,25 @@ class Cluster(KubernetesApi):
     """
 
     def who_am_i(self) -> str:
-        """The user name that the cluster knows the connection's account by."""
+        """The user name that the cluster knows the connection's account by; in words, if it does not tell.
+
+        Kubernetes tells it since 1.28 (OpenShift 4.15). Before, the question is not found, or refused, as RBAC comes
+        first and nobody was given the right; then OpenShift itself tells it.
+        """
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
-        return str(answer["status"]["userInfo"]["username"])
+        try:
+            answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+            return str(answer["status"]["userInfo"]["username"])
+        except ClusterError as error:
+            if error.status not in _NOT_TOLD:
+                raise
+        try:
+            return str(self._json("GET", MYSELF)["metadata"]["name"])
+        except ClusterError as error:
+            if error.status not in _NOT_TOLD:
+                raise
+            # The name is for people only: what the account may do is asked for one by one.
+            return "an account whose name the cluster does not tell"
 
     def may_i(self, attributes: Mapping[str, str]) -> bool:
         """Whether the account may do what the resource attributes of a SelfSubjectAccessReview say."""
@@ -92,6 +109,14 @@ class Cluster(KubernetesApi):
     def pods(self, labels: str = REGISTRY_POD_LABELS) -> list[dict[str, Any]]:
         """The pods with these labels in the registry's namespace, Terminating ones included."""
         return list(self._json("GET", PODS, query={"labelSelector": labels})["items"])
+
+    def pods_of_job(self, name: str) -> list[dict[str, Any]]:
+        """The pods of a Job in the registry's namespace.
+
+        By the older of its two labels: ``batch.kubernetes.io/job-name`` is there since Kubernetes 1.27 only (OpenShift
+        4.14), this one in all versions.
+        """
+        return self.pods(f"job-name={name}")
 
     def delete_pod(self, name: str, *, uid: str, grace_seconds: int | None = None) -> None:
         """Delete one pod; one that is gone or has been replaced by another of its name is left alone.

@@ -52,7 +52,7 @@ class JobLog:
             self._take(f"(the rest of the log cannot be read: {error})")
 
     def _started_pods(self) -> list[str]:
-        pods = self._cluster.pods(f"batch.kubernetes.io/job-name={self._job}")
+        pods = self._cluster.pods_of_job(self._job)
         return [pod["metadata"]["name"] for pod in pods if (pod.get("status") or {}).get("phase") != "Pending"]
 
     def _read(self, pod: str, *, follow: bool, deadline: float) -> None:

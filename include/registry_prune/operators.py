@@ -185,6 +185,7 @@ class CandidateList(RegistryOperator):
             result = run_dry_run(
                 cluster,
                 pod,
+                holder=run.holder,
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
                 candidates=candidates,
                 artifact=str(path),
@@ -200,8 +201,13 @@ class CandidateList(RegistryOperator):
         return result
 
     def state(self, run: Run) -> Any:
-        """The registry as it is now; a dry run inside the window insists on more."""
-        return run.cluster.registry_state()
+        """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""
+        from include.registry_prune.own_checks import CheckKind
+        from include.registry_prune.pruning import end_leftovers
+
+        state = run.cluster.registry_state()
+        end_leftovers(run.cluster, state, holder=run.holder, kind=CheckKind.DRY_RUN)
+        return state
 
 
 class Survey(CandidateList):
@@ -222,14 +228,17 @@ class IntegrityBefore(RegistryOperator):
 
     def check(self, run: Run) -> IntegrityCheck | None:
         """The check, or None if it is switched off."""
-        from include.registry_prune.pruning import check_integrity, choose_pod
+        from include.registry_prune.own_checks import CheckKind
+        from include.registry_prune.pruning import check_integrity, choose_pod, end_leftovers
 
         if not run.parameters.integrity_check:
             self.log.info("integrity_check is switched off")
             return None
         cluster = run.cluster
-        pod = choose_pod(cluster.registry_state())
-        check = check_integrity(cluster, pod, limit_seconds=self.cluster.seconds("integrity_limit"))
+        state = cluster.registry_state()
+        end_leftovers(cluster, state, holder=run.holder, kind=CheckKind.INTEGRITY)
+        limit_seconds = self.cluster.seconds("integrity_limit")
+        check = check_integrity(cluster, choose_pod(state), holder=run.holder, limit_seconds=limit_seconds)
         problem = check.problem()
         if problem:
             raise AirflowException(problem)

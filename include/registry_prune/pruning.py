@@ -1,11 +1,13 @@
-"""Runs of ``dockerregistry`` in a registry pod that end with their connection: dry run, integrity check."""
+"""Runs of ``dockerregistry`` in a registry pod that are worth nothing without their connection: dry run, integrity
+check."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from include.registry_prune.cluster import Cluster
@@ -19,7 +21,8 @@ from include.registry_prune.dockerregistry import (
     Stream,
 )
 from include.registry_prune.integrity import IntegrityCheck, IntegrityOutput
-from include.registry_prune.pod_exec import run_in_pod
+from include.registry_prune.own_checks import CheckKind, end_checks, named_command, new_check, own_checks
+from include.registry_prune.pod_exec import ExecEnd, run_in_pod
 from include.registry_prune.progress import Progress, show
 from include.registry_prune.pruner_output import PrunerOutput
 from include.registry_prune.registry_state import RegistryState
@@ -54,12 +57,16 @@ def run_dry_run(
     cluster: Cluster,
     pod: str,
     *,
+    holder: str,
     limit_seconds: float,
     candidates: CandidateSink | None = None,
     artifact: str | None = None,
 ) -> PrunerResult:
     """Run the pruner in a pod with ``-prune=check`` and follow it to its end.
 
+    Where its end is not known, it is ended, as far as that can be done.
+
+    :param holder: ``dag_id/run_id``: by it the run's next try knows what this one left behind.
     :param candidates: gets each blob, link and repository as it is listed.
     :param artifact: where ``candidates`` are kept; goes into the result.
     :raises ClusterError: if the exec was refused, so that nothing was started.
@@ -82,7 +89,9 @@ def run_dry_run(
 
     log.info("dockerregistry -prune=check starts in pod %s", pod)
     started = time.monotonic()
-    end = run_in_pod(cluster, pod, CHECK_COMMAND, on_block=take, limit_seconds=limit_seconds)
+    with _ended_if_unknown(cluster, pod, new_check(holder, CheckKind.DRY_RUN)) as check:
+        command = named_command(check.name, CHECK_COMMAND)
+        end = check.end = run_in_pod(cluster, pod, command, on_block=take, limit_seconds=limit_seconds)
     progress.say(output.counts[LineKind.BLOB])
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
@@ -91,11 +100,41 @@ def run_dry_run(
     return result
 
 
-def check_integrity(cluster: Cluster, pod: str, *, limit_seconds: float) -> IntegrityCheck:
+def check_integrity(cluster: Cluster, pod: str, *, holder: str, limit_seconds: float) -> IntegrityCheck:
     """Ask the pruner's own integrity check which images lack blobs. It changes nothing.
 
+    :param holder: as for :func:`run_dry_run`.
     :raises ClusterError: if the exec was refused.
     """
     output = IntegrityOutput()
-    end = run_in_pod(cluster, pod, INTEGRITY_COMMAND, output.feed, limit_seconds=limit_seconds)
+    with _ended_if_unknown(cluster, pod, new_check(holder, CheckKind.INTEGRITY)) as check:
+        command = named_command(check.name, INTEGRITY_COMMAND)
+        end = check.end = run_in_pod(cluster, pod, command, output.feed, limit_seconds=limit_seconds)
     return output.result(end.exit_status, ended_how=end.how)
+
+
+def end_leftovers(cluster: Cluster, state: RegistryState, *, holder: str, kind: CheckKind) -> None:
+    """End what an earlier try of this run may have left behind in any registry pod, as far as that can be done."""
+    running = [pod.name for pod in state.pods if not pod.ended and pod.phase == "Running"]
+    end_checks(cluster, running, own_checks(holder, kind))
+
+
+class _Check:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.end: ExecEnd | None = None
+
+
+@contextmanager
+def _ended_if_unknown(cluster: Cluster, pod: str, name: str) -> Iterator[_Check]:
+    """Ends a check that the work inside leaves without knowing its end; not one that was refused, and so not begun."""
+    check = _Check(name)
+    try:
+        yield check
+    except BaseException as error:
+        refused = isinstance(error, ClusterError) and error.status != 0
+        if not refused:
+            end_checks(cluster, [pod], name)
+        raise
+    if check.end is not None and check.end.exit_status is None:
+        end_checks(cluster, [pod], name)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from include.registry_prune.base_prune import active_jobs
 from include.registry_prune.builds import listed, route_hosts, running_pushes
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_version import current_versions, update_under_way, version_problem
-from include.registry_prune.config_lease import read_lease
+from include.registry_prune.config_lease import held_lease, read_lease
 from include.registry_prune.decision import Action
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.pruner_processes import living_pruners
-from include.registry_prune.registry_state import RegistryState, unsettled
+from include.registry_prune.registry_state import RegistryState, registry_state, unsettled
 from include.registry_prune.right_moment import Obstacle
 from include.registry_prune.storage import review_storage
 from include.registry_prune.window import check_may_arm_now
@@ -41,9 +41,11 @@ def look(cluster: Cluster, *, holder: str, may_open_window: bool, looks_into_sto
     :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
     :raises ClusterError: if the cluster does not answer, or refuses an answer.
     """
-    state = cluster.registry_state()
+    config, deployment = cluster.config(), cluster.deployment()
+    # Pods last, so that nothing looks newer than it is.
+    state = registry_state(config, deployment, cluster.pods())
     cluster_version = cluster.cluster_version()
-    storage = review_storage(cluster.config(), cluster.deployment())
+    storage = review_storage(config, deployment)
     version_wrong = version_problem(cluster_version)
     forbids_delete = [*operator_problems(state), *([version_wrong] if version_wrong else []), *storage.problems]
     problems = state_problems(state)
@@ -53,7 +55,7 @@ def look(cluster: Cluster, *, holder: str, may_open_window: bool, looks_into_sto
     else:
         notes += [f"This run deletes nothing, but a hard prune would be refused: {each}" for each in forbids_delete]
     problems += _pruners_of_others(
-        cluster, state, holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage
+        cluster, state, config, holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage
     )
     update = update_under_way(cluster_version or {})
     versions = current_versions(cluster_version or {})
@@ -67,7 +69,13 @@ def look(cluster: Cluster, *, holder: str, may_open_window: bool, looks_into_sto
 
 
 def _pruners_of_others(
-    cluster: Cluster, state: RegistryState, holder: str, *, may_open_window: bool, looks_into_storage: bool
+    cluster: Cluster,
+    state: RegistryState,
+    config: dict[str, Any],
+    holder: str,
+    *,
+    may_open_window: bool,
+    looks_into_storage: bool,
 ) -> list[str]:
     """Another run's window, a registry that somebody else made read-only, a pruner that nobody knows of."""
     problems = []
@@ -77,7 +85,7 @@ def _pruners_of_others(
         except LeaseError as error:
             problems.append(str(error))
         else:
-            if dead is not None or read_lease(cluster) is not None:
+            if dead is not None or held_lease(config) is not None:
                 # A dead run's window: arm_window closes it first, and ends what lives in it. This run's own, of an
                 # earlier try: the delete that may live in it is this run's, and hard_prune follows it.
                 return problems

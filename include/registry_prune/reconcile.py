@@ -55,19 +55,38 @@ class Reconcile(CandidateList):
             return Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed, problem=str(error))
 
     def _by_list(self, listed: str, deletion: PrunerResult | None) -> Reconciliation | None:
-        """By what the delete's list has; None if it has nothing that can be read."""
+        """By what the delete's list has; None if it has nothing that can be read.
+
+        The parts may be out of sight: a triggerer may have written its own to a disk of another machine. So they are
+        taken for the whole list only if they name as many blobs as the delete counted.
+        """
         from include.registry_prune.artifacts import finished_parts, read_seal
 
         if deletion is None or deletion.artifact is None:
             return None
         try:
             begun = read_seal(listed).head["time"]
+            parts = finished_parts(deletion.artifact)
             # An earlier part is of an earlier delete: the dry run, and so this run, was cleared and done again.
-            parts = [part for part in finished_parts(deletion.artifact) if read_seal(part).head["time"] >= begun]
-            compared = _compare([listed], parts)
+            of_this = [part for part in parts if read_seal(part).head["time"] >= begun]
+            compared = _compare([listed], of_this)
+            whole = _names_all(compared, deletion)
+            if not whole and of_this != parts:
+                # Or the clock of the machine that wrote it is slow.
+                with_all = _compare([listed], parts)
+                whole = _names_all(with_all, deletion)
+                compared = with_all if whole else compared
         except OSError as error:
             self.log.warning("The delete's list cannot be used: %s", error)
             return None
+        if not whole:
+            self.log.warning(
+                "%d blobs are in the delete's lists at %s, but the delete counted %d. If its tasks and the triggerer "
+                "run on different machines, set artifacts to a place that all of them share",
+                _named(compared),
+                deletion.artifact,
+                _counted(deletion),
+            )
         return Reconciliation(
             basis=Basis.LIST,
             candidates=compared.both.count + compared.first_only.count,
@@ -76,7 +95,7 @@ class Reconcile(CandidateList):
             not_deleted_names=compared.first_only.names,
             unlisted=compared.second_only.count,
             unlisted_names=compared.second_only.names,
-            list_complete=deletion.list_complete,
+            list_complete=deletion.list_complete and whole,
             stopped=not deletion.complete,
             candidates_artifact=listed,
             deleted_artifact=deletion.artifact,
@@ -104,3 +123,18 @@ def _compare(first: list[str], second: list[str]) -> Comparison:
 
     sizes = [sum(read_seal(url).counts[LineKind.BLOB] for url in urls) for urls in (first, second)]
     return compare(digest_reader(*first), digest_reader(*second), size=max(sizes))
+
+
+def _named(compared: Comparison) -> int:
+    """So many different blobs are in the second list."""
+    return compared.both.count + compared.second_only.count
+
+
+def _counted(deletion: PrunerResult) -> int:
+    return deletion.counted_blobs + deletion.earlier_blobs
+
+
+def _names_all(compared: Comparison, deletion: PrunerResult) -> bool:
+    """Whether the second list has as many blobs as the delete counted, and these are all that a whole delete told."""
+    told = not deletion.complete or deletion.said is None or deletion.said.blobs == deletion.counted_blobs
+    return told and _named(compared) == _counted(deletion)

@@ -44,7 +44,8 @@ class RunReport(Record):
     :param read_only_seconds: from the patch ``readOnly: true`` until no pod was read-only any more; 0 if it never was.
     :param cluster_id: of the cluster that the run worked with.
     :param scan_seconds: that the last dry run took.
-    :param delete_seconds: that the delete took; ``estimated_delete_seconds``: what was expected before it.
+    :param delete_seconds: that the delete took; not known of one that was interrupted. ``estimated_delete_seconds``:
+        what was expected before it.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
     :param artifact: the list of the last dry run's candidates.
     :param reconciliation: what became of these candidates, and the places of further lists.
@@ -161,7 +162,8 @@ def build_report(
         read_only_seconds=_read_only_seconds(restored, states),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
-        delete_seconds=deletion.seconds if deletion else None,
+        # Of several attempts only the last one's time is there, and the blobs of all: that would look like a quick one.
+        delete_seconds=deletion.seconds if deletion and deletion.attempts == 1 else None,
         estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
         passed_ceilings=verdict.passed if verdict else (),
         passed_by=verdict.passed_by if verdict else "",

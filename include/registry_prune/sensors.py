@@ -55,7 +55,8 @@ class Gate(BaseSensorOperator):
         except (OSError, EOFError, zlib.error) as error:
             # Perhaps only the object storage does not answer: worth another try.
             raise AirflowException(
-                f"The list of candidates cannot be read, so nothing is deleted: {error}. Trigger a new run."
+                f"The list of candidates cannot be read, so nothing is deleted: {error}. If tasks run on different "
+                "machines, set artifacts to a place that all workers and the triggerer share, and trigger a new run."
             ) from error
         except ValueError as error:
             raise AirflowFailException(f"No verdict on this evidence, so nothing is deleted: {error}") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 """For the pruner to end when its window is torn. A pod that takes pushes is there some two seconds after the patch."""
 LOOK_AT_CONFIG_SECONDS = 5.0
-"""The Config is looked at so often even if no watch reports a change."""
+"""Config and pods are looked at so often even if no watch reports a change."""
 WATCH_SECONDS = 60
 RETRY_SECONDS = 1.0
 
@@ -47,35 +48,37 @@ class WindowWatch:
         self._connect = connect
         self._holder = holder
         self._lease_seconds = lease_seconds
+        self._renewed = -math.inf
         self.torn: str | None = None
         """Why the delete was ended; None if the window is whole."""
 
     async def watch(self) -> None:
         """Renew the lease; and end the pruner when the window is not this run's any more.
 
-        That a person sets ``readOnly`` back, or takes the lease away, is noticed by a watch: within a fraction of a
-        second, long before the operator has a pod that takes pushes.
+        That a person sets ``readOnly`` back, takes the lease away, or brings pods that take pushes past the operator is
+        noticed by watches: within a fraction of a second, long before such a pod takes pushes.
         """
-        renewed = time.monotonic() - self._lease_seconds
         while True:
             try:
                 async with self._connect() as cluster, _Changes(cluster) as changes:
                     while True:
-                        renew = time.monotonic() - renewed >= self._lease_seconds / 3
-                        self.torn = await self._look_at_window(cluster, renew=renew)
-                        renewed = time.monotonic() if renew else renewed
+                        # Once torn, it stays so: pushes may have been taken since.
+                        self.torn = self.torn or await self._look_at_window(cluster)
                         if self.torn is not None:
                             log.error("The delete is ended: %s", self.torn)
                             await self._end_pruners(cluster)
                             return
                         await changes.wait(LOOK_AT_CONFIG_SECONDS)
             except ClusterError as error:
-                if error.status != 409:
-                    log.warning("The window could not be looked after, it is tried again: %s", error)
-                    await asyncio.sleep(RETRY_SECONDS)
+                if error.status == 409:
+                    continue
+                log.warning("The window could not be looked after, it is tried again: %s", error)
+            except Exception:  # whatever an answer has in it: a watch that has ended lets the lease run out
+                log.exception("The window could not be looked after, it is tried again")
+            await asyncio.sleep(RETRY_SECONDS)
 
-    async def _look_at_window(self, cluster: AsyncCluster, *, renew: bool) -> str | None:
-        """Why the window is torn, or None; renews the lease of one that is whole."""
+    async def _look_at_window(self, cluster: AsyncCluster) -> str | None:
+        """Why the window is torn, or None; renews the lease of one that is whole, when it is time."""
         config = await cluster.config()
         try:
             lease = require_own_lease(config, self._holder)
@@ -83,10 +86,18 @@ class WindowWatch:
             return str(error)
         if not config["spec"].get("readOnly"):
             return "Config cluster: somebody has set spec.readOnly to false while the delete was at work"
-        if renew:
+        if time.monotonic() - self._renewed >= self._lease_seconds / 3:
             until = datetime.now(UTC) + timedelta(seconds=self._lease_seconds)
             version = config["metadata"]["resourceVersion"]
             await cluster.patch_config(lease_patch(lease.renewed(until)), resource_version=version)
+            self._renewed = time.monotonic()
+        # With the operator Unmanaged, or the Deployment rolled back, there are such pods and the Config says nothing.
+        writable = [pod.name for pod in await cluster.pods() if not pod.read_only and not pod.ended]
+        if writable:
+            return (
+                f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
+                "Deployment image-registry, or its pods, while the delete was at work"
+            )
         return None
 
     async def _end_pruners(self, cluster: AsyncCluster) -> None:
@@ -112,20 +123,20 @@ class WindowWatch:
 
 
 class _Changes:
-    """Notices changes of the Config CR while the context is open."""
+    """Notices changes of the Config CR and of the registry's pods while the context is open."""
 
     def __init__(self, cluster: AsyncCluster) -> None:
-        self._cluster = cluster
+        self._watches = (cluster.config_changes, cluster.pod_changes)
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._notice())
+        self._tasks = [asyncio.create_task(self._notice(watch)) for watch in self._watches]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def wait(self, seconds: float) -> None:
         """Return when something has changed since the last call, at the latest after so many seconds."""
@@ -133,10 +144,10 @@ class _Changes:
             await asyncio.wait_for(self._changed.wait(), seconds)
         self._changed.clear()
 
-    async def _notice(self) -> None:
+    async def _notice(self, watch: Callable[..., AsyncIterator[None]]) -> None:
         while True:
             try:
-                async for _ in self._cluster.config_changes(seconds=WATCH_SECONDS):
+                async for _ in watch(seconds=WATCH_SECONDS):
                     self._changed.set()
             except ClusterError:
                 await asyncio.sleep(RETRY_SECONDS)

@@ -262,7 +262,7 @@ def test_a_job_that_takes_too_long_is_ended_and_its_pod_is_gone(seeded: Sandbox,
     with pytest.raises(BasePruneError, match="DeadlineExceeded"):
         prune(cluster, limit_seconds=1)
     assert own_jobs(cluster) == []
-    assert cluster.pods(f"batch.kubernetes.io/job-name={job_name(HOLDER)}") == []
+    assert cluster.pods_of_job(job_name(HOLDER)) == []
 
 
 def test_a_job_that_kubernetes_does_not_end_is_ended_from_here(

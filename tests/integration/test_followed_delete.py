@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from include.registry_prune import delete_follower, window_watch
 from include.registry_prune.async_cluster import AsyncCluster
@@ -22,6 +24,8 @@ from include.registry_prune.delete_attempts import NotStartedError, find_or_begi
 from include.registry_prune.delete_follower import Delete, DeleteEnd, DeleteFollower, FollowSettings
 from include.registry_prune.dockerregistry import LineKind
 from include.registry_prune.lease import DeleteAttempt, LeaseError
+from include.registry_prune.names import NAMESPACE
+from include.registry_prune.registry_state import READ_ONLY_ENVIRONMENT
 from include.registry_prune.role import grant_role
 from include.registry_prune.settling import NotSettledError
 from include.registry_prune.window import arm, begin_attempt, open_window
@@ -379,6 +383,62 @@ def test_somebody_who_takes_the_lease_away_ends_the_delete(window: Sandbox, clus
     assert window.pruners_alive() == 0
     with pytest.raises(LeaseError):
         begin(cluster, end)
+
+
+def test_somebody_who_brings_a_writable_pod_past_the_operator_ends_the_delete(
+    window: Sandbox, cluster: Cluster, admin: client.ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the watch over the pods: spec.readOnly stays true all the time."""
+    monkeypatch.setattr(window_watch, "LOOK_AT_CONFIG_SECONDS", 60.0)
+    slow(window, 0.2)
+    attempt = begin(cluster)
+    alive_for: list[float] = []
+
+    def make_writable() -> None:
+        window.configure_registry(managementState="Unmanaged")
+        apps = client.AppsV1Api(admin)
+        deployment = apps.read_namespaced_deployment("image-registry", NAMESPACE)
+        container = deployment.spec.template.spec.containers[0]
+        container.env = [each for each in container.env if each.name != READ_ONLY_ENVIRONMENT]
+        changed = time.monotonic()
+        apps.replace_namespaced_deployment("image-registry", NAMESPACE, deployment)
+        wait_for(lambda: window.pruners_alive() == 0)
+        alive_for.append(time.monotonic() - changed)
+
+    thread = meanwhile(window, make_writable, 3)
+    end = follow(cluster, attempt)
+    thread.join()
+    assert end.torn is not None
+    assert "is not read-only although spec.readOnly is true" in end.torn
+    assert (end.interrupted, end.result.exit_status) == (False, 143)
+    assert alive_for[0] < 5
+    assert window.get_object("configs.imageregistry.operator.openshift.io", "cluster")["spec"]["readOnly"] is True
+    assert window.verify().orphans_left >= ORPHANS // 2
+
+
+def test_an_answer_that_cannot_be_understood_is_said_and_the_window_is_looked_after_again(
+    window: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Guards the lease: a watch that has ended in silence lets it run out."""
+    monkeypatch.setattr(window_watch, "RETRY_SECONDS", 0.05)
+    right = AsyncCluster.config
+    malformed = ["spec", "metadata"]
+
+    async def config(asked: AsyncCluster) -> dict[str, Any]:
+        answer = await right(asked)
+        if malformed:
+            answer[malformed.pop(0)] = 7
+        return answer
+
+    monkeypatch.setattr(AsyncCluster, "config", config)
+    slow(window)
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(lease.armed_at + timedelta(seconds=1)))
+    assert follow(cluster, begin(cluster)).result.complete
+    assert malformed == []
+    assert "could not be looked after, it is tried again" in caplog.text
+    lease = read_lease(cluster)
+    assert lease is not None
+    assert lease.expires_at > lease.armed_at + timedelta(seconds=60), "renewed"
 
 
 def test_a_closed_window_ends_the_delete_and_no_other_is_begun(window: Sandbox, cluster: Cluster) -> None:

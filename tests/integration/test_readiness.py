@@ -79,6 +79,15 @@ def test_a_cluster_in_good_order_is_let_through_and_nothing_is_in_the_way(cluste
     assert in_the_way(cluster) == []
 
 
+def test_one_look_is_at_one_moment(sandbox: Sandbox, cluster: Cluster) -> None:
+    """The Config once, and once more by the check of the lease; the Deployment once."""
+    sandbox.requests.clear()
+    look(cluster, holder=HOLDER, may_open_window=True, looks_into_storage=True)
+    user = "system:serviceaccount:registry-prune:registry-prune"
+    asked = {each: sandbox.requests.total(user=user, verb="get", resource=each) for each in ("configs", "deployments")}
+    assert asked == {"configs": 2, "deployments": 1}
+
+
 def test_a_version_that_destroys_oci_images_is_refused(sandbox: Sandbox, cluster: Cluster) -> None:
     """Guards the check of the ClusterVersion."""
     sandbox.set_cluster_version("4.9.17")

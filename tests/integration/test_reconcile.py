@@ -49,8 +49,9 @@ class World:
         said = Summary(blobs=len(numbers), rounded_bytes=0)
         self.results["dry_run"] = PrunerResult(mode="check", said=said, exit_status=0, artifact=str(path))
 
-    def delete(self, **changes: Any) -> None:
-        fields: dict[str, Any] = {"said": Summary(blobs=1, rounded_bytes=0), "exit_status": 0, "list_complete": True}
+    def delete(self, blobs: int = 3, **changes: Any) -> None:
+        fields: dict[str, Any] = {"said": Summary(blobs=blobs, rounded_bytes=0), "counted_blobs": blobs}
+        fields |= {"exit_status": 0, "list_complete": True}
         fields["artifact"] = str(self.path("deleted-*"))
         self.results["hard_prune"] = PrunerResult(mode="delete", **(fields | changes))
 
@@ -106,7 +107,7 @@ def test_what_was_not_deleted_and_what_was_not_listed_is_named(
 ) -> None:
     """Guards the alarm: something was deleted that no dry run had shown."""
     world.part("1", 1, 9)
-    world.delete(exit_status=1)
+    world.delete(2, exit_status=1)
     found = world.reconcile(monkeypatch)
     assert found is not None
     assert (found.deleted, found.not_deleted, found.not_deleted_names) == (1, 2, (name(2), name(3)))
@@ -114,10 +115,37 @@ def test_what_was_not_deleted_and_what_was_not_listed_is_named(
     assert f"1 blob deleted that the dry run had not listed: {name(9)}" in capsys.readouterr().out
 
 
-def test_a_delete_that_named_nothing_left_no_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delete_that_deleted_nothing_left_no_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.delete(0)
     found = world.reconcile(monkeypatch)
     assert found is not None
     assert (found.basis, found.deleted, found.not_deleted) == (Basis.LIST, 0, 3)
+
+
+@pytest.mark.parametrize("parts", [{}, {"1": (1,)}])
+@pytest.mark.parametrize("delete", [{"blobs": 3}, {"blobs": 1, "earlier_blobs": 2}, {"blobs": 3, "counted_blobs": 0}])
+def test_parts_that_are_out_of_sight_are_not_taken_for_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch, parts: dict[str, tuple[int, ...]], delete: dict[str, Any]
+) -> None:
+    """Guards the count: a triggerer wrote its part to a disk of its own."""
+    world.delete(**delete)
+    for part, numbers in parts.items():
+        world.part(part, *numbers)
+    world.left = []
+    found = world.reconcile(monkeypatch)
+    assert found is not None
+    assert (found.basis, found.deleted, found.not_deleted, found.unlisted) == (Basis.CLOSING_CHECK, 3, 0, 0)
+    assert not found.list_complete
+
+
+def test_a_part_from_a_machine_whose_clock_is_slow_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the parts: by their time alone they would be taken for those of an earlier delete."""
+    world.part("1", 1, 2, time="2026-01-01T11:58:00+00:00")
+    world.part("2", 2, 3)
+    found = world.reconcile(monkeypatch)
+    assert found is not None
+    assert (found.basis, found.deleted, found.not_deleted, found.list_complete) == (Basis.LIST, 3, 0, True)
+    assert world.closing_checks == 0
 
 
 def test_parts_of_an_earlier_delete_and_unfinished_ones_do_not_count(

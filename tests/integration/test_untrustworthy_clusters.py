@@ -79,6 +79,7 @@ class Bench:
             return run_dry_run(
                 self.cluster,
                 choose_pod(self.cluster.registry_state()),
+                holder="dag/run",
                 limit_seconds=60,
                 candidates=candidates,
                 artifact=str(path),
@@ -203,7 +204,7 @@ def test_an_image_that_was_pushed_during_the_survey_stops_nothing(seeded: Sandbo
     assert "an Image names it" in bench.stopped(BlobThreshold, result)
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "shorter"])
+@pytest.mark.parametrize("damage", ["gone", "elsewhere", "cut", "empty", "shorter"])
 def test_a_list_of_candidates_that_is_damaged(seeded: Sandbox, bench: Bench, damage: str) -> None:
     """Guards the last look at the list: what is not in it is not held against the Images."""
     result = bench.dry_run()
@@ -211,6 +212,8 @@ def test_a_list_of_candidates_that_is_damaged(seeded: Sandbox, bench: Bench, dam
     (file,) = bench.folder.rglob("*.gz")
     if damage == "gone":
         file.unlink()
+    elif damage == "elsewhere":
+        shutil.rmtree(bench.folder)
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:-100])
     elif damage == "empty":
@@ -220,6 +223,8 @@ def test_a_list_of_candidates_that_is_damaged(seeded: Sandbox, bench: Bench, dam
         file.write_bytes(gzip.compress(b"".join(lines[:-1])))
     message = bench.stopped(BlobThreshold, result, parameters=FORCE)
     assert re.search("nothing is deleted|not every candidate could be held against the Images", message)
+    if damage == "elsewhere":
+        assert "set artifacts to a place that all workers and the triggerer share" in message
 
 
 def candidates_of(result: PrunerResult) -> DigestSet:

@@ -149,6 +149,15 @@ SKIPPED = dict.fromkeys((*AFTER_GATE, "restore_read_write", "integrity_after"), 
 QUIET = {"base_prune": BASE, "survey": SURVEY, "survey_gate": BELOW}
 
 
+def test_an_interrupted_delete_teaches_later_runs_no_cost() -> None:
+    """Guards the estimate: the last attempt's time, shared among the blobs of all, would look quick."""
+    interrupted = DELETED.model_copy(update={"attempts": 2, "earlier_blobs": 3000})
+    ended = report(FULL | {"hard_prune": interrupted})
+    assert (ended.deleted_blobs, ended.delete_seconds) == (6214, None)
+    assert past_run(ended).delete_seconds is None
+    assert past_run(ended).seconds_per_blob is None
+
+
 def test_a_run_below_the_threshold_was_never_read_only() -> None:
     quiet = report(QUIET, SKIPPED | {"survey_gate": "skipped"})
     assert quiet.outcome is Outcome.NOT_WORTH_IT
