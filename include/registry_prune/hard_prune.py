@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.registry_prune.decision import Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.operators import RegistryOperator
 from include.registry_prune.run_context import Run
@@ -60,7 +61,7 @@ class HardPrune(RegistryOperator):
         if before is not None:
             run.hand_over(self._listed(run, before.result))
             self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
-        dry_run = run.result("dry_run", PrunerResult)
+        dry_run, verdict = run.result("dry_run", PrunerResult), run.result("blob_threshold", Verdict)
         try:
             with run.lease_keeper():
                 attempt = find_or_begin(
@@ -78,6 +79,7 @@ class HardPrune(RegistryOperator):
             holder=run.holder,
             attempt=attempt,
             expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+            estimated_seconds=verdict.estimated_delete_seconds if verdict else None,
             earlier=attempt.earlier,
         )
 
