@@ -140,8 +140,8 @@ class ClusterSettings(StrictModel):
         cuts a connection in that time, and the pod has one more exec in each.
     :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
         the task gives it up. It outlasts an upgrade of the control plane.
-    :param silence: a pruner that has not named another blob for so long is worth a warning; ``0s``: never. A single blob
-        takes about a second on slow object storage. In the scan before the first, which took 4 hours with half a
+    :param silence: a pruner that has not named another blob for so long is worth a warning; ``0s``: never. A single
+        blob takes about a second on slow object storage. In the scan before the first, which took 4 hours with half a
         million, it is said so often that it goes on.
     :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB: 256 KiB to
         32 MiB. What comes before its last 3,000 lines or so was read long ago.

@@ -470,9 +470,10 @@ def test_a_follower_that_is_ended_leaves_the_delete_alone(window: Sandbox, clust
 
 
 def test_silence_is_noticed_once_in_its_time(window: Sandbox, cluster: Cluster, caplog: Any) -> None:
-    slow(window, 2.0)
-    window.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=4.0))
-    follow(cluster, begin(cluster), silence=1.5, limit=5.0, follow_every=1.0)
+    caplog.set_level("INFO")
+    slow(window, 4.0)
+    follow(cluster, begin(cluster), silence=1.5, limit=9.0, follow_every=1.0)
+    assert "scans the storage before the first blob" in caplog.text
     assert "has not gone on to another blob for" in caplog.text
 
 

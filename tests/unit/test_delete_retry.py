@@ -29,7 +29,7 @@ def conclude(exit_status: int | None, *, hours: float = 1, torn: str | None = No
 
 
 def test_an_end_that_is_not_known_is_worth_another_try() -> None:
-    with pytest.raises(AirflowException, match="is unknown .* followed again") as error:
+    with pytest.raises(AirflowException, match=r"is unknown .* followed again") as error:
         conclude(None)
     assert not isinstance(error.value, AirflowFailException)
 
