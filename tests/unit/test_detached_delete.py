@@ -448,6 +448,18 @@ def test_a_look_shows_what_comes_while_it_looks_and_says_that_the_attempt_lives(
     look.communicate()
 
 
+def test_a_look_on_a_slow_node_ends_by_the_clock(dash_pod: DetachedPod) -> None:
+    """Guards the time: rounds that take longer than they should would make the look overrun its limit."""
+    dash_pod.pruner(UNTIL_TOLD)
+    started(dash_pod)
+    begun = time.monotonic()
+    status, out, _ = dash_pod.run(
+        look_command(dash_pod.name, segment=FIRST_SEGMENT, offset=0, seconds=2.0, pause=0.0001)
+    )
+    assert (status, set(out.splitlines())) == (0, {"running"})
+    assert time.monotonic() - begun < 12, "twenty thousand rounds take longer"
+
+
 def test_two_looks_at_once_do_not_take_each_other_for_the_pruner(pod: DetachedPod) -> None:
     (pod.shared_memory / pod.name).mkdir()
     looks = [pod.popen(look_command(pod.name, segment=1_000_000, offset=0, seconds=3)) for _ in range(3)]
