@@ -12,14 +12,15 @@ import time
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.config_lease import require_own_lease
 from include.registry_prune.detached_delete import NO_ROOM_STATUS, start_command
-from include.registry_prune.lease import DeleteAttempt, Earlier
+from include.registry_prune.lease import DeleteAttempt, Earlier, Lease
 from include.registry_prune.pod_exec import ExecEnd, run_in_pod
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.pruning import choose_pod
-from include.registry_prune.registry_state import PodState, RegistryState
+from include.registry_prune.registry_state import PodState, RegistryState, unsettled
 from include.registry_prune.settling import NotSettledError, wait_until_settled
-from include.registry_prune.window import begin_attempt, require_open_window
+from include.registry_prune.window import begin_attempt
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +50,22 @@ def find_or_begin(
     :param earlier: what it, and those before it, did.
     :param attempts: so many are begun in one window at most.
     :param log_bytes: how much the log of an attempt may take in its pod.
-    :param settle_seconds: how long the registry may take to be whole again after an attempt was interrupted.
+    :param settle_seconds: how long the registry may take to be whole before an attempt is begun. One that is there is
+        followed in any case: a pod that is not ready takes no pushes.
     :raises LeaseError: if this run does not hold the window, or it is being closed.
     :raises NotSettledError: if a pod takes pushes, or another pruner is at work.
     :raises NotStartedError: if it was interrupted too often, or no folder of the pod has room.
     """
     while True:
-        if over is not None:
-            wait_until_settled(cluster, read_only=True, limit_seconds=settle_seconds)
-        lease, state = require_open_window(cluster, holder=holder)
+        lease, state = _require_window(cluster, holder=holder)
         attempt = lease.attempt
-        _require_no_pruner(cluster, state, attempt if attempt != over else None)
+        if attempt is not None and attempt != over:
+            _require_no_pruner(cluster, state, attempt)
+        elif unsettled(state, read_only=True):
+            wait_until_settled(cluster, read_only=True, limit_seconds=settle_seconds)
+            continue
+        else:
+            _require_no_pruner(cluster, state, None)
         if attempt is None or attempt == over:
             if attempt is not None and attempt.number >= attempts:
                 raise NotStartedError(
@@ -74,15 +80,42 @@ def find_or_begin(
         over, earlier = attempt, attempt.earlier.model_copy(update={"list_complete": False})
 
 
+def _require_window(cluster: Cluster, *, holder: str) -> tuple[Lease, RegistryState]:
+    """This run's lease and the registry, if the window is open and no pod takes pushes; it need not be settled.
+
+    :raises LeaseError: if this run does not hold the window.
+    :raises NotSettledError: if a pod takes pushes, or the window is being closed.
+    """
+    lease = require_own_lease(cluster.config(), holder)
+    if lease.closing_since is not None:
+        raise NotSettledError("The window of this run is being closed, so nothing is deleted")
+    state = cluster.registry_state()
+    if not state.read_only:
+        raise NotSettledError("Config cluster: somebody has set spec.readOnly to false, so nothing is deleted")
+    pushes = [pod.name for pod in state.pods if not pod.read_only and not pod.left_over]
+    if pushes:
+        raise NotSettledError(f"So nothing is deleted: still read-write: pod {', pod '.join(pushes)}")
+    return lease, state
+
+
 def _choose_pod(state: RegistryState) -> PodState:
     name = choose_pod(state)
     return next(pod for pod in state.pods if pod.name == name)
 
 
 def _require_no_pruner(cluster: Cluster, state: RegistryState, attempt: DeleteAttempt | None) -> None:
-    """No pruner may be at work but that of the attempt."""
+    """No pruner may be at work but that of the attempt.
+
+    Beside an attempt that is there already, a pod that cannot be looked into is no reason to give up its delete.
+    """
     others = tuple(pod for pod in state.pods if attempt is None or pod.uid != attempt.pod_uid)
-    found = living_pruners(cluster, state.model_copy(update={"pods": others}))
+    try:
+        found = living_pruners(cluster, state.model_copy(update={"pods": others}))
+    except ClusterError as error:
+        if attempt is None:
+            raise
+        log.warning("The delete is followed all the same: %s", error)
+        return
     if found:
         raise NotSettledError(f"A pruner is at work already, so no second one is started: {'; '.join(found)}")
 

@@ -43,7 +43,7 @@ class FollowSettings(Record):
 
     :param follow_every: how long one look stays in the pod before the next one takes over.
     :param patience: how long nothing may be known of the delete before it is given up as unknown.
-    :param silence: after so long without another blob it is said.
+    :param silence: after so long without another blob it is said; 0: never.
     :param limit: how long an attempt may take.
     :param lease: how long the lease is valid from each renewal.
     """
@@ -61,7 +61,7 @@ class Delete(Record):
     :param holder: ``dag_id/run_id``.
     :param attempt: the attempt to follow.
     :param position: how far its log was read.
-    :param expected_blobs: by the dry run.
+    :param expected_blobs: by the dry run; ``estimated_seconds``: how long all of it will take, by the gate.
     :param earlier: what the attempts before this one did.
     :param last_blob: the last one that this attempt has named.
     :param list_complete: no line about something deleted was lost in this attempt.
@@ -72,6 +72,7 @@ class Delete(Record):
     attempt: DeleteAttempt
     position: LogPosition = LogPosition()
     expected_blobs: int | None = None
+    estimated_seconds: float | None = None
     earlier: Earlier = Earlier()
     last_blob: str | None = None
     list_complete: bool = True
@@ -111,7 +112,7 @@ class DeletedSink(Protocol):
         """Write what was added so far; False if it could not be, or an earlier one could not."""
 
     async def close(self) -> bool:
-        """Finish the file; False as :meth:`flush`."""
+        """Finish the file; False as :meth:`flush`. It may be called again."""
 
 
 class PodGoneError(Exception):
@@ -142,6 +143,7 @@ class DeleteFollower:
         self._last_blob = delete.last_blob
         self._earlier = delete.earlier
         self._written = True
+        self._trouble_since: float | None = None
         self._window = WindowWatch(connect, holder=delete.holder, lease_seconds=settings.lease)
         age = (datetime.now(UTC) - self._attempt.begun_at).total_seconds()
         self._started = time.monotonic() - age
@@ -149,7 +151,9 @@ class DeleteFollower:
             "delete",
             delete.expected_blobs,
             done_before=delete.earlier.blobs,
+            counted=delete.position.blobs,
             running_for=age,
+            estimated_seconds=delete.estimated_seconds,
             silence_seconds=settings.silence,
         )
 
@@ -166,6 +170,8 @@ class DeleteFollower:
             return None if end is None else self._conclude(*end)
         finally:
             guard.cancel()
+            # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
+            await asyncio.shield(self._deleted.close())
             with suppress(asyncio.CancelledError):
                 await guard
 
@@ -182,7 +188,6 @@ class DeleteFollower:
 
     async def _follow(self, until: float | None) -> tuple[str, bool] | None:
         """How the attempt ended, in words, and whether it was interrupted; None if the time is over before."""
-        trouble_since: float | None = None
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             now = time.monotonic()
@@ -195,12 +200,11 @@ class DeleteFollower:
                 async with self._connect() as cluster:
                     while not self._log.over and self._may_look(until):
                         await self._look_on(cluster, until)
-                        trouble_since, backoff = None, FIRST_BACKOFF_SECONDS
+                        self._trouble_since, backoff = None, FIRST_BACKOFF_SECONDS
             except PodGoneError as error:
                 return str(error), True
             except ClusterError as error:
-                trouble_since = trouble_since or now
-                lost_for = time.monotonic() - trouble_since
+                lost_for = self._nothing_known_for()
                 if lost_for > self._settings.patience:
                     return f"nothing is known of it for {format_seconds(lost_for)}: {error}", False
                 log.warning("The delete goes on in its pod; following it is tried again: %s", error)
@@ -208,6 +212,12 @@ class DeleteFollower:
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             if self._log.over:
                 return self._how_it_ended()
+
+    def _nothing_known_for(self) -> float:
+        """Seconds since the first trouble after something came; not since the connection was made, hours ago."""
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        return now - self._trouble_since
 
     def _may_look(self, until: float | None) -> bool:
         now = time.monotonic()
@@ -249,6 +259,8 @@ class DeleteFollower:
             raise PodGoneError(f"pod {self._attempt.pod} has ended: evicted, or its node shut down")
 
     def _take_look(self, stream: Stream, line: str) -> None:
+        if stream is Stream.STDOUT:
+            self._trouble_since = None
         self._log.feed(stream, line)
         self._progress.blobs(self._log.blobs)
         self._progress.tick()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ class DeletedList:
         self._opened = ExitStack()
         self._writer: Any = None
         self._whole = True
+        self._work: asyncio.Task[None] | None = None
 
     def add(self, kind: LineKind, subject: str) -> None:
         """Keep one line; it is written by the next :meth:`flush`."""
@@ -79,6 +81,13 @@ class DeletedList:
         return self._whole
 
     async def _in_thread(self, work: Any, *arguments: Any) -> None:
+        # A thread cannot be cancelled: what it writes for somebody who was comes to its end before the next begins.
+        if self._work is not None:
+            await asyncio.wait((self._work,))
+        self._work = asyncio.create_task(self._carry_out(work, *arguments))
+        await asyncio.shield(self._work)
+
+    async def _carry_out(self, work: Any, *arguments: Any) -> None:
         # asgiref's threads may ask Airflow for the connection of an object storage; others may not.
         try:
             await sync_to_async(work, thread_sensitive=False)(*arguments)

@@ -34,7 +34,8 @@ class LogPosition(Record):
     """How far the log of an attempt was read, and what it said up to there; enough for another process to go on.
 
     :param lines: ends of lines before this point.
-    :param partial: the beginning of a line whose end was not there yet, as text.
+    :param partial: the beginning of a line whose end was not there yet, in base64: it may end in half a character, and
+        what Airflow hands on has to be text.
     :param kept: the lines among them that the result shows: errors, warnings, unknown ones.
     :param lost: some lines were taken away before they were read. The counts are whole all the same.
     """
@@ -63,7 +64,7 @@ class DeleteLog:
         self.state = DeleteState.RUNNING
         self.exit_status: int | None = None
         self._lines = start.lines
-        self._partial = start.partial.encode("utf-8", "surrogateescape")
+        self._partial = _decoded(start.partial)
         self._head: bytes | None = None
         self._kept: dict[LineKind, list[str]] = {kind: [] for kind in _KEPT}
         self._on_line: Callable[[Line], object] = lambda line: None
@@ -97,7 +98,7 @@ class DeleteLog:
             segment=self.segment,
             offset=0 if self._head is not None else self.offset,
             lines=self._lines,
-            partial=self._partial.decode("utf-8", "surrogateescape"),
+            partial=base64.b64encode(self._partial).decode(),
             blobs=self.blobs,
             manifest_links=self._output.counts[LineKind.MANIFEST_LINK],
             repositories=self._output.counts[LineKind.REPOSITORY],
@@ -118,7 +119,7 @@ class DeleteLog:
         elif word in (DeleteState.ENDED, DeleteState.GONE, DeleteState.ABSENT) and rest.endswith("."):
             # The point says that the line is whole: a connection that is cut leaves "ended 1" of "ended 137".
             status = rest.removesuffix(".").strip()
-            self._end(DeleteState(word), int(status) if status else None)
+            self._end(DeleteState(word), int(status) if status.isdecimal() else None)
 
     def result(self, *, ended_how: str, seconds: float, pod: str) -> PrunerResult:
         """What is known of this attempt: all, once it is over."""
@@ -130,17 +131,20 @@ class DeleteLog:
         self.state, self.exit_status = state, exit_status
 
     def _take_log(self, rest: str) -> None:
-        segment_text, _, rest = rest.partition(" ")
-        offset_text, complete, encoded = rest.partition(" ")
-        if not complete:
+        numbers, complete, encoded = rest.rpartition(" ")
+        where = _whole_numbers(numbers.split(" "), 2)
+        if not complete or where is None or where[0] < self.segment:
             return
-        segment, offset, data = int(segment_text), int(offset_text), _decoded(encoded)
-        if segment < self.segment:
-            return
+        segment, offset = where
+        data = _decoded(encoded)
         if segment > self.segment:
             self.segment, self.offset = segment, 0
+        if offset > self.offset:
+            # A line of this look was damaged: what it told is not told again.
+            self.lost, self._partial, self._head = True, b"", None
+            self.offset = offset
         # A look that was cut is repeated; what came of it counts once.
-        data = data[max(self.offset - offset, 0) :]
+        data = data[self.offset - offset :]
         if self.offset == 0:
             self._head = b""
         self.offset += len(data)
@@ -153,14 +157,22 @@ class DeleteLog:
         self._take_bytes(data)
 
     def _compare(self, head: bytes) -> None:
-        """The first line of a segment has the counts of all before: where lines were lost, these are true."""
-        _, blobs, links, repositories, lines = head.split()
-        if int(lines) == self._lines:
+        """The first line of a segment has the counts of all before: where lines were lost, these are true.
+
+        Unless the folder was full when they were written: then what was counted here may be more.
+        """
+        counts = _whole_numbers(head.decode("ascii", "replace").split()[1:], 4)
+        if counts is not None and counts[3] == self._lines:
             return
         self.lost = True
         self._partial = b""
-        self._lines = int(lines)
-        self._set_counts(int(blobs), int(links), int(repositories))
+        if counts is not None:
+            *deleted, self._lines = counts
+            self._set_counts(*map(max, deleted, self._counts()))
+
+    def _counts(self) -> tuple[int, int, int]:
+        blobs, manifest_links, repositories = (self._output.counts[kind] for kind in _COUNTED)
+        return blobs, manifest_links, repositories
 
     def _set_counts(self, blobs: int, manifest_links: int, repositories: int) -> None:
         self._output.counts |= dict(zip(_COUNTED, (blobs, manifest_links, repositories), strict=True))
@@ -179,6 +191,13 @@ class DeleteLog:
         if kept is not None and len(kept) < KEPT_LINES:
             kept.append(text[: 4 * KEPT_LINE_CHARACTERS])
         self._on_line(line)
+
+
+def _whole_numbers(words: list[str], count: int) -> list[int] | None:
+    """The words as numbers, if they are so many and all are."""
+    if len(words) != count or not all(word.isascii() and word.isdecimal() for word in words):
+        return None
+    return [int(word) for word in words]
 
 
 def _decoded(text: str) -> bytes:

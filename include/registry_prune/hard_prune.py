@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.decision import Verdict
 from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.operators import RegistryOperator
 from include.registry_prune.run_context import Run
@@ -60,7 +62,7 @@ class HardPrune(RegistryOperator):
         if before is not None:
             run.hand_over(self._listed(run, before.result))
             self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
-        dry_run = run.result("dry_run", PrunerResult)
+        dry_run, verdict = run.result("dry_run", PrunerResult), run.result("blob_threshold", Verdict)
         try:
             with run.lease_keeper():
                 attempt = find_or_begin(
@@ -78,6 +80,7 @@ class HardPrune(RegistryOperator):
             holder=run.holder,
             attempt=attempt,
             expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+            estimated_seconds=verdict.estimated_delete_seconds if verdict else None,
             earlier=attempt.earlier,
         )
 
@@ -127,9 +130,17 @@ class HardPrune(RegistryOperator):
         result = self._listed(run, end.result)
         run.hand_over(result)
         problem = result.problem()
+        if problem and self._worth_another_try(end):
+            raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")
         if problem:
             raise AirflowFailException(f"{end.torn}. {problem}" if end.torn else problem)
         return result
+
+    def _worth_another_try(self, end: DeleteEnd) -> bool:
+        """Whether the delete may still be at work, in a window that is whole: it would be ended if the task failed."""
+        age = datetime.now(UTC) - end.delete.attempt.begun_at
+        in_time = age.total_seconds() < self.cluster.seconds("delete_limit")
+        return end.result.exit_status is None and end.torn is None and in_time
 
     def _listed(self, run: Run, result: PrunerResult) -> PrunerResult:
         """The result, with the place of the lists of what was deleted: ``*`` in it stands for their parts."""

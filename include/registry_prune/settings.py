@@ -14,17 +14,19 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
+from include.registry_prune.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
 from include.registry_prune.evidence import CeilingLimits
 from include.registry_prune.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.parameters import (
     Duration,
     RunParameters,
     SettingsError,
+    Size,
     StrictModel,
     WholeNumber,
     explain,
 )
-from include.registry_prune.units import SIZE_PATTERN, parse_duration, parse_size
+from include.registry_prune.units import format_size, parse_duration, parse_size
 
 CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 """Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
@@ -61,6 +63,23 @@ def _checked_hours(text: str) -> str:
 def _checked_zone(name: str) -> str:
     parse_zone(name)
     return name
+
+
+def _checked_time(text: str) -> str:
+    if not parse_duration(text):
+        raise ValueError(f"{text!r} is no time at all, and it has to be longer: write for example 15s, 60m or 12h")
+    return text
+
+
+def _checked_log_size(text: str) -> str:
+    if not SMALLEST_LOG_BYTES <= parse_size(text) <= LARGEST_LOG_BYTES:
+        smallest, largest = format_size(SMALLEST_LOG_BYTES), format_size(LARGEST_LOG_BYTES)
+        raise ValueError(f"{text!r} should be {smallest} to {largest}: the pod's /dev/shm has 64 MiB")
+    return text
+
+
+Time = Annotated[Duration, AfterValidator(_checked_time)]
+"""A duration that is not zero."""
 
 
 class CeilingSettings(StrictModel):
@@ -122,10 +141,11 @@ class ClusterSettings(StrictModel):
         cuts a connection in that time, and the pod has one more exec in each.
     :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
         the task gives it up. It outlasts an upgrade of the control plane.
-    :param silence: a pruner that has not named another blob for this long is worth a warning. A single blob takes about
-        a second on slow object storage; the scan before the first took 4 hours with half a million.
-    :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB. What comes
-        before its last 3,000 lines or so was read long ago.
+    :param silence: a pruner that has not named another blob for this long is worth a warning; ``0s``: never. A single
+        blob takes about a second on slow object storage. In the scan before the first, which took 4 hours with half a
+        million, it is said so often that it goes on.
+    :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB: 256 KiB to
+        32 MiB. What comes before its last 3,000 lines or so was read long ago.
     :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
     :param lease: a run that has not renewed its lease for this long is taken for dead, and the guard closes its window.
         It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
@@ -155,28 +175,28 @@ class ClusterSettings(StrictModel):
     name: str = Field(default=DEFAULT_CLUSTER, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     connection: str = Field(default="kubernetes_default", pattern=r"^[\w.-]+$")
     schedule: str | None = "15 3 * * *"
-    settle_limit: Duration = "15m"
+    settle_limit: Time = "15m"
     base_prune_wait: Duration = "1h"
-    base_prune_limit: Duration = "2h"
-    dry_run_limit: Duration = "12h"
-    delete_limit: Duration = "48h"
-    integrity_limit: Duration = "12h"
+    base_prune_limit: Time = "2h"
+    dry_run_limit: Time = "12h"
+    delete_limit: Time = "48h"
+    integrity_limit: Time = "12h"
     delete_attempts: int = Field(default=4, ge=1, le=100)
     defer_after: Duration = "5m"
-    follow_every: Duration = "15s"
-    follow_patience: Duration = "30m"
+    follow_every: Time = "15s"
+    follow_patience: Time = "30m"
     silence: Duration = "10m"
-    pod_log: str = Field(default="1MiB", pattern=SIZE_PATTERN)
+    pod_log: Annotated[Size, AfterValidator(_checked_log_size)] = "1MiB"
     pruner_stop: Duration = "30s"
-    lease: Duration = "15m"
-    reopen_anyway: Duration = "4h"
+    lease: Time = "15m"
+    reopen_anyway: Time = "4h"
     unexplained_read_only: Duration = "1h"
     restart_after_base_prune: bool = False
     opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
     time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
     moment_wait: Duration = "30m"
     approval: bool = False
-    approval_limit: Duration = "12h"
+    approval_limit: Time = "12h"
     approval_default: Literal["reject", "approve"] = "reject"
     artifacts: str = ""
     alert_connection: str = ""

@@ -27,6 +27,7 @@ STOP_SECONDS = 1.0
 LOOK_AT_CONFIG_SECONDS = 5.0
 """Config and pods are looked at so often even if no watch reports a change."""
 WATCH_SECONDS = 60
+WATCH_PAUSE_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 
 
@@ -149,5 +150,7 @@ class _Changes:
             try:
                 async for _ in watch(seconds=WATCH_SECONDS):
                     self._changed.set()
+                # A watch that is ended as soon as it begins, by a proxy say, must not be begun anew without a pause.
+                await asyncio.sleep(WATCH_PAUSE_SECONDS)
             except ClusterError:
                 await asyncio.sleep(RETRY_SECONDS)

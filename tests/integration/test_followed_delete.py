@@ -25,7 +25,7 @@ from include.registry_prune.delete_follower import Delete, DeleteEnd, DeleteFoll
 from include.registry_prune.dockerregistry import LineKind
 from include.registry_prune.lease import DeleteAttempt, LeaseError
 from include.registry_prune.names import NAMESPACE
-from include.registry_prune.registry_state import READ_ONLY_ENVIRONMENT
+from include.registry_prune.registry_state import READ_ONLY_ENVIRONMENT, RegistryState
 from include.registry_prune.role import grant_role
 from include.registry_prune.settling import NotSettledError
 from include.registry_prune.window import arm, begin_attempt, open_window
@@ -172,6 +172,32 @@ def test_a_second_try_and_a_cleared_task_find_the_delete_and_follow_it(window: S
     assert [end.result.complete for end in ends] == [True] * 3
     assert {end.result.said for end in ends} == {ends[0].result.said}
     assert_all_deleted_by(window, attempts=1)
+
+
+def test_a_delete_is_found_while_another_registry_pod_is_not_ready(
+    window: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that is not ready takes no pushes; a second try that stopped at it would have the delete ended."""
+    slow(window)
+    first = begin(cluster)
+    whole = cluster.registry_state
+
+    def not_ready() -> RegistryState:
+        state = whole()
+        pods = [pod.model_copy(update={"ready": pod.uid == first.pod_uid}) for pod in state.pods]
+        return state.model_copy(update={"pods": tuple(pods), "available_replicas": 1})
+
+    monkeypatch.setattr(cluster, "registry_state", not_ready)
+    assert begin(cluster) == first
+
+    def takes_pushes() -> RegistryState:
+        state = whole()
+        pods = [pod.model_copy(update={"read_only": pod.uid == first.pod_uid}) for pod in state.pods]
+        return state.model_copy(update={"pods": tuple(pods)})
+
+    monkeypatch.setattr(cluster, "registry_state", takes_pushes)
+    with pytest.raises(NotSettledError, match="still read-write"):
+        begin(cluster)
 
 
 def test_two_tries_at_once_start_one_pruner(window: Sandbox, cluster: Cluster) -> None:
@@ -503,9 +529,10 @@ def test_a_follower_that_is_ended_leaves_the_delete_alone(window: Sandbox, clust
 
 
 def test_silence_is_noticed_once_in_its_time(window: Sandbox, cluster: Cluster, caplog: Any) -> None:
-    slow(window, 2.0)
-    window.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=4.0))
-    follow(cluster, begin(cluster), silence=1.5, limit=5.0, follow_every=1.0)
+    caplog.set_level("INFO")
+    slow(window, 4.0)
+    follow(cluster, begin(cluster), silence=1.5, limit=9.0, follow_every=1.0)
+    assert "scans the storage before the first blob" in caplog.text
     assert "has not gone on to another blob for" in caplog.text
 
 

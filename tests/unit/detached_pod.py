@@ -130,11 +130,14 @@ class DetachedPod:
         """The marker that whoever closes the window leaves."""
         (self.shared_memory / CLOSING_MARKER).touch()
 
-    def remove(self) -> None:
+    def remove_processes(self) -> None:
         deadline = time.monotonic() + 10
         while self.processes() and time.monotonic() < deadline:
             self.kill(signal.SIGKILL)
             time.sleep(0.02)
+
+    def remove(self) -> None:
+        self.remove_processes()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -124,6 +124,17 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
         ("{approval_default: perhaps}", ["approval_default: Input should be 'reject' or 'approve'"]),
         ("{settle_limit: 15 minutes}", ["settle_limit: '15 minutes' is not a duration: write for example 60m"]),
         ("{lease: 3d}", ["lease: '3d' is not a duration"]),
+        (
+            "{follow_every: 0s}",
+            ["follow_every: '0s' is no time at all, and it has to be longer: write for example 15s"],
+        ),
+        ("{lease: 0h0m}", ["lease: '0h0m' is no time at all"]),
+        ("{delete_limit: 0s}", ["delete_limit: '0s' is no time at all"]),
+        ("{follow_patience: 0ms}", ["follow_patience: '0ms' is no time at all"]),
+        ("{pod_log: 0B}", ["pod_log: '0B' should be 256 KiB to 32 MiB: the pod's /dev/shm has 64 MiB"]),
+        ("{pod_log: 255KiB}", ["pod_log: '255KiB' should be 256 KiB to 32 MiB"]),
+        ("{pod_log: 64MiB}", ["pod_log: '64MiB' should be 256 KiB to 32 MiB"]),
+        ("{pod_log: much}", ["pod_log: 'much' is not a size"]),
         ("{schedule: 5}", ["schedule: Input should be a valid string"]),
         ("{ceilings: {orphan_share: 80}}", ["ceilings.orphan_share: Input should be less than or equal to 1"]),
         ("{ceilings: {orphan_share: .nan}}", ["ceilings.orphan_share: Input should be"]),
@@ -176,6 +187,16 @@ def test_no_entry_is_too_strange(content: object) -> None:
         content = {"lease": content}
     with suppress(SettingsError):
         assert ClusterSettings.from_mapping("berlin", content).name == "berlin"
+
+
+@pytest.mark.parametrize("name", ["silence", "defer_after", "moment_wait", "base_prune_wait", "pruner_stop"])
+def test_durations_that_may_be_none_may_be_zero(name: str) -> None:
+    assert ClusterSettings.from_mapping("berlin", {name: "0s"}).name == "berlin"
+
+
+@pytest.mark.parametrize("size", ["256KiB", "1MiB", "32MiB"])
+def test_the_log_in_the_pod_may_be_so_large(size: str) -> None:
+    assert ClusterSettings.from_mapping("berlin", {"pod_log": size}).pod_log == size
 
 
 def test_the_lease_outlasts_an_airflow_that_is_away_for_a_few_minutes() -> None:

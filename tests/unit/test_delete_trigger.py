@@ -19,7 +19,7 @@ DELETE = Delete(
     attempt=DeleteAttempt(
         number=2, name="registry-prune-1-2", pod="pod", pod_uid="uid", begun_at=datetime(2026, 1, 1, tzinfo=UTC)
     ),
-    position=LogPosition(segment=1_000_003, offset=17, lines=99, partial="half\udcc3", kept=("x", "y")),
+    position=LogPosition(segment=1_000_003, offset=17, lines=99, partial="aGFsZsM=", kept=("x", "y")),
     expected_blobs=5,
     earlier=Earlier(blobs=3, last_blob="sha256:1", list_complete=False),
 )
@@ -56,6 +56,24 @@ def test_it_ends_nothing_when_it_is_cancelled() -> None:
     """A triggerer that restarts cancels it too; whoever ends the task has restore_read_write end the pruner."""
     assert "on_kill" not in vars(DeleteTrigger)
     assert "cleanup" not in vars(DeleteTrigger)
+
+
+def test_half_a_character_at_the_log_s_end_is_no_obstacle_to_handing_on() -> None:
+    """Airflow packs what a task defers with as text: half a character in it would fail the task."""
+    from airflow.sdk.execution_time.comms import DeferTask, _RequestFrame
+
+    log = DeleteLog()
+    text = base64.b64encode(b"counts 0 0 0 0\nhalf a character: \xc3").decode()
+    log.feed(Stream.STDOUT, f"log 1000000 0 {text}")
+    delete = DELETE.model_copy(update={"position": log.position()})
+    path, values = DeleteTrigger("c", delete.to_json(), SETTINGS.to_json(), PLACE.to_json()).serialize()
+    body = DeferTask(classpath=path, trigger_kwargs=values, next_method="resume").model_dump()
+    assert b"kubernetes" not in _RequestFrame(id=1, body=body).as_bytes()
+    lines: list[str] = []
+    again = DeleteLog(log.position(), lambda line: lines.append(line.subject))
+    rest = base64.b64encode(b"\xa4\n").decode()
+    again.feed(Stream.STDOUT, f"log 1000000 {again.offset} {rest}")
+    assert lines == ["half a character: \u00e4"]
 
 
 def test_the_event_is_read_back_as_it_was_sent() -> None:

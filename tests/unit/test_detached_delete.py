@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from include.registry_prune.detached_delete import NO_ROOM_STATUS, NOT_STARTED_STATUS, look_command, start_command
+from include.registry_prune.detached_delete import (
+    FIRST_SEGMENT,
+    NO_ROOM_STATUS,
+    NOT_STARTED_STATUS,
+    look_command,
+    start_command,
+)
 from include.registry_prune.detached_log import DeleteLog, DeleteState
 from include.registry_prune.dockerregistry import LineKind, Stream, Summary
 from include.registry_prune.pruner_output import Line
@@ -126,6 +135,110 @@ def test_a_full_folder_is_passed_over(dash_pod: DetachedPod) -> None:
     assert status == NO_ROOM_STATUS, err
     assert list(dash_pod.shared_memory.iterdir()) == []
     assert dash_pod.starts() == 0
+
+
+@pytest.fixture
+def small_pod(dash_pod: DetachedPod) -> Iterator[DetachedPod]:
+    """Its shared memory has 3 MiB, as a real file system has."""
+    mount = ("mount", "-t", "tmpfs", "-o", "size=3m", "none", str(dash_pod.shared_memory))
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a small file system can be mounted by root alone")
+    yield dash_pod
+    dash_pod.remove_processes()
+    subprocess.run(("umount", "-l", str(dash_pod.shared_memory)), check=True)
+
+
+def test_of_starters_for_whom_the_first_folder_is_now_full_and_now_not_one_starts(small_pod: DetachedPod) -> None:
+    """Guards the one place for the mkdir: each starter tries out the room, and is in the other's way."""
+    name = small_pod.name
+    for number in range(40):
+        small_pod.name = f"{name}{number}"
+        starters = [small_pod.popen(start_command(small_pod.name, HOLDER, 2 << 20)) for _ in range(2)]
+        assert sorted(each.communicate(timeout=60)[0] for each in starters) == ["found\n", "started\n"]
+    wait_for(lambda: not small_pod.processes())
+
+
+def test_where_the_first_folder_is_full_the_log_is_in_the_other_and_is_found(small_pod: DetachedPod) -> None:
+    fill(small_pod)
+    small_pod.pruner(f"{blob_lines(3)} >&2\n{SUMMARY}")
+    started(small_pod)
+    log = DeleteLog()
+    small_pod.follow(log)
+    assert (log.exit_status, log.blobs, log.lost) == (0, 3, False)
+    assert (small_pod.ca_trust / f"{small_pod.name}.home" / "ended").exists()
+    assert small_pod.start()[1] == "found\n"
+
+
+def test_an_attempt_in_a_full_folder_that_was_given_up_lets_no_pruner_start(small_pod: DetachedPod) -> None:
+    fill(small_pod)
+    home = small_pod.ca_trust / f"{small_pod.name}.home"
+    home.mkdir()
+    lock = small_pod.shared_memory / small_pod.name
+    lock.mkdir()
+    (lock / "home").symlink_to(home)
+    log = DeleteLog()
+    small_pod.look(log, 2)
+    assert log.state is DeleteState.GONE
+    wrapper, its_filter = start_command(small_pod.name, HOLDER, LOG_BYTES)[-2:]
+    small_pod.run(("/bin/sh", "-c", wrapper, small_pod.name, str(lock), its_filter, "1000"))
+    assert small_pod.starts() == 0
+
+
+def fill(pod: DetachedPod) -> None:
+    with suppress(OSError), (pod.shared_memory / "somebody-else").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_folder_that_others_fill_in_mid_delete_costs_no_count_of_blobs(small_pod: DetachedPod) -> None:
+    """Guards the counts that are written over and the blobs that are counted as they come by."""
+    small_pod.pruner(f"{blob_lines(1000)} > {small_pod.folder}/chunk\n"
+                     f"for n in $(seq 4); do cat {small_pod.folder}/chunk; done >&2; "
+                     f"while [ ! -e {small_pod.folder}/go ]; do sleep 0.02; done; "
+                     f"for n in $(seq 6); do cat {small_pod.folder}/chunk; done >&2\n{SUMMARY}")  # fmt: skip
+    started(small_pod)
+    log = DeleteLog()
+    counted = []
+    wait_for(lambda: small_pod.look(log) is None and log.blobs > 3000)
+    counted.append(log.blobs)
+    fill(small_pod)
+    (small_pod.folder / "go").touch()
+    while not log.over:
+        small_pod.look(log)
+        counted.append(log.blobs)
+    assert counted == sorted(counted)
+    assert (log.state, log.exit_status) == (DeleteState.ENDED, 0)
+    assert (small_pod.attempt / "counts").read_text().split()[1] == "10000"
+    assert log.blobs > 8000
+
+
+def test_what_a_starter_that_was_killed_has_left_is_removed_by_the_next(pod: DetachedPod) -> None:
+    killed = pod.shared_memory / "registry-prune-0-1"
+    killed.mkdir()
+    (killed / "room").write_bytes(bytes(LOG_BYTES))
+    started(pod)
+    assert not (killed / "room").exists()
+
+
+@pytest.mark.parametrize(
+    ("second_head", "blobs", "lost"),
+    [
+        ("counts 3 0 0 3", 5, False),
+        ("counts 7 0 0 9", 9, True),
+        ("counts 1 0 0 2", 5, True),
+        ("counts 1 0", 5, True),
+        ("counts a b c d", 5, True),
+        ("", 5, True),
+        ("\u00b2 \u00b2 \u00b2 \u00b2 \u00b2", 5, True),
+    ],
+)
+def test_a_damaged_head_costs_no_count(second_head: str, blobs: int, lost: bool) -> None:
+    line = '{"level":"info","msg":"Deleting blob: /docker/registry/v2/blobs/sha256/00/%064x"}\n'
+    log = DeleteLog()
+    for segment, (head, first, count) in enumerate((("counts 0 0 0 0", 0, 3), (second_head, 3, 2))):
+        text = head + "\n" + "".join(line % (first + number) for number in range(count))
+        log.feed(Stream.STDOUT, f"log {FIRST_SEGMENT + segment} 0 {base64.b64encode(text.encode()).decode()}")
+    assert (log.blobs, log.lost) == (blobs, lost)
 
 
 def test_a_window_that_is_being_closed_lets_no_pruner_start(pod: DetachedPod) -> None:
@@ -335,6 +448,18 @@ def test_a_look_shows_what_comes_while_it_looks_and_says_that_the_attempt_lives(
     look.communicate()
 
 
+def test_a_look_on_a_slow_node_ends_by_the_clock(dash_pod: DetachedPod) -> None:
+    """Guards the time: rounds that take longer than they should would make the look overrun its limit."""
+    dash_pod.pruner(UNTIL_TOLD)
+    started(dash_pod)
+    begun = time.monotonic()
+    status, out, _ = dash_pod.run(
+        look_command(dash_pod.name, segment=FIRST_SEGMENT, offset=0, seconds=2.0, pause=0.0001)
+    )
+    assert (status, set(out.splitlines())) == (0, {"running"})
+    assert time.monotonic() - begun < 12, "twenty thousand rounds take longer"
+
+
 def test_two_looks_at_once_do_not_take_each_other_for_the_pruner(pod: DetachedPod) -> None:
     (pod.shared_memory / pod.name).mkdir()
     looks = [pod.popen(look_command(pod.name, segment=1_000_000, offset=0, seconds=3)) for _ in range(3)]
@@ -354,7 +479,10 @@ def test_a_look_that_was_cut_in_a_line_loses_and_doubles_nothing(pod: DetachedPo
         assert (log.blobs, log.exit_status, log.lost, log.position().lines) == (50, 0, False, 50)
 
 
-@pytest.mark.parametrize("line", ["ended 1", "ended ", "gone", "log 1000000 2", "log", "out", "", "nonsense ."])
+@pytest.mark.parametrize(
+    "line",
+    ["ended 1", "ended ", "gone", "log 1000000 2", "log", "log x y z", "log 1000000 \u00b2 z", "out", "", "nonsense ."],
+)
 def test_half_a_line_of_a_look_says_nothing(line: str) -> None:
     """Guards the point at an end's end: "ended 1" may be the beginning of "ended 137 ."."""
     log = DeleteLog()
