@@ -73,7 +73,7 @@ def api_server() -> Iterator[Fault[Arena]]:
     yield Fault(what.format(5), "restore_read_write, in mid-wait", when(Arena.closing, short))
     yield Fault(
         what.format(15), "hard_prune, in mid-delete", when(Arena.deleting, api_server_away(15)),
-        slow_delete=True, delete_seconds=30, settings=LONG_LEASE,
+        slow_delete=True, delete_seconds=30, settings=LONG_LEASE, closed_by="run", ends="success",
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def closers() -> Iterator[Fault[Arena]]:
     yield Fault(what, "restore_read_write, in mid-wait", when(Arena.closing, guard_closes))
     yield Fault(
         "dead run's window and delete are there", "verify_access, before its call", leaves_window,
-        slow_delete=True, settings=LONG_LEASE, closed_by="run",
+        slow_delete=True, settings=LONG_LEASE, closed_by="run", ends="success",
     )  # fmt: skip
 
 

@@ -45,6 +45,8 @@ def conclude(arena: Arena, run: str) -> Outcome:
         remarks.append(NEVER_HIT)
     if arena.fault.closed_by not in (None, closed_by):
         remarks.append(f"it should have been closed by {arena.fault.closed_by}")
+    if arena.fault.ends not in (None, run):
+        remarks.append(f"the run should have ended as {arena.fault.ends}")
     arena.over.set()
     _delete_failed_pods(arena)
     with suppress(Exception):

@@ -30,6 +30,7 @@ class Fault(Generic[A]):
     :param conf: of the run, that differs.
     :param clears_up: what the person who did it does after the run has told of it.
     :param in_cluster_guard: what the run leaves is closed by the Job of ``deploy/guard.yaml``, not by Airflow's guard.
+    :param ends: how the run has to end; None if that does not matter.
     :param closed_by: who alone may have closed the window; None if that does not matter.
     """
 
@@ -44,6 +45,7 @@ class Fault(Generic[A]):
     conf: Mapping[str, Any] = field(default_factory=dict)
     clears_up: Callable[[A], object] | None = None
     in_cluster_guard: bool = False
+    ends: str | None = None
     closed_by: str | None = None
 
     @property

@@ -139,7 +139,9 @@ def _and(strike: Strike, action: Callable[[Arena], object]) -> Strike:
     return act
 
 
-_GOES_ON: Mapping[str, Any] = {"settings": LONG_LEASE, "delete_seconds": 60.0}
+_GOES_ON: Mapping[str, Any] = {
+    "settings": LONG_LEASE, "delete_seconds": 60.0, "closed_by": "run", "ends": "success",
+}  # fmt: skip
 """The run itself has to find its delete again, while it still works, before anybody takes the run for gone."""
 OUTSIDE = "each task outside of the window"
 
