@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes import config
+from kubernetes import client, config
 
 from faults.fault import Fault
 from faults.guards import InClusterGuard, guard_round
@@ -22,7 +22,7 @@ from faults.observers import ReadOnlyClock
 from include.registry_prune.cluster import Cluster
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
-from sandbox.names import CLUSTER, CONFIGS
+from sandbox.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed import SeedPlan
 from sandbox.server.faults import FaultRule
@@ -167,6 +167,11 @@ class Arena:
         thread = threading.Thread(target=work, name="fault, its end", daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def patch_deployment(self, patch: dict[str, Any]) -> None:
+        """Patch the registry's Deployment, as a cluster-admin."""
+        admin = config.new_client_from_config(str(self.sandbox.kubeconfig))
+        client.AppsV1Api(admin).patch_namespaced_deployment(DEPLOYMENT, NAMESPACE, patch)
 
     def pause(self, seconds: float) -> None:
         """Wait, at most to the end of everything."""

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from kubernetes import client, config
-
 from faults.arena import Arena
 from faults.guards import LIMITS
 from include.registry_prune.config_lease import change_own_lease
@@ -15,7 +13,7 @@ from include.registry_prune.delete_attempts import find_or_begin
 from include.registry_prune.role import grant_role
 from include.registry_prune.window import arm, open_window
 from sandbox.kubelet.exec_faults import ExecFault
-from sandbox.names import CONTAINER, DEPLOYMENT, NAMESPACE, READ_ONLY_VARIABLE
+from sandbox.names import CONTAINER, READ_ONLY_VARIABLE
 from sandbox.server.faults import FaultRule
 
 Action = Callable[[Arena], object]
@@ -100,9 +98,7 @@ def edits_deployment(seconds: float) -> Action:
     def act(arena: Arena) -> None:
         arena.sandbox.configure_registry(managementState="Unmanaged")
         container = {"name": CONTAINER, "env": [{"name": READ_ONLY_VARIABLE, "$patch": "delete"}]}
-        client.AppsV1Api(config.new_client_from_config(str(arena.sandbox.kubeconfig))).patch_namespaced_deployment(
-            DEPLOYMENT, NAMESPACE, {"spec": {"template": {"spec": {"containers": [container]}}}}
-        )
+        arena.patch_deployment({"spec": {"template": {"spec": {"containers": [container]}}}})
         arena.later(seconds, partial(arena.sandbox.configure_registry, managementState="Managed"))
 
     return act
