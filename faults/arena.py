@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes import config
+from kubernetes import client, config
 
 from faults.fault import Fault
 from faults.guards import InClusterGuard, guard_round
@@ -22,7 +22,7 @@ from faults.observers import ReadOnlyClock
 from include.registry_prune.cluster import Cluster
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
-from sandbox.names import CLUSTER, CONFIGS
+from sandbox.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed import SeedPlan
 from sandbox.server.faults import FaultRule
@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 PROJECT = Path(__file__).resolve().parent.parent
 ACCOUNT = "system:serviceaccount:registry-prune:registry-prune"
 IMAGES, ORPHANS = 12, 60
-SLOW_SECONDS_PER_BLOB = 0.15
-"""60 orphans then take 9 seconds."""
+SLOW_CHECK_SECONDS = 6.0
 LEASE_SECONDS = 10
+LONG_LEASE: dict[str, Any] = {"lease": "180s"}
+"""Of runs that have to go on by themselves, however long it takes Airflow to notice that a task is gone."""
+API_LIMIT_SECONDS = 120.0
 SETTINGS: dict[str, Any] = {"lease": f"{LEASE_SECONDS}s", "settle_limit": "1m", "pruner_stop": "5s"}
 """Of the cluster, in place of quarters of an hour."""
 CONF: dict[str, Any] = {"base_prune": False, "survey": False, "integrity_check": False, "min_blobs": 10}
@@ -56,6 +58,7 @@ class Arena:
         self.before: dict[str, Callable[[], object]] = {}
         self.after: dict[str, Callable[[], object]] = {}
         self.over = threading.Event()
+        self.reported: dict[str, Any] | None = None
         self.failures: list[str] = []
         """What went wrong with the sweep itself, in words."""
         self._folder = folder
@@ -67,13 +70,16 @@ class Arena:
         self.started = time.monotonic()
         with ExitStack() as stack:
             stack.enter_context(self.sandbox)
-            self.sandbox.seed(SeedPlan(images=IMAGES, orphans=ORPHANS))
+            needed = self.sandbox.seed(SeedPlan(images=IMAGES, orphans=ORPHANS)).needed
+            self.orphans = self.sandbox.stored_digests() - needed
             self._apply_rbac()
             self.account = self.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
             self.cluster = Cluster(config.new_client_from_config(str(self.account)))
             self.admin = Cluster(config.new_client_from_config(str(self.sandbox.kubeconfig)))
-            if self.fault.slow_delete:
-                self.slow_delete()
+            if self.fault.slow_check:
+                self._slow_down("check", SLOW_CHECK_SECONDS)
+            elif self.fault.slow_delete:
+                self._slow_down("delete", self.fault.delete_seconds)
             self.clock = stack.enter_context(ReadOnlyClock(self.sandbox))
             self.pusher = stack.enter_context(self.sandbox.pusher(0.2)) if self.sandbox.registry_addresses() else None
             self._stack = stack.pop_all()
@@ -103,9 +109,9 @@ class Arena:
 
     # --- what faults are made of
 
-    def slow_delete(self) -> None:
-        """Every delete that starts from now on takes its time."""
-        self.sandbox.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=SLOW_SECONDS_PER_BLOB))
+    def _slow_down(self, mode: str, seconds: float) -> None:
+        """Every pruner of that mode that starts from now on takes its time."""
+        self.sandbox.order_pruner(PrunerFaults(modes=(mode,), seconds_per_blob=seconds / ORPHANS))
 
     def hits(self, condition: Callable[[], bool]) -> None:
         """At the end this tells whether the fault hit."""
@@ -162,6 +168,11 @@ class Arena:
         self._threads.append(thread)
         thread.start()
 
+    def patch_deployment(self, patch: dict[str, Any]) -> None:
+        """Patch the registry's Deployment, as a cluster-admin."""
+        admin = config.new_client_from_config(str(self.sandbox.kubeconfig))
+        client.AppsV1Api(admin).patch_namespaced_deployment(DEPLOYMENT, NAMESPACE, patch)
+
     def pause(self, seconds: float) -> None:
         """Wait, at most to the end of everything."""
         self.over.wait(seconds)
@@ -174,8 +185,15 @@ class Arena:
 
     def deleting(self) -> bool:
         """Whether a delete is in the middle of its work."""
-        orphaned = [each for each in self.sandbox.pruner_journal() if each.get("mode") == "delete"]
-        return bool(orphaned) and time.time() - orphaned[-1]["time"] > 1.0 and self.sandbox.pruners_alive() > 0
+        return self._at_work("delete")
+
+    def listing(self) -> bool:
+        """Whether the dry run in the window is in the middle of its work."""
+        return self.read_only_wanted() and self._at_work("check")
+
+    def _at_work(self, mode: str) -> bool:
+        begun = [each for each in self.sandbox.pruner_journal() if each.get("mode") == mode]
+        return bool(begun) and time.time() - begun[-1]["time"] > 1.0 and self.sandbox.pruners_alive() > 0
 
     def read_only_wanted(self) -> bool:
         """Whether the window has been opened, and not closed yet."""
@@ -189,6 +207,21 @@ class Arena:
         return '"closing_since"' in lease and not held["spec"].get("readOnly")
 
     # --- the end
+
+    def report(self) -> dict[str, Any] | None:
+        """The run's own report; None if it has none."""
+        return self.reported
+
+    def await_api_server(self) -> None:
+        """Wait until the cluster's API server is back, if it was taken away.
+
+        :raises TimeoutError: it does not come back.
+        """
+        deadline = time.monotonic() + API_LIMIT_SECONDS
+        while not self.sandbox.api_server_running:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the cluster's API server was not started again")
+            time.sleep(POLL_SECONDS)
 
     def guard_round(self) -> None:
         """Let Airflow's guard look once."""

@@ -25,7 +25,13 @@ EVERYTHING: dict[str, Any] = {"base_prune": True, "survey": True, "integrity_che
 _REFUSED_REQUESTS = 3
 _LATE = FaultRule(delay_before_seconds=1.0, remaining=12)
 _CUT = FaultRule(verb="watch", cut_watch_after_events=1, remaining=6)
-_LOST = FaultRule(verb="patch", resource="configs", remaining=1, drop_after=True)
+_OWN_PATCHES = (
+    ("arm_window", "the patch of its lease", "lease"),
+    ("set_read_only", "its patch of readOnly", '"readOnly": ?true'),
+    ("hard_prune", "the patch that names its attempt", "attempt"),
+    ("restore_read_write", "its patch of readOnly", '"readOnly": ?false'),
+)
+"""By task: the patch that matters, and what it alone sends; a task renews its lease before it."""
 _SILENT = "API answers a second late"
 
 
@@ -57,15 +63,16 @@ def api_answers() -> Iterator[Fault[Arena]]:
                 _refusal(status), f"{task}, from its first call", before(task, orders_api(_rule(status))),
                 conf=EVERYTHING,
             )  # fmt: skip
-    for status in (401, 503):
+    for status in STATUSES:
         order = orders_api(_rule(status))
         yield Fault(_refusal(status), "set_read_only, in mid-wait", when(Arena.read_only_wanted, order))
         yield Fault(_refusal(status), "hard_prune, in mid-delete", when(Arena.deleting, order), slow_delete=True)
         yield Fault(_refusal(status), "restore_read_write, in mid-wait", when(Arena.closing, order))
     for task in WINDOW_TASKS:
         yield Fault(_SILENT, f"{task}, from its first call", before(task, orders_api(_LATE)))
-    for task in ("arm_window", "set_read_only", "hard_prune", "restore_read_write"):
-        yield Fault("patch carried out, answer lost", f"{task}, at its first patch", before(task, orders_api(_LOST)))
+    for task, point, sent in _OWN_PATCHES:
+        lost = FaultRule(verb="patch", resource="configs", body=sent, remaining=1, drop_after=True)
+        yield Fault("patch carried out, answer lost", f"{task}, at {point}", before(task, orders_api(lost)))
 
 
 def _rule(status: int) -> FaultRule:
@@ -84,6 +91,10 @@ def connections() -> Iterator[Fault[Arena]]:
         "watches cut after an event", "hard_prune, in mid-delete", before("hard_prune", orders_api(_CUT)),
         slow_delete=True,
     )  # fmt: skip
+    yield Fault(
+        "watches cut after an event", "restart_registry, in mid-wait", before("restart_registry", orders_api(_CUT)),
+        conf=EVERYTHING,
+    )  # fmt: skip
     effects: tuple[Any, ...] = ("close", "abort", "freeze")
     how = {"close": "exec cut properly, without an exit status", "abort": "exec cut abruptly", "freeze": "exec frozen"}
     for effect in effects:
@@ -91,6 +102,9 @@ def connections() -> Iterator[Fault[Arena]]:
         delete = orders_exec(ExecFault(effect, after_seconds=2.0, command="registry-prune looks"))
         last = orders_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
         yield Fault(how[effect], "dry_run, in mid-work", before("dry_run", check))
+        yield Fault(how[effect], "survey, in mid-work", before("survey", check), conf=EVERYTHING)
+        integrity = orders_exec(ExecFault(effect, at_exit=True, command="check-database"))
+        yield Fault(how[effect], "integrity_before, at its end", before("integrity_before", integrity), conf=EVERYTHING)
         yield Fault(how[effect], "hard_prune, in mid-delete", before("hard_prune", delete), slow_delete=True)
         yield Fault(how[effect], "hard_prune, at its end", before("hard_prune", last))
     for task in ("dry_run", "hard_prune"):

@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         (kind, fault.name)
         for kind in (PROCESSES, IN_PROCESS)
         if options.kind in (kind, "all")
-        for fault in catalogue(kind)
+        # One Airflow serves all that want the same settings.
+        for fault in sorted(catalogue(kind), key=lambda fault: sorted(fault.settings.items()))
         if re.search(options.only or "", fault.name, re.IGNORECASE)
     ]
     if not jobs:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from faults.arena import Arena
+from faults.arena import LONG_LEASE, Arena
 from faults.events import (
+    api_server_away,
     both,
+    edits_deployment,
     evict_a_pod,
     evict_pruner,
+    guard_closes,
+    leaves_window,
     loses_node,
     operator_dead,
     orders_api,
@@ -53,6 +57,37 @@ def cluster_events() -> Iterator[Fault[Arena]]:
                 before(task, operator_dead(seconds)), settings=settings,
             )  # fmt: skip
 
+    for task, shown in (("set_read_only", Arena.read_only_wanted), ("restore_read_write", Arena.closing)):
+        yield Fault(
+            "operator dead for 60 s, limit 3m", f"{task}, in mid-wait", when(shown, operator_dead(60)),
+            settings={"settle_limit": "3m"},
+        )  # fmt: skip
+
+
+def api_server() -> Iterator[Fault[Arena]]:
+    """The cluster's API server is killed."""
+    what = "cluster's API server killed, started after {} s"
+    short = api_server_away(5)
+    yield Fault(what.format(5), "set_read_only, in mid-wait", when(Arena.read_only_wanted, short))
+    yield Fault(what.format(5), "dry_run, in mid-work", when(Arena.listing, short), slow_check=True)
+    yield Fault(what.format(5), "restore_read_write, in mid-wait", when(Arena.closing, short))
+    yield Fault(
+        what.format(15), "hard_prune, in mid-delete", when(Arena.deleting, api_server_away(15)),
+        slow_delete=True, delete_seconds=30, settings=LONG_LEASE, closed_by="run", ends="success",
+    )  # fmt: skip
+
+
+def closers() -> Iterator[Fault[Arena]]:
+    """Two set about one window."""
+    what = "guard closes the window at the same time"
+    yield Fault(what, "hard_prune, in mid-delete", when(Arena.deleting, guard_closes), slow_delete=True)
+    yield Fault(what, "restore_read_write, before its call", before("restore_read_write", guard_closes))
+    yield Fault(what, "restore_read_write, in mid-wait", when(Arena.closing, guard_closes))
+    yield Fault(
+        "dead run's window and delete are there", "verify_access, before its call", leaves_window,
+        slow_delete=True, settings=LONG_LEASE, closed_by="run", ends="success",
+    )  # fmt: skip
+
 
 def persons() -> Iterator[Fault[Arena]]:
     """Somebody changes the same objects."""
@@ -62,6 +97,10 @@ def persons() -> Iterator[Fault[Arena]]:
     yield Fault(
         writable, "hard_prune, in mid-delete", when(Arena.deleting, sets_read_only(False)),
         slow_delete=True, sandbox=_AS_SLOW_AS_REAL,
+    )  # fmt: skip
+    yield Fault(
+        "person edits the Deployment, operator Unmanaged for 15 s", "hard_prune, in mid-delete",
+        when(Arena.deleting, edits_deployment(15)), slow_delete=True, sandbox=_AS_SLOW_AS_REAL,
     )  # fmt: skip
     yield Fault(
         "person sets readOnly true first", "set_read_only, before its call",
@@ -140,4 +179,4 @@ def pairs() -> Iterator[Fault[Arena]]:
 
 def cluster_faults() -> list[Fault[Arena]]:
     """All of them."""
-    return [*cluster_events(), *persons(), *pairs()]
+    return [*cluster_events(), *api_server(), *closers(), *persons(), *pairs()]

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from faults.fault import Outcome
-from faults.table import HEAD, remark, row
+from faults.table import HEAD, of_width, remark, row
 from faults.workers import IN_PROCESS, PROCESSES, catalogue
 
 Key = tuple[str, str]
 """What goes wrong, and where."""
 _ROW = re.compile(r"\| (?P<what>[^|]+) \| (?P<point>[^|]+) \| .* \|")
 _REMARK = re.compile(r"- \*\*(?P<name>.+?)\*\*: ")
+_HEADS = ("| fault | point |", "| --- |")
 _WHOLE, _LATER = "The whole: ", "Rows tried anew since: "
 TITLES = {
     IN_PROCESS: "Faults of the cluster, of connections, of persons",
@@ -41,10 +42,10 @@ class Section:
         """What the document has of it."""
         section = cls(kind)
         for line in text.partition(begin(kind))[2].partition(end(kind))[0].splitlines():
-            if line in HEAD:
+            if line.startswith(_HEADS):
                 continue
             if found := _ROW.fullmatch(line):
-                section.rows[found["what"], found["point"]] = line
+                section.rows[found["what"], found["point"]] = of_width(line)
             elif found := _REMARK.match(line):
                 section.remarks[found["name"]] = line
             elif line.startswith(_WHOLE):

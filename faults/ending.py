@@ -15,9 +15,13 @@ from sandbox.names import CONFIGS, NAMESPACE
 GUARD_LIMIT_SECONDS = 180.0
 GUARD_PAUSE_SECONDS = 1.0
 
-CONDITIONS = ("read-write", "lease gone", "no pruner", "images whole", "no push beside", "as before")
-"""Registry read-write and settled; lease gone; no pruner alive; every image whole, by digest; no push was accepted
-while a pruner deleted; and everything else is as it was before the run."""
+CONDITIONS = (
+    "read-write", "lease gone", "no pruner", "one pruner", "images whole", "no push beside", "orphans gone",
+    "report true", "as before",
+)  # fmt: skip
+"""Registry read-write and settled; lease gone; no pruner alive; never two pruners at once; every image whole, by
+digest; no push was accepted while a pruner deleted; of a run that ended well with a delete: what was orphaned is gone,
+and its report counts as many blobs as went; and everything else is as it was before the run."""
 
 _OBJECTS = (CONFIGS, "clusterrolebindings", "imagepruners", "pods", "jobs")
 
@@ -27,6 +31,7 @@ def conclude(arena: Arena, run: str) -> Outcome:
 
     :param run: state of the run, which has ended or will not get any further.
     """
+    arena.await_api_server()
     closed_by = closed_by_run(arena)
     if arena.fault.clears_up is not None and run == "failed":
         arena.fault.clears_up(arena)
@@ -40,11 +45,13 @@ def conclude(arena: Arena, run: str) -> Outcome:
         remarks.append(NEVER_HIT)
     if arena.fault.closed_by not in (None, closed_by):
         remarks.append(f"it should have been closed by {arena.fault.closed_by}")
+    if arena.fault.ends not in (None, run):
+        remarks.append(f"the run should have ended as {arena.fault.ends}")
     arena.over.set()
     _delete_failed_pods(arena)
     with suppress(Exception):
         arena.sandbox.wait_until_settled(30)
-    conditions, problems = _look(arena)
+    conditions, problems = _look(arena, run)
     return Outcome(
         fault=arena.fault.what,
         point=arena.fault.point,
@@ -84,7 +91,7 @@ def _delete_failed_pods(arena: Arena) -> None:
             api.delete_namespaced_pod(pod["metadata"]["name"], NAMESPACE)
 
 
-def _look(arena: Arena) -> tuple[dict[str, bool | None], list[str]]:
+def _look(arena: Arena, run: str) -> tuple[dict[str, bool | None], list[str]]:
     sandbox, pusher = arena.sandbox, arena.pusher
     pruners = sandbox.pruners_alive()
     journal = sandbox.pruner_journal()
@@ -99,12 +106,31 @@ def _look(arena: Arena) -> tuple[dict[str, bool | None], list[str]]:
         problems.append(f"a delete ran in pods that took pushes: {', '.join(writable)}")
     if beside:
         problems.append(f"{len(beside)} pushes were accepted while a pruner deleted, the first in {beside[0].pod}")
+    if (most := sandbox.most_pruners_at_once()) > 1:
+        problems.append(f"{most} pruners lived at once")
+    deleted = run == "success" and any(each.get("mode") == "delete" for each in journal)
+    left, told = _look_at_delete(arena) if deleted else ("", None)
+    problems += [each for each in (left, told) if each]
     conditions = {
         "read-write": not arena.read_only_wanted() and sandbox.settled(),
         "lease gone": read_lease(arena.admin) is None,
         "no pruner": pruners == 0,
+        "one pruner": most <= 1,
         "images whole": not storage_problems,
         "no push beside": False if beside or writable else None if beside is None else True,
+        "orphans gone": not left if deleted else None,
+        "report true": None if told is None else not told,
         "as before": not cluster_problems,
     }
     return conditions, problems
+
+
+def _look_at_delete(arena: Arena) -> tuple[str, str | None]:
+    """What is wrong with what the delete left, and with what its report says; None if there is no report."""
+    orphans_left = arena.orphans & arena.sandbox.stored_digests()
+    left = f"{len(orphans_left)} of {len(arena.orphans)} orphans are left" if orphans_left else ""
+    report = arena.report()
+    if report is None:
+        return left, None
+    told, gone = report["deleted_blobs"], len(arena.clock.blobs.gone())
+    return left, "" if told == gone else f"the report says that {told} blobs were deleted, and {gone} went"

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from faults.arena import Arena
+from faults.guards import LIMITS
+from include.registry_prune.config_lease import change_own_lease
+from include.registry_prune.delete_attempts import find_or_begin
+from include.registry_prune.role import grant_role
+from include.registry_prune.window import arm, open_window
 from sandbox.kubelet.exec_faults import ExecFault
+from sandbox.names import CONTAINER, READ_ONLY_VARIABLE
 from sandbox.server.faults import FaultRule
 
 Action = Callable[[Arena], object]
@@ -70,6 +77,46 @@ def operator_dead(seconds: float) -> Action:
         arena.later(seconds, arena.sandbox.start_operator)
 
     return act
+
+
+def api_server_away(seconds: float) -> Action:
+    """The cluster's API server is killed, with every connection to it, and started again after so long."""
+
+    def act(arena: Arena) -> None:
+        arena.sandbox.stop_api_server()
+        arena.later(seconds, arena.sandbox.start_api_server)
+
+    return act
+
+
+def edits_deployment(seconds: float) -> Action:
+    """A person lets pods take pushes again without touching ``spec.readOnly``, as ``oc rollout undo`` does.
+
+    The operator does not undo it for so long: it is Unmanaged.
+    """
+
+    def act(arena: Arena) -> None:
+        arena.sandbox.configure_registry(managementState="Unmanaged")
+        container = {"name": CONTAINER, "env": [{"name": READ_ONLY_VARIABLE, "$patch": "delete"}]}
+        arena.patch_deployment({"spec": {"template": {"spec": {"containers": [container]}}}})
+        arena.later(seconds, partial(arena.sandbox.configure_registry, managementState="Managed"))
+
+    return act
+
+
+def guard_closes(arena: Arena) -> None:
+    """A guard takes the run for gone and closes the window, beside whatever the run does."""
+    arena.meanwhile(lambda: True, arena.guard_round)
+
+
+def leaves_window(arena: Arena) -> None:
+    """Another run has died in its window and left its delete at work; its lease has run out."""
+    holder = "registry_prune/dead"
+    grant_role(arena.cluster)
+    arm(arena.cluster, holder=holder, run_url="", lasts=timedelta(minutes=5), binding_ours=True, limits=LIMITS)
+    open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)
+    find_or_begin(arena.cluster, holder=holder, attempts=1, log_bytes=1 << 20, settle_seconds=LIMITS.settle_seconds)
+    change_own_lease(arena.cluster, holder, lambda lease: lease.renewed(datetime.now(UTC)))
 
 
 def sets_read_only(value: bool) -> Action:

@@ -23,11 +23,14 @@ class Fault(Generic[A]):
     :param point: in which task, and when in it.
     :param prepare: called before the run starts; puts the fault in its place.
     :param slow_delete: the delete takes some ten seconds, so that the fault can hit in the middle of it.
+    :param delete_seconds: how long a slow delete takes, where it has to outlive the fault.
+    :param slow_check: likewise the dry run.
     :param sandbox: settings of the sandbox that differ.
     :param settings: of the cluster, that differ.
     :param conf: of the run, that differs.
     :param clears_up: what the person who did it does after the run has told of it.
     :param in_cluster_guard: what the run leaves is closed by the Job of ``deploy/guard.yaml``, not by Airflow's guard.
+    :param ends: how the run has to end; None if that does not matter.
     :param closed_by: who alone may have closed the window; None if that does not matter.
     """
 
@@ -35,11 +38,14 @@ class Fault(Generic[A]):
     point: str
     prepare: Callable[[A], None]
     slow_delete: bool = False
+    delete_seconds: float = 9.0
+    slow_check: bool = False
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     conf: Mapping[str, Any] = field(default_factory=dict)
     clears_up: Callable[[A], object] | None = None
     in_cluster_guard: bool = False
+    ends: str | None = None
     closed_by: str | None = None
 
     @property
@@ -55,7 +61,7 @@ class Outcome:
     :param run: state of the DAG run.
     :param closed_by: who set the registry back: ``run``, ``guard`` (the DAG), ``guard in the cluster``, ``person``;
         ``-``: this run never made it read-only.
-    :param conditions: by name; None if it could not be measured.
+    :param conditions: by name; None if there was nothing to look at.
     :param read_only_seconds: how long the registry, or a pod of it, refused pushes.
     :param seconds: how long the whole took.
     :param remarks: what is wrong, in words.

@@ -46,7 +46,23 @@ def _run_dag(arena: Arena) -> str:
         task.retry_delay = _RETRY_DELAY
         task.retry_exponential_backoff = 0.0
         _hook(task, arena)
-    return str(dag.test(run_conf={**CONF, **arena.fault.conf}).state)
+    run = dag.test(run_conf={**CONF, **arena.fault.conf})
+    arena.reported = _report(dag.dag_id, run.run_id)
+    return str(run.state)
+
+
+def _report(dag_id: str, run_id: str) -> dict[str, Any] | None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        row = (
+            session.query(XComModel)
+            .filter_by(dag_id=dag_id, run_id=run_id, task_id="report", key="return_value")
+            .first()
+        )
+        found: dict[str, Any] | None = None if row is None else XComModel.deserialize_value(row)
+    return found
 
 
 def _hook(task: Any, arena: Arena) -> None:

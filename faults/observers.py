@@ -18,14 +18,43 @@ def _refuses_pushes(pod: dict[str, Any]) -> bool:
     return READ_ONLY_VARIABLE in variables and pod["status"].get("phase") not in ("Failed", "Succeeded")
 
 
+class WindowBlobs:
+    """Knows which blobs went while the window was open.
+
+    What is in the storage is noted as long as ``readOnly`` is wanted; the first delete is a settled registry and a dry
+    run away then. A window that is opened anew begins anew: each run reports what its own window took.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._noted: set[str] = set()
+        self._open = False
+
+    def look(self, read_only: bool) -> None:
+        """Note what is there now.
+
+        :param read_only: whether the Config wants it.
+        """
+        if read_only and not self._open:
+            self._noted = set()
+        self._open = read_only
+        if read_only:
+            self._noted |= self._sandbox.stored_digests()
+
+    def gone(self) -> set[str]:
+        """What was there and is not any more."""
+        return self._noted - self._sandbox.stored_digests()
+
+
 class ReadOnlyClock:
-    """Measures how long the registry, or a pod of it, was read-only."""
+    """Measures how long the registry, or a pod of it, was read-only; notes which blobs there are meanwhile."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="read-only clock", daemon=True)
         self.seconds = 0.0
+        self.blobs = WindowBlobs(sandbox)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -41,6 +70,7 @@ class ReadOnlyClock:
         last = time.monotonic()
         while not self._ended.wait(_LOOK_SECONDS):
             read_only = bool(self._sandbox.get_object(CONFIGS, CLUSTER)["spec"].get("readOnly"))
+            self.blobs.look(read_only)
             read_only = read_only or any(_refuses_pushes(pod) for pod in self._sandbox.registry_pods())
             now = time.monotonic()
             if read_only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ DAG, GUARD_DAG = "registry_prune", "registry_guard"
 _RUN_LIMIT_SECONDS = 900.0
 _GUARD_LIMIT_SECONDS = 90.0
 _FINISH_LIMIT_SECONDS = 150.0
+_LEFT_OVER_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 
 
@@ -36,6 +38,7 @@ class ProcessArena(Arena):
         self.points = airflow.points
         self.run_id = ""
         self._mended_at = 0.0
+        self._sleepers = 0
 
     # --- what happens to processes
 
@@ -74,6 +77,24 @@ class ProcessArena(Arena):
         """Wait until whatever was taken away is back."""
         while time.monotonic() < self._mended_at and not self.over.is_set():
             time.sleep(_POLL_SECONDS)
+
+    def await_window_closed(self) -> None:
+        """Wait until the run's lease, which is there, is gone; at most to the end of everything."""
+        while read_lease(self.admin) is not None and not self.over.is_set():
+            time.sleep(_POLL_SECONDS)
+
+    def strike_and_wake(self, task: str, moment: str, strike: Callable[[], object]) -> None:
+        """Strike while a task is stopped, and let what is left of it go on when the window is closed, to its end."""
+        left = psutil.Process(self.points.processes(task)[0])
+        self._sleepers += 1
+        try:
+            strike()
+            self.await_window_closed()
+            self.points.release(task, moment)
+            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                left.wait(_LEFT_OVER_SECONDS)
+        finally:
+            self._sleepers -= 1
 
     # --- the run
 
@@ -114,6 +135,11 @@ class ProcessArena(Arena):
         except TimeoutError:
             api.mark_failed(GUARD_DAG, run_id)
 
+    def report(self) -> dict[str, Any] | None:
+        """The run's own report; None if it has none."""
+        found: dict[str, Any] | None = self.airflow.api.xcom(DAG, self.run_id, "report")
+        return found
+
     def finish_run(self, run: str) -> str:
         """Let the run go on to its end; mark it as failed if it does not come to one."""
         self.await_mending()
@@ -128,7 +154,7 @@ class ProcessArena(Arena):
         return self.run_state()
 
     def _ended(self) -> bool:
-        if self.run_state() not in FINISHED_RUN_STATES:
+        if self._sleepers or self.run_state() not in FINISHED_RUN_STATES:
             return False
         try:
             tasks = self.airflow.api.task_instances(DAG, self.run_id)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from faults.arena import Arena
+from faults.arena import LONG_LEASE, Arena
 from faults.catalogue import EVERYTHING
 from faults.events import evict_pruner, loses_node, operator_dead, orders_exec, removes_lease, sets_read_only
 from faults.fault import Fault
@@ -17,10 +17,11 @@ from sandbox.kubelet.exec_faults import ExecFault
 Strike = Callable[[ProcessArena, str], object]
 """What happens; gets the arena and the task that it happens to."""
 
-MID_WAIT, MID_DELETE = "in mid-wait", "in mid-delete"
+MID_WAIT, MID_WORK, MID_DELETE = "in mid-wait", "in mid-work", "in mid-delete"
 SET, DRY, DELETE, RESTORE = "set_read_only", "dry_run", "hard_prune", "restore_read_write"
 _SHOWN: dict[tuple[str, str], Callable[[Arena], bool]] = {
     (SET, MID_WAIT): Arena.read_only_wanted,
+    (DRY, MID_WORK): Arena.listing,
     (DELETE, MID_DELETE): Arena.deleting,
     (RESTORE, MID_WAIT): Arena.closing,
 }
@@ -30,6 +31,11 @@ IN_WINDOW = (
     ("arm_window", AFTER), (SET, MID_WAIT), (SET, AFTER), (DRY, AFTER), ("blob_threshold", BEFORE),
     (DELETE, MID_DELETE), (DELETE, AFTER), (RESTORE, MID_WAIT), (RESTORE, AFTER),
 )  # fmt: skip
+AROUND_CALLS = (
+    (SET, BEFORE), (DELETE, BEFORE), (RESTORE, BEFORE), ("arm_window", BEFORE), (DRY, BEFORE), (DRY, MID_WORK),
+    ("blob_threshold", AFTER),
+)  # fmt: skip
+"""More points in the window, for what ends a task's process and leaves Airflow alone."""
 BEFORE_WINDOW = (
     ("verify_access", BEFORE), ("base_prune", AFTER), ("restart_registry", BEFORE), ("grant_image_pruner", AFTER),
     ("survey", BEFORE), ("survey_gate", BEFORE), ("integrity_before", BEFORE), ("approve_window", BEFORE),
@@ -42,7 +48,11 @@ AFTER_WINDOW = (
 WHOLE_RUN = tuple((task, moment) for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW) if moment != AFTER)
 
 
-def _at(task: str, moment: str, strike: Strike) -> Callable[[ProcessArena], None]:
+def _at(task: str, moment: str, strike: Strike, *, held: bool = False) -> Callable[[ProcessArena], None]:
+    """When the task comes to this point.
+
+    :param held: it goes on only when the run's window is closed, if it still lives.
+    """
     shown = _SHOWN.get((task, moment))
 
     def prepare(arena: ProcessArena) -> None:
@@ -53,7 +63,10 @@ def _at(task: str, moment: str, strike: Strike) -> Callable[[ProcessArena], None
 
         def act() -> None:
             try:
-                strike(arena, task)
+                if held:
+                    arena.strike_and_wake(task, moment, partial(strike, arena, task))
+                else:
+                    strike(arena, task)
             finally:
                 arena.points.release(task, moment)
 
@@ -63,10 +76,10 @@ def _at(task: str, moment: str, strike: Strike) -> Callable[[ProcessArena], None
 
 
 def _one(what: str, task: str, moment: str, strike: Strike, **options: Any) -> Fault[ProcessArena]:
-    inside = (task, moment) in IN_WINDOW or task == DELETE
+    inside = task in {inside for inside, _ in IN_WINDOW}
     return Fault(
-        what, f"{task}, {moment}", _at(task, moment, strike),
-        slow_delete=moment == MID_DELETE, **{"conf": {} if inside else EVERYTHING, **options},
+        what, f"{task}, {moment}", _at(task, moment, strike), slow_delete=moment == MID_DELETE,
+        slow_check=moment == MID_WORK, **{"conf": {} if inside else EVERYTHING, **options},
     )  # fmt: skip
 
 
@@ -126,17 +139,29 @@ def _and(strike: Strike, action: Callable[[Arena], object]) -> Strike:
     return act
 
 
+_GOES_ON: Mapping[str, Any] = {
+    "settings": LONG_LEASE, "delete_seconds": 60.0, "closed_by": "run", "ends": "success",
+}  # fmt: skip
+"""The run itself has to find its delete again, while it still works, before anybody takes the run for gone."""
 OUTSIDE = "each task outside of the window"
 
 
 def killed() -> Iterator[Fault[ProcessArena]]:
     """Kill -9 of tasks and of their supervisors."""
-    for task, moment in IN_WINDOW:
+    for task, moment in (*IN_WINDOW, *AROUND_CALLS):
         yield _one("kill -9 of the task", task, moment, _kill_task)
     yield _in_turn("kill -9 of the task", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _kill_task)
     what = "kill -9 of the task's supervisor"
     for task, moment in IN_WINDOW:
-        yield _one(what, task, moment, _kill_supervisor)
+        goes_on = _GOES_ON if moment == MID_DELETE else {}
+        yield _one(what, task, moment, _kill_supervisor, **goes_on)
+    for task, moment in AROUND_CALLS:
+        yield _one(what, task, moment, _kill_supervisor, settings=LONG_LEASE)
+    for task in (SET, DELETE, RESTORE):
+        # What is left of the task wakes up when nothing of the window is its own any more.
+        held = _at(task, BEFORE, _kill_supervisor, held=True)
+        wakes = f"{what}, the task goes on when the window is closed"
+        yield Fault(wakes, f"{task}, {BEFORE}", held, settings=LONG_LEASE)
     yield _in_turn(what, "each task up to the survey", BEFORE_WINDOW[:5], _kill_supervisor)
     yield _in_turn(what, "each task from there to the window", BEFORE_WINDOW[5:], _kill_supervisor)
     yield _in_turn(what, "each task after the window", AFTER_WINDOW, _kill_supervisor)
@@ -149,13 +174,14 @@ def away() -> Iterator[Fault[ProcessArena]]:
         yield _one(short, task, moment, _away("scheduler", 3))
     yield _in_turn(short, OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _away("scheduler", 3))
     for task, moment in ((SET, AFTER), (DELETE, MID_DELETE), (RESTORE, MID_WAIT)):
-        yield _one("kill -9 of the scheduler, restart after 40 s", task, moment, _away("scheduler", 40))
+        goes_on = _GOES_ON if moment == MID_DELETE else {}
+        yield _one("kill -9 of the scheduler, restart after 40 s", task, moment, _away("scheduler", 40), **goes_on)
     triggerer = "kill -9 of the triggerer, restart after 3 s"
     yield _in_turn(triggerer, "each task", WHOLE_RUN, _away("triggerer", 3))
     gone = "api-server away for 45 s"
     for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW):
         # Each by itself: before the window it uses up a task's retries, and so ends the run.
-        yield _one(gone, task, moment, _away("api-server", 45))
+        yield _one(gone, task, moment, _away("api-server", 45), **(_GOES_ON if moment == MID_DELETE else {}))
 
 
 def persons() -> Iterator[Fault[ProcessArena]]:
@@ -163,6 +189,8 @@ def persons() -> Iterator[Fault[ProcessArena]]:
     for what, strike in (("task marked failed", _mark_task), ("run marked failed", _mark_run)):
         for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW):
             yield _one(what, task, moment, strike)
+    for task, moment in AROUND_CALLS:
+        yield _one("task marked failed", task, moment, _mark_task)
     for task, moment in IN_WINDOW:
         yield _one("task cleared", task, moment, _clear)
     yield _in_turn("task cleared", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), _clear)
@@ -178,7 +206,8 @@ def dead() -> Iterator[Fault[ProcessArena]]:
             "all of Airflow killed, restart when the window is closed", task, moment, _dies(), in_cluster_guard=True
         )
     for task, moment in ((SET, AFTER), (DELETE, MID_DELETE)):
-        yield _one("all of Airflow killed, restart after 15 s", task, moment, _dies(15))
+        goes_on = _GOES_ON if moment == MID_DELETE else {}
+        yield _one("all of Airflow killed, restart after 15 s", task, moment, _dies(15), **goes_on)
 
 
 def pairs() -> Iterator[Fault[ProcessArena]]:
@@ -188,12 +217,12 @@ def pairs() -> Iterator[Fault[ProcessArena]]:
         ("api-server away for 45 s and person sets readOnly false", DELETE, MID_DELETE,
          _and(_away("api-server", 45), sets_read_only(False)), {}),
         ("kill -9 of the scheduler for 40 s and pod evicted", DELETE, MID_DELETE,
-         _and(_away("scheduler", 40), evict_pruner), {}),
+         _and(_away("scheduler", 40), evict_pruner), {"settings": LONG_LEASE}),
         ("kill -9 of the task and person removes the lease", DELETE, MID_DELETE,
          _and(_kill_task, removes_lease), {"closed_by": "run"}),
         ("kill -9 of the task and operator dead for 20 s", SET, MID_WAIT, _and(_kill_task, operator_dead(20)), {}),
         ("kill -9 of the supervisor and the next search for pruners frozen", DELETE, MID_DELETE,
-         _and(_kill_supervisor, frozen), {}),
+         _and(_kill_supervisor, frozen), {"settings": LONG_LEASE}),
         ("all of Airflow killed and node lost for 20 s", DELETE, MID_DELETE,
          _and(_dies(), loses_node(20)), {"in_cluster_guard": True}),
         ("all of Airflow killed and pod evicted", DELETE, MID_DELETE,
@@ -205,20 +234,21 @@ def pairs() -> Iterator[Fault[ProcessArena]]:
 def deferred() -> Iterator[Fault[ProcessArena]]:
     """A delete that is followed by the triggerer, and by no task's process."""
     settings: Mapping[str, Any] = {"defer_after": "0s"}
-    for what, strike in (
-        ("kill -9 of the triggerer, restart after 3 s", _away("triggerer", 3)),
-        ("kill -9 of the triggerer, restart after 40 s", _away("triggerer", 40)),
-        ("kill -9 of the scheduler, restart after 40 s", _away("scheduler", 40)),
-        ("api-server away for 45 s", _away("api-server", 45)),
-        ("task marked failed", _mark_task),
-        ("run marked failed", _mark_run),
-        ("task cleared", _clear),
-        ("DAG paused, un-paused when the window is closed", _pause),
-        ("all of Airflow killed, restart after 15 s", _dies(15)),
+    goes_on = {**_GOES_ON, "settings": {**LONG_LEASE, **settings}}
+    for what, strike, options in (
+        ("kill -9 of the triggerer, restart after 3 s", _away("triggerer", 3), goes_on),
+        ("kill -9 of the triggerer, restart after 40 s", _away("triggerer", 40), goes_on),
+        ("kill -9 of the scheduler, restart after 40 s", _away("scheduler", 40), goes_on),
+        ("api-server away for 45 s", _away("api-server", 45), goes_on),
+        ("all of Airflow killed, restart after 15 s", _dies(15), goes_on),
+        ("task marked failed", _mark_task, {"settings": settings}),
+        ("run marked failed", _mark_run, {"settings": settings}),
+        ("task cleared", _clear, {"settings": settings}),
+        ("DAG paused, un-paused when the window is closed", _pause, {"settings": settings}),
     ):
-        yield _one(what + ", delete deferred", DELETE, MID_DELETE, strike, settings=settings)
+        yield _one(what + ", delete deferred", DELETE, MID_DELETE, strike, **options)
 
 
 def process_faults() -> list[Fault[ProcessArena]]:
-    """All of them; those that need an Airflow with other settings come last."""
+    """All of them."""
     return [*killed(), *away(), *persons(), *dead(), *pairs(), *deferred()]

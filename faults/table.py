@@ -5,11 +5,38 @@ from __future__ import annotations
 from faults.ending import CONDITIONS
 from faults.fault import Outcome
 
-_MARKS = {True: "✓", False: "✗", None: "n/a"}
+NOT_LOOKED_AT = "·"
+_MARKS = {True: "✓", False: "✗", None: NOT_LOOKED_AT}
+_FIRST_CONDITIONS = ("read-write", "lease gone", "no pruner", "images whole", "no push beside", "as before")
+"""Of rows that were tried before the others were looked at."""
+_BEFORE_MARKS = 4
 HEAD = (
     f"| fault | point | run | closed by | {' | '.join(CONDITIONS)} | read-only |",
     f"| --- | --- | --- | --- |{' --- |' * len(CONDITIONS)} ---: |",
 )
+
+
+def of_width(line: str) -> str:
+    """A row with a mark for each of today's conditions, also one that was written when there were fewer.
+
+    :raises ValueError: this row has other conditions than any version had.
+    """
+    first, marks, last = _parts(line)
+    if len(marks) == len(CONDITIONS):
+        return line
+    if len(marks) != len(_FIRST_CONDITIONS):
+        raise ValueError(f"docs/faults.md has a row with {len(marks)} conditions: {line}")
+    by_name = dict(zip(_FIRST_CONDITIONS, marks, strict=True))
+    return _join(first, [by_name.get(name, NOT_LOOKED_AT) for name in CONDITIONS], last)
+
+
+def _parts(line: str) -> tuple[list[str], list[str], list[str]]:
+    cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+    return cells[:_BEFORE_MARKS], cells[_BEFORE_MARKS:-1], cells[-1:]
+
+
+def _join(*cells: list[str]) -> str:
+    return f"| {' | '.join(cell for some in cells for cell in some)} |"
 
 
 def line(outcome: Outcome) -> str:

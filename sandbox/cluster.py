@@ -256,6 +256,23 @@ class Sandbox(ClusterThread):
         """Start the registry's operator."""
         self.call(lambda cluster: cluster.start_operator())
 
+    def stop_api_server(self) -> None:
+        """Kill the API server: nobody can connect, every open connection is cut, watches and execs included.
+
+        Objects, pods and what works in them live on; so do the controllers, the kubelet and the operator, which in a
+        real cluster stand still meanwhile. The methods of this class work on.
+        """
+        self.wait_for(self.cluster.stop_api_server())
+
+    def start_api_server(self) -> None:
+        """Start it again, at the same address."""
+        self.wait_for(self.cluster.start_api_server())
+
+    @property
+    def api_server_running(self) -> bool:
+        """Whether it can be reached."""
+        return self.call(lambda cluster: cluster.api_server_running)
+
     def hold_readiness(self) -> None:
         """From now on no container becomes ready."""
         self.call(lambda cluster: cluster.kubelet.readiness_allowed.clear())

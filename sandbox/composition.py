@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import re
 from typing import Any
-
-from aiohttp import web
 
 from sandbox.baseline import Baseline
 from sandbox.bootstrap import create_objects, write_executables
@@ -46,6 +43,7 @@ from sandbox.registry.objects import namespace_object
 from sandbox.server.application import build_application
 from sandbox.server.certificates import server_context
 from sandbox.server.faults import ApiFaults
+from sandbox.server.listener import Listener
 from sandbox.server.request_counts import RequestCounts
 from sandbox.server.store import Store
 from sandbox.settings import LOOPBACK, SandboxSettings
@@ -53,8 +51,6 @@ from sandbox.settled import is_settled
 
 log = logging.getLogger(__name__)
 
-_SHUTDOWN_SECONDS = 1.0
-_FAREWELL_SECONDS = 0.1
 _POLL_SECONDS = 0.05
 _SAFE_ROOT = re.compile(r"/[\w./+@-]*")
 
@@ -88,8 +84,7 @@ class Cluster:
             state, settings, self.store, nodes, self._authenticator.service_account_token, self.registries
         )
         self._nodes = nodes
-        self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._operator_tasks: list[asyncio.Task[None]] = []
 
@@ -135,25 +130,13 @@ class Cluster:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        await self._stop_serving()
+        if self._listener is not None:
+            await self._listener.stop()
         if self.registries is not None:
             await self.registries.notifications.stop()
         kill_everything(self.state.root)
         remove_pod_folders(self.state)
         self.state.kubeconfig.unlink(missing_ok=True)
-
-    async def _stop_serving(self) -> None:
-        if self._runner is None:
-            return
-        if self._listener is not None:
-            self._listener.close()
-        server = self._runner.server
-        transports = [handler.transport for handler in server.connections] if server else []
-        await self._runner.cleanup()
-        for transport in transports:
-            if transport is not None:
-                transport.abort()
-        await asyncio.sleep(0)
 
     async def _serve(self) -> int:
         application = build_application(
@@ -164,26 +147,8 @@ class Cluster:
             counts=self.request_counts,
         )
         Control(self, self._authenticator).add_routes(application)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await self._runner.setup()
-        assert self._runner.server is not None
-        try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._runner.server,
-                LOOPBACK,
-                self.settings.port,
-                ssl=server_context(self.credentials.tls_directory),
-                # A client that has gone without a farewell is not waited for.
-                ssl_shutdown_timeout=_FAREWELL_SECONDS,
-            )
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise SandboxError(
-                    f"port {self.settings.port} of {LOOPBACK} is taken by another program; "
-                    "choose another with --port, or 0 for any free one"
-                ) from error
-            raise
-        return int(self._listener.sockets[0].getsockname()[1])
+        self._listener = Listener(application, server_context(self.credentials.tls_directory))
+        return await self._listener.start(self.settings.port)
 
     # --- what it does and how it is
 
@@ -205,6 +170,24 @@ class Cluster:
         if self._operator_tasks:
             await asyncio.wait(self._operator_tasks)
         self._operator_tasks = []
+
+    async def stop_api_server(self) -> None:
+        """The API server is gone: its socket is closed, every connection cut. Objects, pods and controllers live on."""
+        if self._listener is not None:
+            await self._listener.cut()
+
+    async def start_api_server(self) -> None:
+        """The API server is back, at the same address; nothing happens if it runs.
+
+        :raises SandboxError: another program has taken the port.
+        """
+        if self._listener is not None:
+            await self._listener.resume()
+
+    @property
+    def api_server_running(self) -> bool:
+        """Whether the API server can be reached."""
+        return self._listener is not None and self._listener.listening
 
     @property
     def operator_running(self) -> bool:

@@ -3,6 +3,7 @@
 * ``GET /sandbox/status``: operator, nodes, addresses of the registries, pruner processes, faults in
   force.
 * ``POST /sandbox/operator`` ``{"running": bool}``.
+* ``POST /sandbox/api-server`` ``{"seconds": float}``: gone for so long, right after the answer.
 * ``POST /sandbox/exec-faults`` with the fields of :class:`~sandbox.kubelet.exec_faults.ExecFault`; ``DELETE`` clears.
 * ``POST /sandbox/nodes/NAME`` ``{"alive": bool, "power_off": bool}``.
 * ``POST /sandbox/pods/NAMESPACE/NAME/evict`` ``{"message": str}``.
@@ -15,6 +16,7 @@ Faults of the API itself are at ``/sandbox/faults`` (:mod:`sandbox.server.admini
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request], Awaitable[Any]]
 
+_ANSWER_SECONDS = 0.2
+"""For the answer to the order itself to get through."""
 EVICTION_MESSAGE = "The node was low on resource: ephemeral-storage."
 
 
@@ -44,12 +48,14 @@ class Control:
     def __init__(self, cluster: Cluster, authenticator: TokenAuthenticator) -> None:
         self._cluster = cluster
         self._authenticator = authenticator
+        self._absence: asyncio.Task[None] | None = None
 
     def add_routes(self, application: web.Application) -> None:
         """Serve the paths."""
         routes: list[tuple[str, str, Answer]] = [
             ("GET", "/sandbox/status", self._status),
             ("POST", "/sandbox/operator", self._operator),
+            ("POST", "/sandbox/api-server", self._api_server),
             ("POST", "/sandbox/exec-faults", self._add_exec_fault),
             ("DELETE", "/sandbox/exec-faults", self._clear_exec_faults),
             ("POST", "/sandbox/nodes/{name}", self._node),
@@ -105,6 +111,17 @@ class Control:
         else:
             await self._cluster.stop_operator()
         return {"operatorRunning": self._cluster.operator_running}
+
+    async def _api_server(self, request: web.Request) -> dict[str, Any]:
+        seconds = float((await _body(request))["seconds"])
+        self._absence = asyncio.create_task(self._be_away(seconds))
+        return {"seconds": seconds}
+
+    async def _be_away(self, seconds: float) -> None:
+        await asyncio.sleep(_ANSWER_SECONDS)
+        await self._cluster.stop_api_server()
+        await asyncio.sleep(seconds)
+        await self._cluster.start_api_server()
 
     async def _add_exec_fault(self, request: web.Request) -> dict[str, Any]:
         self._cluster.kubelet.exec_faults.add(ExecFault(**await _body(request)))

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lost: nobody hears from it, its processes go on; off: they end too",
     )
     node.set_defaults(command=_node)
+    api_server = commands.add_parser("api-server", help="killed, and started again; objects and pods live on")
+    api_server.add_argument("seconds", type=float, help="until it is started again")
+    api_server.set_defaults(command=_api_server)
     readiness = commands.add_parser("readiness", help="whether containers become ready")
     readiness.add_argument("event", choices=("hold", "allow"))
     readiness.set_defaults(command=_readiness)
@@ -143,6 +146,11 @@ def _node(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient)
     body = {"alive": arguments.event == "back", "power_off": arguments.event == "off"}
     client.request("POST", f"/sandbox/nodes/{arguments.name}", body)
     return f"Node {arguments.name} is {arguments.event}."
+
+
+def _api_server(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:
+    client.request("POST", "/sandbox/api-server", {"seconds": arguments.seconds})
+    return f"The API server is gone, with every connection to it, for {arguments.seconds:g} s."
 
 
 def _readiness(arguments: argparse.Namespace, _: StateDirectory, client: AdminClient) -> str:

@@ -166,7 +166,10 @@ class ApiServer:
         if info.path.startswith(ADMINISTRATION):
             self._authorizer.check(user, Action.of(info))
             return await self._administration.answer(ApiRequest(request, user, info))
-        fault = self._faults.take(FaultRequest(request.method, request.path_qs, user.name, info.verb, info.resource))
+        body = (await request.read()).decode(errors="replace") if info.verb in ("patch", "update") else ""
+        fault = self._faults.take(
+            FaultRequest(request.method, request.path_qs, user.name, info.verb, info.resource, body)
+        )
         if fault is None:
             return await self._carry_out(ApiRequest(request, user, info))
         return await self._with_fault(ApiRequest(request, user, info, fault), fault)

@@ -39,6 +39,7 @@ class FaultRule:
 
     :param method: HTTP method.
     :param path: regular expression, searched in path and query (``/api/v1/pods?watch=1``).
+    :param body: regular expression, searched in what a patch or an update sends.
     :param remaining: how many more requests meet it; None for no end.
     :param probability: of a matching request to meet it, 0 to 1.
     :param status: answer with this HTTP status instead of carrying the request out.
@@ -56,6 +57,7 @@ class FaultRule:
     user: str | None = None
     verb: str | None = None
     resource: str | None = None
+    body: str | None = None
     remaining: int | None = None
     probability: float = 1.0
     status: int | None = None
@@ -71,6 +73,7 @@ class FaultRule:
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability has to be between 0 and 1, not {self.probability}")
         re.compile(self.path or "")
+        re.compile(self.body or "")
 
     @classmethod
     def from_json(cls, value: JsonObject) -> Self:
@@ -103,18 +106,23 @@ class FaultRule:
         found = (request.method, request.user, request.verb, request.resource)
         if any(want is not None and want != has for want, has in zip(wanted, found, strict=True)):
             return False
-        return self.path is None or re.search(self.path, request.path) is not None
+        texts = ((self.path, request.path), (self.body, request.body))
+        return all(pattern is None or re.search(pattern, text) for pattern, text in texts)
 
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """What rules look at. ``path`` has the query in it; ``resource`` the subresource (``pods/exec``)."""
+    """What rules look at. ``path`` has the query in it; ``resource`` the subresource (``pods/exec``).
+
+    :param body: of a patch or an update, else empty.
+    """
 
     method: str
     path: str
     user: str
     verb: str
     resource: str
+    body: str = ""
 
 
 class ApiFaults:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.document import Section, write_outcomes
+from faults.document import Section, begin, end, write_outcomes
 from faults.ending import CONDITIONS
 from faults.fault import NEVER_HIT, Outcome
+from faults.table import of_width
 from faults.workers import IN_PROCESS, PROCESSES, catalogue
 
 FAULTS = catalogue(IN_PROCESS)
@@ -64,6 +65,18 @@ def test_a_row_whose_fault_there_is_no_more_goes(document: Path) -> None:
     section = write(document, [ALL[1]])
     assert ("old", "gone") not in section.rows
     assert len(section.rows) == len(ALL) - 1
+
+
+def test_a_row_of_before_a_condition_was_looked_at_keeps_what_it_told(document: Path) -> None:
+    first, second = FAULTS[:2]
+    old = f"| {first.what} | {first.point} | failed | guard | a | b | c | d | e | f | 3.4 s |"
+    table = f"| fault | point | run | closed by | read-write |\n| --- | --- |\n{old}"
+    document.write_text(f"{begin(IN_PROCESS)}\n{table}\n{end(IN_PROCESS)}\n", encoding="utf-8")
+    section = write(document, [ALL[1]])
+    assert list(section.rows) == [(first.what, first.point), (second.what, second.point)]
+    told = section.rows[first.what, first.point]
+    assert told == f"| {first.what} | {first.point} | failed | guard | a | b | c | · | d | e | · | · | f | 3.4 s |"
+    assert of_width(told) == told
 
 
 def test_the_other_kind_and_the_words_around_stay(document: Path) -> None:

@@ -281,6 +281,30 @@ def test_an_api_server_that_refuses_for_a_while_ends_neither_the_delete_nor_the_
     assert_all_deleted_by(window, attempts=1)
 
 
+def test_an_api_server_that_is_killed_in_mid_delete_ends_neither_the_delete_nor_the_following(
+    window: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """Guards the follower's patience: without it, the first look that finds nobody ends the following."""
+    caplog.set_level("INFO")
+    slow(window, 0.1)
+
+    def kill_and_start_again() -> None:
+        stored = len(window.stored_digests())
+        window.stop_api_server()
+        wait_for(lambda: len(window.stored_digests()) <= stored - ORPHANS // 3, 60)
+        window.start_api_server()
+
+    killer = meanwhile(window, kill_and_start_again, ORPHANS // 6)
+    kept = Kept()
+    end = follow(cluster, begin(cluster), kept)
+    killer.join(60)
+    assert (end.interrupted, end.torn, end.result.complete, end.result.list_complete) == (False, None, True, True)
+    assert end.result.said is not None
+    assert end.result.said.blobs == end.result.counted_blobs == len(kept.blobs) == ORPHANS
+    assert_all_deleted_by(window, attempts=1)
+    assert_progress_never_goes_back(caplog.text)
+
+
 def test_nothing_known_for_too_long_is_an_unknown_end_and_the_pruner_lives_on(
     window: Sandbox, cluster: Cluster
 ) -> None:

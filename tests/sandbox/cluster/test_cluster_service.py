@@ -256,6 +256,9 @@ def test_situations_can_be_brought_about(command: Command, state: StateDirectory
     name = kubectl("get", "imagestreams", "--namespace=shop-1", "--output=name").split()[0]
     assert "NotFound" in kubectl.run("get", name, "--namespace=shop-1").stderr
     command("fault", "clear")
+    assert "for 1 s" in command("fault", "api-server", "1").stdout
+    eventually(lambda: kubectl.run("get", "pods").returncode, "the API server is gone")
+    eventually(lambda: not kubectl.run("get", "pods").returncode, "the API server is back")
     assert "Images are gone" in command("fault", "empty-etcd").stdout
     assert kubectl("get", "images") == ""
     assert "those of another cluster" in command("fault", "other-cluster").stdout

@@ -62,6 +62,13 @@ def test_a_dropped_request_is_carried_out_or_not_as_ordered(registry: Server, ht
     assert registry.counts.total(verb="patch", resource="configs", status=0) == 2
 
 
+def test_a_patch_is_chosen_by_what_it_sends(registry: Server, http: HttpClient) -> None:
+    registry.faults.add(FaultRule(verb="patch", body='"readOnly": ?true', status=503, remaining=1))
+    assert http.merge_patch(CONFIG, {"metadata": {"annotations": {"of": "somebody"}}}).status_code == 200
+    assert patch_read_only(http).status_code == 503
+    assert patch_read_only(http).status_code == 200
+
+
 def test_latency_delays_the_answer(registry: Server, http: HttpClient) -> None:
     registry.faults.add(FaultRule(path="/pods$", delay_before_seconds=0.2, delay_after_seconds=0.2))
     assert http.get(PODS).elapsed.total_seconds() >= 0.4
