@@ -77,8 +77,8 @@ class PodFiles:
         return self._pattern.sub(lambda match: str(self._places[match.group()]), text)
 
     def link_processes(self, pids: Iterable[int]) -> None:
-        """Make the pod's ``/proc`` show these processes, and ``self``, and no others."""
-        wanted = {str(pid) for pid in pids} | {"self"}
+        """Make the pod's ``/proc`` show these processes, and no others; and ``self`` and ``uptime``."""
+        wanted = {str(pid) for pid in pids} | {"self", "uptime"}
         try:
             present = {entry.name for entry in self.processes.iterdir()}
             for name in wanted - present:
