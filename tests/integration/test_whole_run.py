@@ -304,7 +304,7 @@ def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
     monkeypatch.setattr(BlobThreshold, "verdict", verdict_and_interference)
     run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
     assert run.state == "failed"
-    assert "not settled read-only, so nothing is deleted" in run.errors["hard_prune"]
+    assert "somebody has set spec.readOnly to false, so nothing is deleted" in run.errors["hard_prune"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
     assert_whole(seeded, orphans_left=ORPHANS)
 
