@@ -13,7 +13,8 @@ from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
+"""A look takes a fifth of a second of CPU time: each second, it would slow down what is measured."""
 _PROPORTIONAL = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -22,7 +23,7 @@ class AirflowUsage:
     """What the processes took together.
 
     :param cpu_seconds: user and system, those of tasks that came and went included.
-    :param peak_bytes: the most memory that a look each second found; what forked processes share counts once.
+    :param peak_bytes: the most memory that a look every five seconds found; what forked processes share counts once.
     """
 
     cpu_seconds: float

@@ -40,7 +40,7 @@ NO_ROOM_STATUS = 73
 SMALLEST_LOG_BYTES, LARGEST_LOG_BYTES = 256 << 10, 32 << 20
 """What the files of an attempt may be allowed to take: a segment is an eighth of it, and ``/dev/shm`` has 64 MiB."""
 _KEPT_SEGMENTS = 6
-_CHUNK_BYTES = 49152
+_CHUNK_BYTES = 3 * 65536
 """Of the log in one line; a multiple of three, so that none but a last one ends in base64's padding."""
 _OUT_BYTES = 16384
 _BACKLOG_SECONDS = 10
@@ -87,14 +87,19 @@ read -r status < ended.new
 # Runs once for each segment, one after the other. A segment that cannot be written is read all the same: the pruner
 # must not wait, and its blobs are counted as they come by. `nl` is the tool of coreutils that takes a regular
 # expression: it numbers the lines that match. Where lines are missing, the count of lines shows it to who follows.
+# Where every line is of a blob, as nearly always, nothing else is looked for: each program that is started here takes
+# the pruner's time.
 _FILTER = f"""old=$((${{FILE#log.}} - {_KEPT_SEGMENTS})); rm -f "log.$old" torn
 read -r word blobs links repositories lines < counts
 number() {{ nl -p -b "p$1" -h "p$1" -f "p$1" -w 9 -s ' ' | cut -b 1-9 | sort -n | tail -n 1; }}
-blobs=$((blobs + $({{ cat counts; cat; }} | {{ tee "$FILE" 2>/dev/null || true > torn; }} |
+new=$(($({{ cat counts; cat; }} | {{ tee "$FILE" 2>/dev/null || true > torn; }} |
   number 'msg["=:]*Deleting blob: ') + 0))
-links=$((links + $(number 'msg["=:]*Deleting manifest link: ' < "$FILE") + 0))
-repositories=$((repositories + $(number 'msg["=:]*Deleting repo: ' < "$FILE") + 0))
-lines=$((lines + $(wc -l < "$FILE") - 1))
+ends=$(($(wc -l < "$FILE") - 1))
+if [ "$new" -ne "$ends" ] || [ -e torn ]; then
+  links=$((links + $(number 'msg["=:]*Deleting manifest link: ' < "$FILE") + 0))
+  repositories=$((repositories + $(number 'msg["=:]*Deleting repo: ' < "$FILE") + 0))
+fi
+blobs=$((blobs + new)) lines=$((lines + ends))
 [ ! -e torn ] || lines=$((lines + 1))
 printf '%-99s\\n' "counts $blobs $links $repositories $lines" 1<> counts
 exit 0

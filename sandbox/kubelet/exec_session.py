@@ -13,6 +13,9 @@ from sandbox.kubelet.exits import wait_for_exit
 from sandbox.server.errors import ApiError
 
 _CHUNK = 32 * 1024
+_SMALL_CHUNK, _GATHER_SECONDS = 4 * 1024, 0.004
+"""A command that writes line by line fills a message with what it writes in so long: a message for each line would take
+Python longer than the command its line."""
 _CLOSE_SECONDS = 2.0
 _FROZEN_POLL_SECONDS = 0.1
 
@@ -93,6 +96,8 @@ class ExecSession:
         while stream is not None and (chunk := await stream.read(_CHUNK)):
             if wanted:
                 await self._send_output(channel, chunk)
+            if len(chunk) < _SMALL_CHUNK:
+                await asyncio.sleep(_GATHER_SECONDS)
 
     async def _send_output(self, channel: int, chunk: bytes) -> None:
         fault = self._fault

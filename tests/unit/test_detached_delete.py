@@ -385,7 +385,7 @@ def test_who_follows_does_not_run_after_every_line_of_a_log_that_is_being_writte
     _, out, _ = pod.run(look)
     (pod.folder / "go").touch()
     read = [line.split() for line in out.splitlines() if line.startswith("log ")]
-    partial = [words for words in read if len(words[3]) < 49152 // 3 * 4]
+    partial = [words for words in read if len(words[3]) < 196608 // 3 * 4]
     assert 0 < len(partial) <= 5 + len({segment for _, segment, *_ in read})
 
 
