@@ -12,15 +12,14 @@ import time
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.config_lease import require_own_lease
 from include.registry_prune.detached_delete import NO_ROOM_STATUS, start_command
-from include.registry_prune.lease import DeleteAttempt, Earlier, Lease
+from include.registry_prune.lease import DeleteAttempt, Earlier
 from include.registry_prune.pod_exec import ExecEnd, run_in_pod
 from include.registry_prune.pruner_processes import living_pruners
 from include.registry_prune.pruning import choose_pod
 from include.registry_prune.registry_state import PodState, RegistryState, unsettled
 from include.registry_prune.settling import NotSettledError, wait_until_settled
-from include.registry_prune.window import begin_attempt
+from include.registry_prune.window import begin_attempt, require_open_window
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def find_or_begin(
     :raises NotStartedError: if it was interrupted too often, or no folder of the pod has room.
     """
     while True:
-        lease, state = _require_window(cluster, holder=holder)
+        lease, state = require_open_window(cluster, holder=holder)
         attempt = lease.attempt
         if attempt is not None and attempt != over:
             _require_no_pruner(cluster, state, attempt)
@@ -78,24 +77,6 @@ def find_or_begin(
             return attempt
         # What it did in a pod that is gone, before anybody looked, nobody knows.
         over, earlier = attempt, attempt.earlier.model_copy(update={"list_complete": False})
-
-
-def _require_window(cluster: Cluster, *, holder: str) -> tuple[Lease, RegistryState]:
-    """This run's lease and the registry, if the window is open and no pod takes pushes; it need not be settled.
-
-    :raises LeaseError: if this run does not hold the window.
-    :raises NotSettledError: if a pod takes pushes, or the window is being closed.
-    """
-    lease = require_own_lease(cluster.config(), holder)
-    if lease.closing_since is not None:
-        raise NotSettledError("The window of this run is being closed, so nothing is deleted")
-    state = cluster.registry_state()
-    if not state.read_only:
-        raise NotSettledError("Config cluster: somebody has set spec.readOnly to false, so nothing is deleted")
-    pushes = [pod.name for pod in state.pods if not pod.read_only and not pod.left_over]
-    if pushes:
-        raise NotSettledError(f"So nothing is deleted: still read-write: pod {', pod '.join(pushes)}")
-    return lease, state
 
 
 def _choose_pod(state: RegistryState) -> PodState:

@@ -183,7 +183,7 @@ def begin_attempt(
 
 
 def require_open_window(cluster: Cluster, *, holder: str) -> tuple[Lease, RegistryState]:
-    """This run's lease and the registry, if the window is open and every pod is read-only.
+    """This run's lease and the registry, if the window is open and no pod takes pushes; it need not be settled.
 
     :raises LeaseError: if this run does not hold the window.
     :raises NotSettledError: if a pod takes pushes, or the window is being closed.
@@ -192,9 +192,11 @@ def require_open_window(cluster: Cluster, *, holder: str) -> tuple[Lease, Regist
     if lease.closing_since is not None:
         raise NotSettledError("The window of this run is being closed, so nothing is deleted")
     state = cluster.registry_state()
-    reasons = unsettled(state, read_only=True)
-    if reasons:
-        raise NotSettledError(f"The registry is not settled read-only, so nothing is deleted: {'; '.join(reasons)}")
+    if not state.read_only:
+        raise NotSettledError("Config cluster: somebody has set spec.readOnly to false, so nothing is deleted")
+    pushes = [f"pod {pod.name}: still read-write" for pod in state.pods if not pod.read_only and not pod.left_over]
+    if pushes:
+        raise NotSettledError(f"The registry takes pushes, so nothing is deleted: {'; '.join(pushes)}")
     return lease, state
 
 
@@ -205,6 +207,9 @@ def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState
     :raises NotSettledError: if a pod takes pushes, or a pruner is at work already.
     """
     _, state = require_open_window(cluster, holder=holder)
+    reasons = unsettled(state, read_only=True)
+    if reasons:
+        raise NotSettledError(f"The registry is not settled read-only, so nothing is deleted: {'; '.join(reasons)}")
     others = living_pruners(cluster, state)
     if others:
         raise NotSettledError(f"A pruner is at work already, so no second one is started: {'; '.join(others)}")
