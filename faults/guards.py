@@ -13,6 +13,7 @@ import yaml
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.guard import guard
+from include.registry_prune.lease import LeaseError
 from include.registry_prune.pruner_processes import PrunerLivesError
 from include.registry_prune.settling import NotSettledError
 from include.registry_prune.window_closing import ClosingLimits
@@ -29,7 +30,7 @@ def guard_round(cluster: Cluster) -> None:
     """One look of Airflow's guard, without Airflow; it knows that the run is over."""
     try:
         guard(cluster, limits=LIMITS, run_is_over=lambda _holder: True)
-    except (ClusterError, NotSettledError, PrunerLivesError) as error:
+    except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
         log.warning("The guard's round failed: %s", error)
 
 

@@ -20,7 +20,7 @@ class FollowedDelete(HardPrune):
 
     def work(self, run: Run) -> Record:
         """Defer."""
-        from include.registry_prune.delete_follower import Delete
+        from include.registry_prune.delete_records import Delete
         from include.registry_prune.lease import DeleteAttempt
 
         begun_at = datetime.now(UTC) - timedelta(minutes=5)

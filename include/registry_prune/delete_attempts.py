@@ -68,9 +68,8 @@ def find_or_begin(
         if attempt is None or attempt == over:
             if attempt is not None and attempt.number >= attempts:
                 raise NotStartedError(
-                    f"The delete was interrupted {attempts} times, the last time in pod {attempt.pod}. That is as "
-                    "often as the setting delete_attempts allows: see why the registry's pods end. Another run goes "
-                    "on from there."
+                    f"The delete was interrupted as often as the setting delete_attempts ({attempts}) allows, the "
+                    f"last time in pod {attempt.pod}: see why the registry's pods end. Another run goes on from there."
                 )
             attempt = begin_attempt(cluster, holder=holder, previous=attempt, earlier=earlier, pod=_choose_pod(state))
         if _start(cluster, attempt, holder=holder, log_bytes=log_bytes):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.async_cluster import AsyncCluster
-    from include.registry_prune.delete_follower import Delete, DeleteEnd, FollowSettings
+    from include.registry_prune.delete_records import Delete, DeleteEnd, FollowSettings
     from include.registry_prune.deleted_list import DeletedListPlace
     from include.registry_prune.records import Record
 
@@ -42,7 +42,7 @@ class HardPrune(RegistryOperator):
         """Go on with what the trigger found."""
 
         def work(run: Run) -> Record:
-            from include.registry_prune.delete_follower import DeleteEnd
+            from include.registry_prune.delete_records import DeleteEnd
 
             end = DeleteEnd.from_json(event)
             return self._follow(run, self._begin(run, end)) if end.interrupted else self._conclude(run, end)
@@ -55,7 +55,7 @@ class HardPrune(RegistryOperator):
         :param before: an attempt that was interrupted.
         """
         from include.registry_prune.delete_attempts import NotStartedError, find_or_begin
-        from include.registry_prune.delete_follower import Delete
+        from include.registry_prune.delete_records import Delete
         from include.registry_prune.lease import Earlier
         from include.registry_prune.settling import NotSettledError
 
@@ -147,7 +147,7 @@ class HardPrune(RegistryOperator):
         return result.model_copy(update={"artifact": str(self._place(run).path("*"))})
 
     def _settings(self) -> FollowSettings:
-        from include.registry_prune.delete_follower import FollowSettings
+        from include.registry_prune.delete_records import FollowSettings
 
         return FollowSettings(
             follow_every=self.cluster.seconds("follow_every"),

@@ -10,13 +10,12 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.dockerregistry import Stream
-from include.registry_prune.pod_exec import run_in_pod
+from include.registry_prune.pod_exec import in_each_pod, run_in_pod
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,4 @@ def end_checks(cluster: Cluster, pods: Iterable[str], name: str) -> None:
         if ended.exit_status != 0:
             log.warning("Pod %s: it is not known whether a check of this run still lives in it: %s", pod, ended.how)
 
-    names = list(pods)
-    if names:
-        with ThreadPoolExecutor(max_workers=min(len(names), 16)) as threads:
-            list(threads.map(end, names))
+    in_each_pod(list(pods), end)

@@ -11,8 +11,10 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import websocket
 from kubernetes import client
@@ -32,6 +34,8 @@ LOST_AFTER_SECONDS = 45.0
 """A connection without any frame, not even a pong, for so long is lost."""
 AFTER_STATUS_SECONDS = 2.0
 """How long to wait for the close frame once the exit status has come."""
+PODS_AT_ONCE = 16
+"""In how many pods the same is done at once."""
 MAXIMUM_LINE_BYTES = 1 << 20
 """Of a longer line the rest is left out, so that memory stays bounded."""
 
@@ -40,6 +44,8 @@ _CUT = b" [...]"
 _ERROR_CHANNEL = 3
 _HANDSHAKE_SEPARATOR = "-+-+-"
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
+Pod = TypeVar("Pod")
+Result = TypeVar("Result")
 LineHandler = Callable[[Stream, str], object]
 BlockHandler = Callable[[Stream, bytes], object]
 """Gets whole lines with their ends; of the last line of all the end may be missing."""
@@ -175,6 +181,14 @@ def run_in_pod(
     finally:
         socket.close(timeout=1)
     return channels.end(how)
+
+
+def in_each_pod(pods: Sequence[Pod], work: Callable[[Pod], Result]) -> list[Result]:
+    """The same in every pod, at once: the registry may be read-only meanwhile. What the first one raised is raised."""
+    if not pods:
+        return []
+    with ThreadPoolExecutor(max_workers=min(len(pods), PODS_AT_ONCE)) as threads:
+        return list(threads.map(work, pods))
 
 
 def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:

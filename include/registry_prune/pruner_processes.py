@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.cluster_error import ClusterError
 from include.registry_prune.dockerregistry import CLOSING_MARKER, WRITABLE_FOLDERS, Stream
-from include.registry_prune.pod_exec import run_in_pod
+from include.registry_prune.pod_exec import in_each_pod, run_in_pod
 from include.registry_prune.registry_state import PodState, RegistryState
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 DELETED_POD_SECONDS = 120.0
 """How long a deleted pod may take to be gone: its grace, and a kubelet that is busy."""
@@ -101,18 +97,6 @@ def _find(cluster: Cluster, pod: PodState) -> dict[int, str]:
     return found
 
 
-def _in_each(pods: Sequence[PodState], work: Callable[[PodState], T]) -> list[T]:
-    """The same in every pod, at once: the registry is read-only meanwhile."""
-    if not pods:
-        return []
-    with ThreadPoolExecutor(max_workers=min(len(pods), 16)) as threads:
-        return list(threads.map(work, pods))
-
-
-def _searchable(state: RegistryState) -> list[PodState]:
-    return [pod for pod in state.pods if not pod.ended and pod.phase == "Running"]
-
-
 def living_pruners(cluster: Cluster, state: RegistryState) -> list[str]:
     """The pruners in every pod of ``state``, in words.
 
@@ -127,16 +111,14 @@ def living_pruners(cluster: Cluster, state: RegistryState) -> list[str]:
                 return []
             raise
 
-    return [line for lines in _in_each(_searchable(state), look) for line in lines]
+    return [line for lines in in_each_pod(state.running_pods(), look) for line in lines]
 
 
 def _is_gone(cluster: Cluster, pod: PodState) -> bool:
-    return pod.uid not in {each.uid for each in _searchable(cluster.registry_state())}
+    return pod.uid not in {each.uid for each in cluster.registry_state().running_pods()}
 
 
-def end_pruners(
-    cluster: Cluster, *, stop_seconds: float, last_resort: bool = True, sleep: Callable[[float], None] = time.sleep
-) -> int:
+def end_pruners(cluster: Cluster, *, stop_seconds: float, last_resort: bool = True) -> int:
     """Make sure that no pruner lives in any registry pod, and that no delete of ours starts in them any more.
 
     Each is asked to stop (SIGTERM: it ends between two blobs), killed after ``stop_seconds``, and where even that or
@@ -159,10 +141,10 @@ def end_pruners(
                 log.warning("Pod %s could not be searched, but no delete was begun in this window: %s", pod.name, error)
                 return 0
             log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, error)
-            _delete_and_wait(cluster, pod, sleep)
+            _delete_and_wait(cluster, pod)
             return 0
 
-    return sum(_in_each(_searchable(cluster.registry_state()), end))
+    return sum(in_each_pod(cluster.registry_state().running_pods(), end))
 
 
 def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float) -> int:
@@ -183,7 +165,7 @@ def _end_in_pod(cluster: Cluster, pod: PodState, stop_seconds: float) -> int:
     return len(ended)
 
 
-def _delete_and_wait(cluster: Cluster, pod: PodState, sleep: Callable[[float], None]) -> None:
+def _delete_and_wait(cluster: Cluster, pod: PodState) -> None:
     cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
     deadline = time.monotonic() + DELETED_POD_SECONDS
     while not _is_gone(cluster, pod):
@@ -192,4 +174,4 @@ def _delete_and_wait(cluster: Cluster, pod: PodState, sleep: Callable[[float], N
                 f"Pod {pod.name} could neither be searched for a pruner nor deleted within {DELETED_POD_SECONDS:.0f} s."
                 " The registry stays read-only until that is known: look at the pod's node."
             )
-        sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)

@@ -115,8 +115,7 @@ def check_integrity(cluster: Cluster, pod: str, *, holder: str, limit_seconds: f
 
 def end_leftovers(cluster: Cluster, state: RegistryState, *, holder: str, kind: CheckKind) -> None:
     """End what an earlier try of this run may have left behind in any registry pod, as far as that can be done."""
-    running = [pod.name for pod in state.pods if not pod.ended and pod.phase == "Running"]
-    end_checks(cluster, running, own_checks(holder, kind))
+    end_checks(cluster, [pod.name for pod in state.running_pods()], own_checks(holder, kind))
 
 
 class _Check:

@@ -81,7 +81,7 @@ def _pruners_of_others(
     problems = []
     if may_open_window:
         try:
-            dead = check_may_arm_now(cluster, holder=holder)
+            dead = check_may_arm_now(config, holder=holder)
         except LeaseError as error:
             problems.append(str(error))
         else:

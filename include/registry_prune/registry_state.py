@@ -45,6 +45,11 @@ class PodState(Record):
         """Whether only the object is left, and stays: an evicted pod. One that is Terminating is soon gone for good."""
         return self.ended and self.terminating_since is None
 
+    @property
+    def running(self) -> bool:
+        """Whether processes may live in it, and can be looked for."""
+        return self.phase == "Running" and not self.ended
+
 
 class RegistryState(Record):
     """What the Kubernetes API showed of the registry at one moment."""
@@ -69,6 +74,10 @@ class RegistryState(Record):
         """The pods that an exec can rely on: ready, not terminating; by name."""
         ready = [pod for pod in self.pods if pod.ready and pod.terminating_since is None and not pod.ended]
         return sorted(ready, key=lambda pod: pod.name)
+
+    def running_pods(self) -> list[PodState]:
+        """The pods that a pruner may live in: those that are not ready, and those that terminate, among them."""
+        return [pod for pod in self.pods if pod.running]
 
 
 class Settled(Record):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.registry_prune.delete_follower import Delete, DeleteFollower, FollowSettings
+from include.registry_prune.delete_follower import DeleteFollower
+from include.registry_prune.delete_records import Delete, FollowSettings
 from include.registry_prune.deleted_list import DeletedList, DeletedListPlace
 
 if TYPE_CHECKING:

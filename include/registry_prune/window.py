@@ -45,7 +45,7 @@ def arm(
     :param limits: for the closing of a dead run's window.
     :raises LeaseError: if another run holds the window, or somebody else made the registry read-only.
     """
-    dead = check_may_arm_now(cluster, holder=holder)
+    dead = check_may_arm_now(cluster.config(), holder=holder)
     if dead is not None:
         log.warning("The lease of %s ran out at %s: its window is closed now", dead.holder, dead.expires_at)
         close_window(cluster, holder=dead.holder, limits=limits)
@@ -62,7 +62,7 @@ def arm(
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal lease
-        if _check(config, holder) is not None:
+        if check_may_arm_now(config, holder=holder) is not None:
             raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
         held = held_lease(config)
         if held is None:
@@ -90,15 +90,14 @@ def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
     raise LeaseError(f"The lease of {lease.holder} was taken away right after it was written: nothing is opened")
 
 
-def _check(config: dict[str, Any], holder: str) -> Lease | None:
+def check_may_arm_now(config: dict[str, Any], *, holder: str) -> Lease | None:
+    """Whether a run may open a window now; see :func:`lease.check_may_arm`.
+
+    :param config: the Config CR.
+    """
     return check_may_arm(
         held_lease(config), holder=holder, read_only=bool(config["spec"].get("readOnly")), now=datetime.now(UTC)
     )
-
-
-def check_may_arm_now(cluster: Cluster, *, holder: str) -> Lease | None:
-    """Whether a run may open a window now; see :func:`lease.check_may_arm`."""
-    return _check(cluster.config(), holder)
 
 
 def open_window(

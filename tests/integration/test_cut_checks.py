@@ -85,25 +85,16 @@ def assert_second_try_succeeds_alone(sandbox: Sandbox, task: CandidateList, run:
 
 
 @pytest.mark.parametrize("task_kind", [Survey, DryRun])
-def test_a_check_whose_connection_is_cut_is_ended_at_once(
-    seeded: Sandbox, run: Any, window: None, tmp_path: Path, task_kind: Any
+@pytest.mark.parametrize("left_behind", [0, 1])
+def test_a_check_whose_connection_is_cut_is_ended_by_this_try_or_the_next(
+    seeded: Sandbox, run: Any, window: None, tmp_path: Path, task_kind: Any, left_behind: int
 ) -> None:
-    """Guards the last try: nothing is left behind in the pod, which a later look would take for somebody else's."""
+    """Guards both looks for an own leftover: without the first, the last try leaves one that a later run takes for
+    somebody else's; without the second, the window closes for nothing, or two checks are at work."""
     task = task_kind(task_id="task", cluster=settings(tmp_path))
-    cut(seeded, task, run, ending_fails=False)
-    assert seeded.pruners_alive() == 0
-    assert living_pruners(run.cluster, run.cluster.registry_state()) == []
-    assert_second_try_succeeds_alone(seeded, task, run)
-
-
-@pytest.mark.parametrize("task_kind", [Survey, DryRun])
-def test_the_next_try_ends_what_an_earlier_one_left_behind(
-    seeded: Sandbox, run: Any, window: None, tmp_path: Path, task_kind: Any
-) -> None:
-    """Guards the look for an own leftover: without it the window closes for nothing, or two checks are at work."""
-    task = task_kind(task_id="task", cluster=settings(tmp_path))
-    cut(seeded, task, run, ending_fails=True)
-    assert seeded.pruners_alive() == 1
+    cut(seeded, task, run, ending_fails=bool(left_behind))
+    assert seeded.pruners_alive() == left_behind
+    assert len(living_pruners(run.cluster, run.cluster.registry_state())) == left_behind
     assert_second_try_succeeds_alone(seeded, task, run)
 
 

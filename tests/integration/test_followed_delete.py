@@ -21,7 +21,8 @@ from include.registry_prune.async_cluster import AsyncCluster
 from include.registry_prune.cluster import Cluster
 from include.registry_prune.config_lease import change_own_lease, read_lease
 from include.registry_prune.delete_attempts import NotStartedError, find_or_begin
-from include.registry_prune.delete_follower import Delete, DeleteEnd, DeleteFollower, FollowSettings
+from include.registry_prune.delete_follower import DeleteFollower
+from include.registry_prune.delete_records import Delete, DeleteEnd, FollowSettings
 from include.registry_prune.dockerregistry import LineKind
 from include.registry_prune.lease import DeleteAttempt, LeaseError
 from include.registry_prune.names import NAMESPACE
@@ -377,7 +378,7 @@ def test_an_interrupted_delete_is_begun_so_often_and_no_more(window: Sandbox, cl
     window.order_pruner(PrunerFaults(modes=("delete",), kill_after_blobs=5))
     end = follow(cluster, begin(cluster))
     assert (end.interrupted, end.result.exit_status) == (True, 137)
-    with pytest.raises(NotStartedError, match="was interrupted 1 times, the last time in pod image-registry"):
+    with pytest.raises(NotStartedError, match=r"delete_attempts \(1\) allows, the last time in pod image-registry"):
         begin(cluster, end, attempts=1)
 
 

@@ -17,7 +17,8 @@ from include.registry_prune import delete_follower
 from include.registry_prune.artifacts import read_seal
 from include.registry_prune.async_cluster import AsyncCluster
 from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.delete_follower import Delete, DeleteEnd, DeleteFollower, FollowSettings
+from include.registry_prune.delete_follower import DeleteFollower
+from include.registry_prune.delete_records import Delete, DeleteEnd, FollowSettings
 from include.registry_prune.deleted_list import DeletedList, DeletedListPlace
 from include.registry_prune.dockerregistry import LineKind, Stream
 from include.registry_prune.lease import DeleteAttempt

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.registry_prune.delete_follower import Delete, DeleteEnd
+from include.registry_prune.delete_records import Delete, DeleteEnd
 from include.registry_prune.dockerregistry import PrunerResult, Summary
 from include.registry_prune.hard_prune import HardPrune
 from include.registry_prune.lease import DeleteAttempt

@@ -7,7 +7,7 @@ import importlib
 import json
 from datetime import UTC, datetime
 
-from include.registry_prune.delete_follower import Delete, DeleteEnd, FollowSettings
+from include.registry_prune.delete_records import Delete, DeleteEnd, FollowSettings
 from include.registry_prune.deleted_list import DeletedListPlace
 from include.registry_prune.detached_log import DeleteLog, LogPosition
 from include.registry_prune.dockerregistry import PrunerResult, Stream
