@@ -156,8 +156,13 @@ class PlayedClusters:
                 break
         return response
 
-    async def _pods(self, request: web.Request) -> web.Response:
-        return web.json_response({"items": []})
+    async def _pods(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response({"items": []})
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await asyncio.sleep(float(request.query.get("timeoutSeconds", "60")))
+        return response
 
     async def _exec(self, request: web.Request) -> web.WebSocketResponse:
         cluster = self._of(request)

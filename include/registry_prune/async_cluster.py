@@ -150,7 +150,9 @@ class AsyncCluster:
             while True:
                 try:
                     patience = CLOSE_SECONDS if channels.has_status else EXEC_SILENCE_SECONDS
-                    message = await asyncio.wait_for(socket.receive(), patience)
+                    # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a message.
+                    async with asyncio.timeout(patience):
+                        message = await socket.receive()
                 except TimeoutError:
                     return f"the connection was silent for {patience:.0f} s"
                 if message.type is aiohttp.WSMsgType.BINARY:

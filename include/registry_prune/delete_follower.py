@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +22,7 @@ from include.registry_prune.dockerregistry import LineKind, PrunerResult, Stream
 from include.registry_prune.progress import Progress, show
 from include.registry_prune.pruner_output import Line
 from include.registry_prune.units import format_seconds
-from include.registry_prune.window_watch import WindowWatch
+from include.registry_prune.window_watch import WindowWatch, end_tasks
 
 if TYPE_CHECKING:
     from include.registry_prune.async_cluster import AsyncCluster
@@ -107,8 +107,7 @@ class DeleteFollower:
             guard.cancel()
             # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
             await asyncio.shield(self._deleted.close())
-            with suppress(asyncio.CancelledError):
-                await guard
+            await end_tasks(guard)
 
     def handed_on(self) -> Delete:
         """The delete as it is now, for another process to follow."""

@@ -17,6 +17,7 @@ from include.registry_prune.integrity import IntegrityCheck
 from include.registry_prune.lease import LeaseError
 from include.registry_prune.parameters import SettingsError
 from include.registry_prune.run_context import Run
+from include.registry_prune.survey_basis import BASIS, SurveyBasis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,7 +218,17 @@ class Survey(CandidateList):
         if not run.parameters.surveys:
             self.log.info("survey is switched off: the window opens without a look first, as the documentation has it")
             return None
+        if self.cluster.seconds("survey_stands_for"):
+            run.hand_over(survey_basis(run), BASIS)
         return self.list_candidates(run)
+
+
+def survey_basis(run: Run) -> SurveyBasis:
+    """What a survey that began now would be made on."""
+    deployment = run.cluster.deployment()
+    if deployment is None:
+        raise AirflowException("Deployment image-registry is not there: look at the operator.")
+    return SurveyBasis.of(run.cluster.images(), deployment, began_at=datetime.now(UTC))
 
 
 class IntegrityBefore(RegistryOperator):

@@ -92,7 +92,8 @@ class Reconciliation(Record):
         return (
             f"{format_count(self.unlisted, 'blob')} deleted that the dry run had not listed: "
             f"{_some(self.unlisted_names, self.unlisted)}. That is right if somebody deleted images between dry run "
-            "and delete. If nobody did, look at integrity_after, and pause this DAG until it is known why"
+            "and delete, or broke off a push while the survey stood for the dry run. If nobody did, look at "
+            "integrity_after, and pause this DAG until it is known why"
         )
 
 

@@ -39,6 +39,7 @@ Limit = Literal[
     "base_prune_wait",
     "base_prune_limit",
     "dry_run_limit",
+    "survey_stands_for",
     "delete_limit",
     "integrity_limit",
     "defer_after",
@@ -130,6 +131,9 @@ class ClusterSettings(StrictModel):
         API of images to answer, before the run starts its own. It works for minutes to an hour.
     :param base_prune_limit: the pruner retries five times with pauses of up to 150 s, and works for minutes to an hour.
     :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
+    :param survey_stands_for: so long after a survey began, its list stands for the dry run inside the window, which is
+        left out then, if all that the API shows is unchanged: docs/architecture.md says what that cannot show. ``0s``:
+        never, the dry run is always done again while nobody can write.
     :param delete_limit: the same blobs took 14 h 43 min to delete.
     :param integrity_limit: it looks every blob of every image up; like a dry run.
     :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
@@ -179,6 +183,7 @@ class ClusterSettings(StrictModel):
     base_prune_wait: Duration = "1h"
     base_prune_limit: Time = "2h"
     dry_run_limit: Time = "12h"
+    survey_stands_for: Duration = "0s"
     delete_limit: Time = "48h"
     integrity_limit: Time = "12h"
     delete_attempts: int = Field(default=4, ge=1, le=100)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.dockerregistry import PrunerResult
 from include.registry_prune.lease import Lease, TakenOverError
-from include.registry_prune.operators import CandidateList, RegistryOperator
+from include.registry_prune.operators import CandidateList, RegistryOperator, survey_basis
 from include.registry_prune.registry_state import Opening, Settled
 from include.registry_prune.run_context import Run
+from include.registry_prune.survey_basis import BASIS, SurveyBasis
+from include.registry_prune.units import format_seconds
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
@@ -67,7 +70,28 @@ class DryRun(CandidateList):
 
     def work(self, run: Run) -> Record:
         with run.lease_keeper():
-            return self.list_candidates(run)
+            return self._standing_survey(run) or self.list_candidates(run)
+
+    def _standing_survey(self, run: Run) -> PrunerResult | None:
+        """The survey, if it may stand for the dry run. The gate holds its list against the Images once more."""
+        longest = self.cluster.seconds("survey_stands_for")
+        survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
+        if not longest or survey is None or basis is None or not survey.complete:
+            return None
+        # Before the look at the cluster: only then nothing can be written any more.
+        _require_window(run)
+        now = survey_basis(run)
+        reasons = basis.reasons_against(now, longest=timedelta(seconds=longest))
+        if reasons:
+            self.log.info("The survey does not stand for the dry run, which is done again: %s", "; ".join(reasons))
+            return None
+        age = format_seconds((now.began_at - basis.began_at).total_seconds())
+        self.log.warning(
+            "The survey stands for the dry run: it began %s ago, and Images and Deployment are what they were then "
+            "(setting survey_stands_for)",
+            age,
+        )
+        return survey
 
     def state(self, run: Run) -> Any:
         return _require_window(run)

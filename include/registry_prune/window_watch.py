@@ -29,6 +29,17 @@ LOOK_AT_CONFIG_SECONDS = 5.0
 WATCH_SECONDS = 60
 WATCH_PAUSE_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+CANCEL_AGAIN_SECONDS = 0.5
+
+
+async def end_tasks(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they are over: a library may swallow a cancellation, and a delete's end must not wait for
+    a watch that goes on."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
 
 
 class WindowWatch:
@@ -135,14 +146,14 @@ class _Changes:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def wait(self, seconds: float) -> None:
         """Return when something has changed since the last call, at the latest after so many seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a change.
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         self._changed.clear()
 
     async def _notice(self, watch: Callable[..., AsyncIterator[None]]) -> None:
