@@ -12,11 +12,25 @@ from benchmarks.benchmark import Benchmark, Row, Value, numbers
 from benchmarks.read_only.airflow_run import AirflowRun
 from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
 from benchmarks.read_only.contestant import Contestant
-from benchmarks.read_only.measurement import IMAGES, TIMINGS, Measured, arena, clear_up, median, run_once
+from benchmarks.read_only.measurement import (
+    IMAGES,
+    REMOVAL_SECONDS,
+    SCAN_SECONDS,
+    SLOW,
+    TIMES_AS_FAST,
+    TIMINGS,
+    Measured,
+    arena,
+    clear_up,
+    median,
+    run_once,
+)
 
 _REPETITIONS = {"quick": 3, "real": 1}
 _LARGE = 50_000
 """With so many orphans or more, each run is done once: it takes minutes, and what differs from run to run seconds."""
+STORAGES = ("memory", SLOW)
+_SLOW_SECONDS = (SCAN_SECONDS + REMOVAL_SECONDS) / TIMES_AS_FAST
 _MIB = 2**20
 
 
@@ -28,6 +42,7 @@ def contestants(pattern: str | None) -> list[Contestant]:
     every: list[Contestant] = [
         Limit(),
         AirflowRun(recommended=True),
+        AirflowRun(recommended=True, survey_stands=True),
         AirflowRun(recommended=False),
         DocumentedProcedure(careful=True),
         DocumentedProcedure(careful=False),
@@ -43,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timings", type=_timings, default=tuple(TIMINGS), help="of the pods: quick, real or both (quick,real)"
     )
     group.add_argument("--nodes", type=numbers, default=(3,), help="of the cluster, such as 3,5 (3)")
+    group.add_argument(
+        "--storage", type=_storages, default=STORAGES, help="of the registry, for large numbers (memory,slow)"
+    )
     group.add_argument("--contestants", metavar="PATTERN", help="only contestants whose name this matches")
     group.add_argument("--repetitions", type=int, help="of each run; the median counts (quick 3, large or real 1)")
 
@@ -54,8 +72,15 @@ def _timings(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def _storages(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if not set(chosen) <= set(STORAGES):
+        raise argparse.ArgumentTypeError(f"the storages are {', '.join(STORAGES)}")
+    return chosen
+
+
 def _runs(
-    options: argparse.Namespace, timings: str, nodes: int, orphans: int
+    options: argparse.Namespace, timings: str, nodes: int, orphans: int, storage: str = "memory"
 ) -> Iterator[tuple[Contestant, list[Measured]]]:
     """A contestant with its runs so far, after each run; all on one sandbox. One that fails is left out."""
     chosen = contestants(options.contestants)
@@ -64,7 +89,7 @@ def _runs(
         for _ in range(options.repetitions or (1 if orphans >= _LARGE else _REPETITIONS[timings])):
             for contestant in chosen:
                 try:
-                    measured[contestant.name].append(run_once(there, contestant, orphans=orphans))
+                    measured[contestant.name].append(run_once(there, contestant, orphans=orphans, storage=storage))
                 except Exception:
                     traceback.print_exc()
                     clear_up(there)
@@ -74,14 +99,20 @@ def _runs(
 
 def measure_windows(options: argparse.Namespace) -> Iterator[Row]:
     """Pruning days."""
-    for timings, nodes, orphans in product(options.timings, options.nodes, options.sizes):
+    for timings, nodes, orphans, storage in product(options.timings, options.nodes, options.sizes, options.storage):
+        if storage == SLOW and (orphans < _LARGE or timings == "quick"):
+            continue  # there the storage has no say
         limit: float | None = None
-        for contestant, runs in _runs(options, timings, nodes, orphans):
+        for contestant, runs in _runs(options, timings, nodes, orphans, storage):
             found = median(runs)
             if isinstance(contestant, Limit):
                 limit = _number(found["read_only"])
             ratio = _number(found["read_only"]) / limit if limit else None
-            yield _row(timings, nodes, contestant, runs) | {"orphans": orphans} | _window_columns(found, ratio)
+            yield (
+                _row(timings, nodes, contestant, runs)
+                | {"orphans": orphans, "storage": storage}
+                | _window_columns(found, ratio)
+            )
 
 
 def quiet_rows(options: argparse.Namespace, orphans: int) -> Iterator[Row]:
@@ -129,15 +160,19 @@ BENCHMARK = Benchmark(
     title="Read-only time",
     about=f"""
 A day with something to prune. One registry of two pods, {IMAGES} images, all contestants one after the other on the
-same sandbox, while somebody pushes small images to every pod all the time. The registry's storage is in memory, if
-there is room: it shares no disk with Airflow, and a delete takes as long for one as for the other. **Read-only** is
+same sandbox, while somebody pushes small images to every pod all the time. The registry's storage is in *memory*, if
+there is room: it shares no disk with Airflow, and a delete takes as long for one as for the other. A *slow* storage is
+played: the pruner takes {TIMES_AS_FAST} times less than was published of one on Swift
+({1000 * SCAN_SECONDS:.0f} ms to scan a blob, {1000 * REMOVAL_SECONDS:.0f} ms more to remove it), so
+{200_000 * _SLOW_SECONDS:.0f} s for 200,000 orphans. **Read-only** is
 from the patch `readOnly: true` until no pod is read-only any more, as the sandbox itself sees it. Of these: both
 rollouts; `-prune=check`; `-prune=delete`; **overhead** is all the rest. Timings *quick*: a rollout takes about a
 second; *real*: readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. The base prune is left out for all.
 
 * *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
 * *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
-  Airflow's defaults.
+  Airflow's defaults. *Survey stands for the dry run*: with `survey_stands_for`; nobody pushes in that run, because
+  with a push the dry run is done again.
 * *kubectl, as documented*: patch, `rollout status`, role, check, delete, patch, `rollout status`, as quickly as a
   script can, with up to three tries where a pod is taken away from under the pruner. `rollout status` right after the
   patch may tell of the rollout before: then check and delete run while the pods are being replaced, and what is pushed
@@ -154,6 +189,7 @@ once. All of it takes about an hour and a half; `--timings quick --sizes 3000` t
             "timings",
             "nodes",
             "orphans",
+            "storage",
             "who",
             "runs",
             "read-only s",
@@ -164,7 +200,7 @@ once. All of it takes about an hour and a half; `--timings quick --sizes 3000` t
         ),
         *("overhead s", "uploads beside the delete", "torn images", "wall s", "CPU s", "peak MiB", "requests"),
     ),
-    keys=("timings", "nodes", "orphans", "who"),
+    keys=("timings", "nodes", "orphans", "storage", "who"),
     measure=measure_windows,
     add_arguments=add_arguments,
 )

@@ -36,13 +36,18 @@ class AirflowRun:
     """A run of the DAG, triggered over Airflow's REST API.
 
     :param recommended: Airflow with the settings of ``deploy/values.yaml``; False, with its own defaults.
+    :param survey_stands: the survey may stand for the dry run inside the window. It does if nothing was pushed since.
     """
 
     user = "system:serviceaccount:registry-prune:registry-prune"
 
-    def __init__(self, *, recommended: bool) -> None:
+    def __init__(self, *, recommended: bool, survey_stands: bool = False) -> None:
         self.recommended = recommended
-        self.name = "this project" if recommended else "this project, Airflow's defaults"
+        self.pushed_to = not survey_stands
+        self.name = "this project"
+        self.name += "" if recommended else ", Airflow's defaults"
+        self.name += ", survey stands for the dry run" if survey_stands else ""
+        self._settings = SETTINGS | ({"survey_stands_for": "1h"} if survey_stands else {})
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:
@@ -89,7 +94,7 @@ class AirflowRun:
     def _airflow(self, arena: Arena, folder: Path) -> AirflowInstance:
         Kubectl(arena).apply(PROJECT / "deploy" / "rbac.yaml")
         clusters = folder / "clusters.yaml"
-        clusters.write_text(yaml.safe_dump({"default": SETTINGS}), encoding="utf-8")
+        clusters.write_text(yaml.safe_dump({"default": self._settings}), encoding="utf-8")
         account = arena.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
         settings = AirflowSettings(
             home=folder / "airflow",

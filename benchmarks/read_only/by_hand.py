@@ -29,6 +29,7 @@ class DocumentedProcedure:
     """
 
     user = ADMINISTRATOR
+    pushed_to = True
 
     def __init__(self, *, careful: bool) -> None:
         self.careful = careful
@@ -99,12 +100,13 @@ class Limit:
 
     name = "limit"
     user = ADMINISTRATOR
+    pushed_to = True
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:
         """The role is there, and it is known whether there is something to prune."""
         self._arena = arena
-        self._worth_it = arena.sandbox.verify().orphans_left >= MIN_BLOBS
+        self._worth_it = arena.orphans >= MIN_BLOBS
         kubectl = Kubectl(arena)
         kubectl.grant_role()
         try:

@@ -28,11 +28,13 @@ class Arena:
     """Where the contestants meet.
 
     :param folder: for what they write.
+    :param orphans: so many there are to prune.
     """
 
     sandbox: Sandbox
     observer: WindowObserver
     folder: Path
+    orphans: int = 0
 
 
 class Contestant(Protocol):
@@ -41,6 +43,8 @@ class Contestant(Protocol):
     name: str
     user: str
     """Whose requests to the API server are its own."""
+    pushed_to: bool
+    """Whether somebody pushes all the time; what counts on nothing being pushed is measured without."""
 
     def ready(self, arena: Arena) -> AbstractContextManager[None]:
         """What is there anyway when a run begins, such as an Airflow; it is not measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
 from benchmarks.read_only.contestant import MIN_BLOBS
-from benchmarks.read_only.measurement import arena, clear_up, median, run_once
+from benchmarks.read_only.measurement import SLOW, arena, clear_up, median, run_once, slow_storage
 from sandbox.names import CLUSTER, CONFIGS
 
 
@@ -27,6 +27,19 @@ def test_the_limit_and_the_documented_procedure_prune_and_are_measured_by_the_sa
     assert quiet[0].read_only == 0
     assert median([limit, by_hand])["rollouts"] == 2
     assert median([limit, by_hand])["cpu"] is None
+
+
+def test_a_slow_storage_takes_its_time_for_each_orphan_from_every_contestant() -> None:
+    with arena("quick") as there:
+        runs = [
+            run_once(there, each, orphans=MIN_BLOBS, storage=SLOW)
+            for each in (Limit(), DocumentedProcedure(careful=True))
+        ]
+        order = slow_storage(MIN_BLOBS)
+        assert there.sandbox.verify().orphans_left < MIN_BLOBS, "they are in no storage"
+    assert all(each.delete >= MIN_BLOBS * (order.seconds_per_blob + order.seconds_per_deletion) for each in runs)
+    assert runs[1].check >= MIN_BLOBS * order.seconds_per_blob
+    assert runs[1].check < runs[1].delete
 
 
 def test_a_contestant_that_fails_in_its_window_does_not_keep_the_next_one_out() -> None:
