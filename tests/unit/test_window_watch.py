@@ -1,15 +1,19 @@
-"""Who looks after a window ends when the delete has ended, whatever comes at the same moment."""
+"""Who looks after a window: it ends when the delete has ended, and what it does to a pod that it cannot look into."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 
+from include.registry_prune import window_watch
 from include.registry_prune.async_cluster import AsyncCluster
-from include.registry_prune.window_watch import _Changes, end_tasks
+from include.registry_prune.cluster_error import ClusterError
+from include.registry_prune.registry_state import PodState
+from include.registry_prune.window_watch import WindowWatch, _Changes, end_tasks
 
 
 class QuietCluster:
@@ -66,3 +70,66 @@ def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
 
     asyncio.run(main())
     assert swallowed == 2
+
+
+class WatchesThatEndAtOnce(QuietCluster):
+    """A proxy that lets no watch live."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    async def config_changes(self, *, seconds: int) -> AsyncIterator[None]:
+        self.begun += 1
+        return
+        yield
+
+    pod_changes = config_changes
+
+
+def test_a_watch_that_is_ended_at_once_is_begun_anew_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the API server, and the triggerer's core, from a loop without a pause."""
+    monkeypatch.setattr(window_watch, "WATCH_PAUSE_SECONDS", 3600)
+    cluster = WatchesThatEndAtOnce()
+
+    async def main() -> None:
+        async with _Changes(cast(AsyncCluster, cluster)):
+            for _ in range(50):
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert cluster.begun == 2, "once for the Config, once for the pods"
+
+
+class ClosedPod(QuietCluster):
+    """The lease is gone, and no exec reaches the pod."""
+
+    def __init__(self) -> None:
+        self.deleted: list[tuple[str, str, int]] = []
+
+    async def config(self) -> dict[str, Any]:
+        return {"metadata": {"resourceVersion": "1"}, "spec": {"readOnly": True}}
+
+    async def pods(self) -> list[PodState]:
+        return [PodState(name="pod", uid="uid", read_only=True, ready=False, phase="Running")]
+
+    async def exec(self, *_: object, **__: object) -> None:
+        raise ClusterError("exec in pod pod was refused: 500", 500)
+
+    async def delete_pod(self, name: str, *, uid: str, grace_seconds: int) -> None:
+        self.deleted.append((name, uid, grace_seconds))
+
+
+def test_a_pod_that_cannot_be_looked_into_is_deleted_and_given_time_to_end() -> None:
+    """Guards the grace: with 0 the pod's object is gone at once, whatever still runs on its node."""
+    cluster = ClosedPod()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[AsyncCluster]:
+        yield cast(AsyncCluster, cluster)
+
+    watch = WindowWatch(connect, holder="dag/run", lease_seconds=900)
+    asyncio.run(watch.watch())
+    assert watch.torn is not None
+    ((name, uid, grace),) = cluster.deleted
+    assert (name, uid) == ("pod", "uid")
+    assert grace >= 1
