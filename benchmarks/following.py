@@ -138,7 +138,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("following")
     group.add_argument("--deletes", type=int, default=200, help="followed at once (%(default)s)")
     group.add_argument("--steady", type=float, default=60, help="seconds in which they are all followed (%(default)s)")
-    group.add_argument("--spacing", type=float, default=3, help="seconds between two ends of pruners (%(default)s)")
+    group.add_argument("--spacing", type=float, default=2, help="seconds between two ends of pruners (%(default)s)")
 
 
 BENCHMARK = Benchmark(
