@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HOLDER = "following/benchmark"
 POD = "image-registry-played"
+POD_UID = "played"
 
 
 class FollowedDelete(HardPrune):
@@ -24,6 +25,6 @@ class FollowedDelete(HardPrune):
         from include.registry_prune.lease import DeleteAttempt
 
         begun_at = datetime.now(UTC) - timedelta(minutes=5)
-        attempt = DeleteAttempt(number=1, name="registry-prune-played-1", pod=POD, pod_uid="played", begun_at=begun_at)
+        attempt = DeleteAttempt(number=1, name="registry-prune-played-1", pod=POD, pod_uid=POD_UID, begun_at=begun_at)
         self._defer(run, Delete(holder=HOLDER, attempt=attempt, expected_blobs=100_000))
         raise AssertionError("a task that defers does not come here")

@@ -22,15 +22,27 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from benchmarks.stream.followed_delete import HOLDER
+from benchmarks.stream.followed_delete import HOLDER, POD, POD_UID
 from include.registry_prune.detached_delete import FIRST_SEGMENT
 from include.registry_prune.lease import ANNOTATION, Lease
+from include.registry_prune.names import REGISTRY_CONTAINER
+from include.registry_prune.registry_state import READ_ONLY_ENVIRONMENT
 from sandbox.server.certificates import ServerCertificate, server_context
 from sandbox.server.kubeconfig import kubeconfig
 
 SECONDS_PER_BLOB = 2.0
 _CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 _PODS = "/api/v1/namespaces/openshift-image-registry/pods"
+_POD = {
+    "metadata": {"name": POD, "uid": POD_UID, "labels": {"docker-registry": "default"}},
+    "spec": {
+        "containers": [
+            {"name": REGISTRY_CONTAINER, "env": [{"name": READ_ONLY_ENVIRONMENT, "value": "{enabled: true}"}]}
+        ]
+    },
+    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+"""Two hundred looks at once are late now and then: then it is asked whether the pod is still there."""
 _SUCCESS = b'\x03{"metadata":{},"status":"Success"}'
 _LATENESS = 0.01
 
@@ -158,7 +170,7 @@ class PlayedClusters:
 
     async def _pods(self, request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
-            return web.json_response({"items": []})
+            return web.json_response({"items": [_POD]})
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         await asyncio.sleep(float(request.query.get("timeoutSeconds", "60")))
