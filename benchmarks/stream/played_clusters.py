@@ -33,6 +33,7 @@ from sandbox.server.kubeconfig import kubeconfig
 SECONDS_PER_BLOB = 2.0
 _CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 _PODS = "/api/v1/namespaces/openshift-image-registry/pods"
+_READ_ONLY = {"name": READ_ONLY_ENVIRONMENT, "value": "{enabled: true}"}
 _POD = {
     "metadata": {"name": POD, "uid": POD_UID, "labels": {"docker-registry": "default"}},
     "spec": {
