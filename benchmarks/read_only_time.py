@@ -182,7 +182,7 @@ second; *real*: readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. T
 
 *Uploads beside the delete* were accepted while it worked; *torn images* lack a blob after the run, though a registry
 said that it had taken them. CPU time and memory are those of all Airflow processes; memory that they share counts
-once. All of it takes about an hour and a half; `--timings quick --sizes 3000` ten minutes.
+once. All of it takes about two hours; `--timings quick --sizes 3000` ten minutes.
 """,
     columns=(
         *(
