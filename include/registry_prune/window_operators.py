@@ -75,8 +75,10 @@ class DryRun(CandidateList):
     def _standing_survey(self, run: Run) -> PrunerResult | None:
         """The survey, if it may stand for the dry run. The gate holds its list against the Images once more."""
         longest = self.cluster.seconds("survey_stands_for")
+        if not longest:
+            return None
         survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
-        if not longest or survey is None or basis is None or not survey.complete:
+        if survey is None or basis is None or not survey.complete:
             return None
         # Before the look at the cluster: only then nothing can be written any more.
         _require_window(run)
