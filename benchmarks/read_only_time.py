@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from benchmarks.benchmark import Benchmark, Row, Value, numbers
@@ -55,27 +55,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("read_only, quiet_day and timeline")
     group.add_argument("--sizes", type=numbers, default=(3_000, 200_000), help="numbers of orphans (3000,200000)")
     group.add_argument(
-        "--timings", type=_timings, default=tuple(TIMINGS), help="of the pods: quick, real or both (quick,real)"
+        "--timings",
+        type=_some_of(TIMINGS),
+        default=tuple(TIMINGS),
+        help="of the pods: quick, real or both (quick,real)",
     )
     group.add_argument("--nodes", type=numbers, default=(3,), help="of the cluster, such as 3,5 (3)")
     group.add_argument(
-        "--storage", type=_storages, default=STORAGES, help="of the registry, for large numbers (memory,slow)"
+        "--storage", type=_some_of(STORAGES), default=STORAGES, help="of the registry, for large numbers (memory,slow)"
     )
     group.add_argument("--contestants", metavar="PATTERN", help="only contestants whose name this matches")
     group.add_argument("--repetitions", type=int, help="of each run; the median counts (quick 3, large or real 1)")
 
 
-def _timings(text: str) -> tuple[str, ...]:
-    chosen = tuple(text.split(","))
-    if not set(chosen) <= set(TIMINGS):
-        raise argparse.ArgumentTypeError(f"the timings are {', '.join(TIMINGS)}")
-    return chosen
+def _some_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Reads names, with commas between them, of those that are known."""
 
+    def chosen(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        if not set(names) <= set(known):
+            raise argparse.ArgumentTypeError(f"choose from {', '.join(known)}")
+        return names
 
-def _storages(text: str) -> tuple[str, ...]:
-    chosen = tuple(text.split(","))
-    if not set(chosen) <= set(STORAGES):
-        raise argparse.ArgumentTypeError(f"the storages are {', '.join(STORAGES)}")
     return chosen
 
 

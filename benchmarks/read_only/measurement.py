@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.benchmark import Value
-from benchmarks.read_only.contestant import Arena, Contestant
+from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Contestant
 from benchmarks.read_only.figures import spans
 from benchmarks.read_only.observer import WindowObserver
 from benchmarks.read_only.usage import UsageMeter
@@ -28,8 +28,6 @@ from sandbox.settings import SandboxSettings
 
 IMAGES = 300
 BYTES_AN_ORPHAN = 512
-WORTH_IT = 1_000
-"""This project's threshold by default: with fewer orphans it leaves them."""
 PUSH_PAUSE_SECONDS = 0.2
 TIMINGS = {"quick": SandboxSettings.quick, "real": SandboxSettings.real}
 SCAN_SECONDS, REMOVAL_SECONDS = 0.031, 0.105
@@ -134,15 +132,13 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int, storage: str
             wall = time.monotonic() - started
         requests = sandbox.requests.total(user=contestant.user)
         sandbox.wait_until_settled(_SETTLE_SECONDS)
-    if slow:
-        left = orphans - int(sandbox.state.made_up_deleted.read_text() or 0)
-        sandbox.clear_faults()
     journal = sandbox.pruner_journal()[pruners:]
     taken = spans(observer.windows[windows:], journal)
     found = sandbox.verify()
-    left = left if slow else found.orphans_left
+    left = orphans - int(sandbox.state.made_up_deleted.read_text()) if slow else found.orphans_left
+    sandbox.clear_faults()
     # An upload that the rollout interrupted leaves an orphan or two, also after the delete. On a quiet day all stay.
-    if orphans >= WORTH_IT and left > orphans / 10 + 50:
+    if orphans >= MIN_BLOBS and left > orphans / 10 + 50:
         raise RuntimeError(f"{contestant.name} left {left} orphans")
     serves = bool(sandbox.registry_addresses())
     return Measured(
