@@ -60,7 +60,7 @@ slow: $(READY) ## the tests with the real timings of a cluster (about five minut
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
 
 fuzz: $(READY) ## more than 100,000 damaged outputs, records, objects and settings (about five minutes)
-	@$(BIN)/python -m pytest -n 2 tests/unit -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 tests/registry_prune -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
 
 faults: $(READY) ## runs that meet faults, and what became of them; OPTIONS=… such as --list, --only PATTERN, --write
 	@$(BIN)/python -m faults $(OPTIONS)

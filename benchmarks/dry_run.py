@@ -17,7 +17,7 @@ from typing import Protocol
 
 from benchmarks.benchmark import Benchmark, Row, numbers
 from benchmarks.measuring import run_measured
-from include.registry_prune.dockerregistry import CHECK_COMMAND
+from include.registry_prune.pruner.dockerregistry import CHECK_COMMAND
 from sandbox.cluster import Sandbox
 from sandbox.names import NAMESPACE
 from sandbox.registry.faults import PrunerFaults

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from statistics import median
 
 from benchmarks.benchmark import Benchmark, Row
-from include.registry_prune.dockerregistry import LineKind
-from include.registry_prune.pod_exec import Channels
-from include.registry_prune.pruner_output import PrunerOutput
+from include.registry_prune.cluster.exec_channels import Channels
+from include.registry_prune.pruner.dockerregistry import LineKind
+from include.registry_prune.pruner.output import PrunerOutput
 
 _STDERR = b"\x02"
 _FRAME_BYTES = 32 * 1024

@@ -20,9 +20,10 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from include.registry_prune.alerts import Alert, AlertKind
-from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import FIRST_OF_ALL, GuardWindow, closing_timeout
+from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.tasks.base import FIRST_OF_ALL, closing_timeout
+from include.registry_prune.tasks.guard import GuardWindow
 
 PERIOD = timedelta(minutes=5)
 

@@ -36,11 +36,19 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from include.registry_prune.after_window import IntegrityAfter, Report, RevokeImagePruner, VerifyRestored
-from include.registry_prune.alerts import Alert, AlertKind
-from include.registry_prune.before_window import ApproveWindow, RightMoment
-from include.registry_prune.hard_prune import HardPrune
-from include.registry_prune.operators import (
+from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.parameters import trigger_form
+from include.registry_prune.tasks.after_window import (
+    IntegrityAfter,
+    Report,
+    RestoreReadWrite,
+    RevokeImagePruner,
+    VerifyRestored,
+)
+from include.registry_prune.tasks.base import FIRST_OF_ALL, closing_timeout
+from include.registry_prune.tasks.before_window import (
+    ApproveWindow,
     BasePruneImages,
     GrantImagePruner,
     IntegrityBefore,
@@ -48,18 +56,10 @@ from include.registry_prune.operators import (
     Survey,
     VerifyAccess,
 )
-from include.registry_prune.parameters import trigger_form
-from include.registry_prune.reconcile import Reconcile
-from include.registry_prune.sensors import BlobThreshold, SurveyGate
-from include.registry_prune.settings import ClusterSettings, load_clusters
-from include.registry_prune.window_operators import (
-    FIRST_OF_ALL,
-    ArmWindow,
-    DryRun,
-    RestoreReadWrite,
-    SetReadOnly,
-    closing_timeout,
-)
+from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
+from include.registry_prune.tasks.hard_prune import HardPrune
+from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
+from include.registry_prune.tasks.reconcile import Reconcile
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 

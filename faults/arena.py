@@ -19,7 +19,7 @@ from kubernetes import client, config
 from faults.fault import Fault
 from faults.guards import InClusterGuard, guard_round
 from faults.observers import ReadOnlyClock
-from include.registry_prune.cluster import Cluster
+from include.registry_prune.cluster.cluster import Cluster
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from include.registry_prune.cluster import Cluster
-from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.guard import guard
-from include.registry_prune.lease import LeaseError
-from include.registry_prune.pruner_processes import PrunerLivesError
-from include.registry_prune.settling import NotSettledError
-from include.registry_prune.window_closing import ClosingLimits
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.settling import NotSettledError
+from include.registry_prune.pruner.processes import PrunerLivesError
+from include.registry_prune.window.closing import ClosingLimits
+from include.registry_prune.window.guard import guard
+from include.registry_prune.window.lease import LeaseError
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ def try_in_process(fault: Fault[Arena], folder: Path) -> Outcome:
 
 def _run_dag(arena: Arena) -> str:
     from dags.registry_prune import build_dag
-    from include.registry_prune.settings import ClusterSettings
+    from include.registry_prune.settings.clusters import ClusterSettings
 
     dag = build_dag(ClusterSettings.from_mapping("default", {**SETTINGS, **arena.fault.settings}))
     for task in dag.tasks:

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 
 from faults.arena import Arena
 from faults.fault import Fault
-from include.registry_prune.config_lease import read_lease
+from include.registry_prune.window.config_lease import read_lease
 from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError
 
 if TYPE_CHECKING:

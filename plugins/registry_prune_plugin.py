@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from include.registry_prune.links import PAGE, PAGE_NAME
+from include.registry_prune.report.links import PAGE, PAGE_NAME
 
 
 class RegistryPrunePlugin(AirflowPlugin):
@@ -27,6 +27,6 @@ class RegistryPrunePlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Made when the api-server asks: every worker loads plugins too, and has no use for FastAPI."""
-        from include.registry_prune.report_page import create_app
+        from include.registry_prune.report.page import create_app
 
         return [{"name": PAGE_NAME, "app": create_app(), "url_prefix": PAGE}]

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from include.registry_prune.operators import Survey
-from include.registry_prune.role import grant_role
-from include.registry_prune.run_context import Run
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.cluster.role import grant_role
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.tasks.before_window import Survey
+from include.registry_prune.tasks.run_context import Run
 
 
 def peak_resident_bytes() -> int:

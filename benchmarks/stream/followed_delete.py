@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from include.registry_prune.hard_prune import HardPrune
+from include.registry_prune.tasks.hard_prune import HardPrune
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
-    from include.registry_prune.run_context import Run
+    from include.registry_prune.tasks.run_context import Run
 
 HOLDER = "following/benchmark"
 POD = "image-registry-played"
@@ -21,8 +21,8 @@ class FollowedDelete(HardPrune):
 
     def work(self, run: Run) -> Record:
         """Defer."""
-        from include.registry_prune.delete_records import Delete
-        from include.registry_prune.lease import DeleteAttempt
+        from include.registry_prune.deletion.handover import Delete
+        from include.registry_prune.window.lease import DeleteAttempt
 
         begun_at = datetime.now(UTC) - timedelta(minutes=5)
         attempt = DeleteAttempt(number=1, name="registry-prune-played-1", pod=POD, pod_uid=POD_UID, begun_at=begun_at)

@@ -23,10 +23,10 @@ from typing import Any, Self
 from aiohttp import web
 
 from benchmarks.stream.followed_delete import HOLDER, POD, POD_UID
-from include.registry_prune.detached_delete import FIRST_SEGMENT
-from include.registry_prune.lease import ANNOTATION, Lease
+from include.registry_prune.cluster.registry_state import READ_ONLY_ENVIRONMENT
+from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT
 from include.registry_prune.names import REGISTRY_CONTAINER
-from include.registry_prune.registry_state import READ_ONLY_ENVIRONMENT
+from include.registry_prune.window.lease import ANNOTATION, Lease
 from sandbox.server.certificates import ServerCertificate, server_context
 from sandbox.server.kubeconfig import kubeconfig
 

@@ -11,15 +11,15 @@ import logging
 import sys
 from pathlib import Path
 
-from include.registry_prune.cluster import Cluster
-from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.guard import Found, guard
-from include.registry_prune.lease import LeaseError
-from include.registry_prune.pruner_processes import PrunerLivesError
-from include.registry_prune.settings import ClusterSettings
-from include.registry_prune.settling import NotSettledError
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.settling import NotSettledError
+from include.registry_prune.pruner.processes import PrunerLivesError
+from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.units import parse_duration
-from include.registry_prune.window_closing import ClosingLimits
+from include.registry_prune.window.closing import ClosingLimits
+from include.registry_prune.window.guard import Found, guard
+from include.registry_prune.window.lease import LeaseError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

@@ -1,4 +1,4 @@
-"""The base of everything that is handed from one task to the next."""
+"""The base of everything that is handed from one task to the next (pure)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import DAG
 
 from dags.registry_prune import build_dag
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.settings.clusters import ClusterSettings
 
 
 @pytest.fixture(autouse=True)

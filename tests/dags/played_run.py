@@ -17,21 +17,21 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.utils.session import create_session
 
-from include.registry_prune.access import AccessReview
-from include.registry_prune.approval import Approval
-from include.registry_prune.base_prune_job import BasePrune
-from include.registry_prune.base_prune_output import PruneFigures
-from include.registry_prune.decision import Action, Verdict
-from include.registry_prune.dockerregistry import PrunerResult, Summary
-from include.registry_prune.integrity import IntegrityCheck
-from include.registry_prune.lease import Lease
+from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.base_prune.output import PruneFigures
+from include.registry_prune.cluster.registry_state import Settled
+from include.registry_prune.cluster.role import Grant
+from include.registry_prune.lists.reconciliation import Basis, Reconciliation
 from include.registry_prune.names import OUR_BINDING
-from include.registry_prune.reconciliation import Basis, Reconciliation
+from include.registry_prune.preflight.access import AccessReview
+from include.registry_prune.preflight.approval import Approval
+from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
+from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
-from include.registry_prune.registry_state import Settled
-from include.registry_prune.role import Grant
-from include.registry_prune.run_context import Run
-from include.registry_prune.sensors import Gate
+from include.registry_prune.tasks.gates import Gate
+from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.verdict.decision import Action, Verdict
+from include.registry_prune.window.lease import Lease
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GARBAGE = Summary(blobs=3_000, rounded_bytes=4 * 2**30)

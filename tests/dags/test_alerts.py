@@ -18,9 +18,9 @@ from airflow.sdk import DAG
 from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
-from include.registry_prune import alerts
-from include.registry_prune.alerts import Alert, AlertKind
-from include.registry_prune.settings import CLUSTERS_FILE_VARIABLE, ClusterSettings
+from include.registry_prune.alerts import alerts
+from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings
 from tests.dags.dag_processor import Processed, process
 from tests.dags.played_run import SKIP, PlayedRun, play
 

@@ -17,11 +17,12 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 from fastapi.testclient import TestClient
 
 from dags.registry_prune import build_dag
-from include.registry_prune import before_window, readiness
-from include.registry_prune.before_window import RightMoment
-from include.registry_prune.decision import Action, Verdict
-from include.registry_prune.right_moment import Obstacle
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.preflight import readiness
+from include.registry_prune.preflight.right_moment import Obstacle
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.tasks import before_window
+from include.registry_prune.tasks.gates import RightMoment
+from include.registry_prune.verdict.decision import Action, Verdict
 from tests.dags.played_run import PRUNE, PlayedRun, play
 from tests.run_tasks import IN_ORDER
 

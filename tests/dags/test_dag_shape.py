@@ -12,8 +12,8 @@ from airflow.sdk import DAG, TriggerRule
 from airflow.serialization.serialized_objects import DagSerialization
 
 from dags.registry_guard import build_guard
-from include.registry_prune.pruner_processes import DELETED_POD_SECONDS, KILL_SECONDS
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.pruner.processes import DELETED_POD_SECONDS, KILL_SECONDS
+from include.registry_prune.settings.clusters import ClusterSettings
 from tests.run_tasks import IN_ORDER
 
 SETUPS = {"verify_access", "grant_image_pruner", "arm_window", "set_read_only"}

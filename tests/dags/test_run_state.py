@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from include.registry_prune.decision import Verdict
+from include.registry_prune.verdict.decision import Verdict
 from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, play
 from tests.run_tasks import IN_ORDER
 

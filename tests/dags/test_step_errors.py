@@ -10,13 +10,13 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.registry_prune.access import AccessError
-from include.registry_prune.base_prune import BasePruneError
-from include.registry_prune.base_prune_job import BasePrune
-from include.registry_prune.cluster_error import ClusterError
-from include.registry_prune.decision import Verdict
-from include.registry_prune.lease import LeaseError
-from include.registry_prune.parameters import RunParameters, SettingsError
+from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.base_prune.job_run import BasePruneError
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.preflight.access import AccessError
+from include.registry_prune.settings.parameters import RunParameters, SettingsError
+from include.registry_prune.verdict.decision import Verdict
+from include.registry_prune.window.lease import LeaseError
 from tests.dags.played_run import PRUNE, SKIP, STOP
 
 REFUSED, UNREACHABLE = ClusterError("403: forbidden", 403), ClusterError("no answer", 0)
@@ -112,7 +112,7 @@ def test_only_a_base_prune_that_failed_for_what_passes_is_tried_again(
     def fail(*_: Any, **__: Any) -> NoReturn:
         raise BasePruneError("the log says why", passes=passes)
 
-    monkeypatch.setattr("include.registry_prune.base_prune.run_base_prune", fail)
+    monkeypatch.setattr("include.registry_prune.base_prune.job_run.run_base_prune", fail)
     run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run")
     with pytest.raises(AirflowException, match="the log says why") as raised:
         dag.get_task("base_prune").work(run)
@@ -124,7 +124,7 @@ def test_a_base_prune_that_was_tried_before_may_have_deleted_more_than_it_says(
     dag: DAG, monkeypatch: pytest.MonkeyPatch, try_number: int, after_a_failure: bool
 ) -> None:
     monkeypatch.setattr(
-        "include.registry_prune.base_prune.run_base_prune", lambda *_, **__: BasePrune(carried_out=True)
+        "include.registry_prune.base_prune.job_run.run_base_prune", lambda *_, **__: BasePrune(carried_out=True)
     )
     context = {"ti": SimpleNamespace(try_number=try_number)}
     run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run", context=context)

@@ -10,8 +10,8 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from dags.registry_prune import build_dag
-from include.registry_prune.parameters import RunParameters, SettingsError, parse_parameters
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.parameters import RunParameters, SettingsError, parse_parameters
 from tests.dags.played_run import play
 
 

@@ -7,7 +7,7 @@ import os
 from airflow.sdk import DAG
 
 from benchmarks.stream.followed_delete import FollowedDelete
-from include.registry_prune.settings import ClusterSettings
+from include.registry_prune.settings.clusters import ClusterSettings
 
 COUNT_VARIABLE, ARTIFACTS_VARIABLE = "BENCHMARK_DELETES", "BENCHMARK_ARTIFACTS"
 

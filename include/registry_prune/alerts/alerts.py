@@ -1,0 +1,162 @@
+"""Alerts, as Airflow callbacks: to the log, and to a URL if the cluster's settings name a connection."""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+if TYPE_CHECKING:
+    import jinja2
+    from airflow.sdk import Context
+
+    from include.registry_prune.report.report import RunReport
+    from include.registry_prune.settings.clusters import ClusterSettings
+
+log = logging.getLogger(__name__)
+
+POST_LIMIT_SECONDS = 10
+"""A receiver that does not answer may not hold up the dag-processor, or the task, that the alert comes from."""
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    RUN_FAILED = "run failed"
+    RESTORE_FAILED = "restore failed"
+    PRUNED = "pruned"
+    GUARD = "guard"
+    APPROVAL = "approval"
+
+
+_LEVELS = {
+    AlertKind.RUN_FAILED: logging.ERROR,
+    AlertKind.RESTORE_FAILED: logging.CRITICAL,
+    AlertKind.PRUNED: logging.INFO,
+    AlertKind.GUARD: logging.CRITICAL,
+    AlertKind.APPROVAL: logging.WARNING,
+}
+
+
+class Alert(BaseNotifier):
+    """One kind of alert for one cluster.
+
+    Posted as JSON: ``alert``, ``cluster``, ``dag_id``, ``run_id``, ``text``, and ``report`` (see ``report.py``; null if
+    the run got no report).
+
+    :param kind: what it is about.
+    :param cluster: settings of the cluster.
+    :param text: of an approval that is wanted: the question.
+    :param tried_again: the task that failed has further tries.
+    """
+
+    def __init__(self, kind: AlertKind, cluster: ClusterSettings, text: str = "", *, tried_again: bool = False) -> None:
+        super().__init__()
+        self.kind = kind
+        self.cluster = cluster
+        self.text = text
+        self.tried_again = tried_again
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
+        DAG of a callback has none."""
+
+    def notify(self, context: Context) -> None:
+        """Write the alert to the log, then post it. It never raises: the log says if it could not be posted."""
+        body = self.body(context)
+        if body is None:
+            return
+        log.log(_LEVELS[self.kind], "ALERT %s: %s", self.kind, body["text"])
+        if not self.cluster.alert_connection:
+            return
+        from airflow.providers.http.notifications.http import HttpNotifier
+
+        notifier = HttpNotifier(
+            http_conn_id=self.cluster.alert_connection,
+            endpoint=self.cluster.alert_endpoint or None,
+            json=body,
+            extra_options={"timeout": POST_LIMIT_SECONDS},
+        )
+        try:
+            notifier.notify(context)
+        except Exception as error:  # whatever the connection, the network and the receiver come up with
+            log.error(  # noqa: TRY400  the traceback says no more
+                "ALERT %s could not be posted through the Airflow connection %s: %s",
+                self.kind,
+                self.cluster.alert_connection,
+                error,
+            )
+
+    def body(self, context: Context) -> dict[str, Any] | None:
+        """What is posted; None if there is nothing to say."""
+        if self.kind is AlertKind.GUARD:
+            return self._guard_body(context)
+        if self.kind is AlertKind.APPROVAL:
+            return self._body(context, self.cluster.dag_id, self.text)
+        report = _report(context, self.cluster)
+        if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
+            return None
+        return self._body(context, self.cluster.dag_id, self._text(context, report), report)
+
+    def _body(self, context: Context, dag_id: str, text: str, report: RunReport | None = None) -> dict[str, Any]:
+        return {
+            "alert": str(self.kind),
+            "cluster": self.cluster.name,
+            "dag_id": dag_id,
+            "run_id": str(context.get("run_id", "")),
+            "text": text,
+            "report": report.to_json() if report else None,
+        }
+
+    def _guard_body(self, context: Context) -> dict[str, Any] | None:
+        """Of the guard's own tasks: what it could not do, or what it did if that is worth an alert."""
+        task = context["ti"]
+        error = context.get("exception")
+        if error is not None:
+            text = f"The guard could not look after the registry of cluster {self.cluster.name}: {error}"
+            return self._body(context, task.dag_id, text)
+        seen = task.xcom_pull(task_ids=task.task_id)
+        return self._body(context, task.dag_id, seen["text"]) if seen and seen["alert"] else None
+
+    def _text(self, context: Context, report: RunReport | None) -> str:
+        said = report.text() if report else f"Hard prune of {self.cluster.name}: no report"
+        if self.kind is AlertKind.RESTORE_FAILED:
+            return self._restore_text(context)
+        if self.kind is AlertKind.RUN_FAILED:
+            return f"{said}\nAirflow says: {context.get('reason') or 'the run failed'}"
+        return said
+
+    def _restore_text(self, context: Context) -> str:
+        next_step = "It is not tried again."
+        if self.tried_again:
+            task = context["ti"]
+            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: it is tried again by itself."
+        return (
+            f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
+            f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
+            f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
+            "then oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
+            """'{"spec":{"readOnly":false}}'"""
+        )
+
+
+def _report(context: Context, cluster: ClusterSettings) -> RunReport | None:
+    """The run's report from XCom; None if there is none, or if it cannot be read: an alert without it beats none.
+
+    A DAG's callback runs in the dag-processor, perhaps without a task instance.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    from include.registry_prune.report.report import RunReport
+
+    run_id = context.get("run_id")
+    if run_id is None:
+        return None
+    try:
+        stored = XCom.get_one(key="return_value", dag_id=cluster.dag_id, task_id="report", run_id=str(run_id))
+        return None if stored is None else RunReport.from_json(stored)
+    except Exception as error:  # Airflow's and pydantic's; and ImportError where no API server is at hand
+        log.warning("The report of run %s cannot be read: %s", run_id, error)
+        return None

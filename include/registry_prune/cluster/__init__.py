@@ -1,0 +1,1 @@
+"""The cluster over its API: the registry's objects, commands in its pods, its state."""

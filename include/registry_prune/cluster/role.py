@@ -1,0 +1,100 @@
+"""The role ``system:image-pruner`` for the registry's service account: granted if needed, taken away afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.names import IMAGE_PRUNER_ROLE, MANAGED_BY, NAMESPACE, OUR_BINDING
+from include.registry_prune.records import Record
+
+log = logging.getLogger(__name__)
+
+
+class Grant(Record):
+    """Whether the registry's service account had the role, or got it from us.
+
+    :param ours: the binding is this project's, and is taken away after the run.
+    :param binding: name of the ClusterRoleBinding that gives the role.
+    """
+
+    version: Literal[1] = 1
+    service_account: str
+    binding: str
+    ours: bool
+
+
+def covering_binding(bindings: Sequence[Mapping[str, Any]], service_account: str) -> str | None:
+    """Name of a binding, other than ours, that gives the role to the service account; None if there is none.
+
+    The name says nothing: ``oc adm policy`` calls it ``system:image-pruner``, ``…-0``, or what the caller wanted.
+    """
+    groups = {"system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}", "system:authenticated"}
+    user = f"system:serviceaccount:{NAMESPACE}:{service_account}"
+    for binding in bindings:
+        role = binding["roleRef"]
+        if (role["kind"], role["name"]) != ("ClusterRole", IMAGE_PRUNER_ROLE):
+            continue
+        if binding["metadata"]["name"] == OUR_BINDING:
+            continue
+        for subject in binding.get("subjects") or ():
+            account = (subject["kind"], subject["name"], subject.get("namespace"))
+            is_account = account == ("ServiceAccount", service_account, NAMESPACE)
+            is_user = subject["kind"] == "User" and subject["name"] == user
+            is_group = subject["kind"] == "Group" and subject["name"] in groups
+            if is_account or is_user or is_group:
+                return str(binding["metadata"]["name"])
+    return None
+
+
+def grant_role(cluster: Cluster) -> Grant:
+    """Give the registry's service account the role if no binding does yet. Calling it again is safe.
+
+    :raises ClusterError: if there is no Deployment to read the service account from, or the cluster refuses.
+    """
+    deployment = cluster.deployment()
+    if deployment is None:
+        raise ClusterError("Deployment image-registry is not there: is the registry's managementState Removed?", 404)
+    pod_spec = deployment["spec"]["template"]["spec"]
+    service_account = str(pod_spec.get("serviceAccountName") or pod_spec.get("serviceAccount") or "default")
+    bindings = cluster.role_bindings()
+    binding = covering_binding(bindings, service_account)
+    if binding is not None:
+        log.info(
+            "Service account %s has %s already, by ClusterRoleBinding %s", service_account, IMAGE_PRUNER_ROLE, binding
+        )
+        return Grant(service_account=service_account, binding=binding, ours=False)
+    ours = next((each for each in bindings if each["metadata"]["name"] == OUR_BINDING), None)
+    wanted = _our_binding(service_account)
+    if ours is not None and ours.get("subjects") != wanted["subjects"]:
+        cluster.delete_role_binding(OUR_BINDING)
+        log.warning("ClusterRoleBinding %s was for another account; it is made anew", OUR_BINDING)
+        ours = None
+    if ours is not None:
+        log.info("ClusterRoleBinding %s is there from an earlier try; it is this run's now", OUR_BINDING)
+    else:
+        cluster.create_role_binding(wanted)
+        log.info(
+            "ClusterRoleBinding %s created: %s for service account %s", OUR_BINDING, IMAGE_PRUNER_ROLE, service_account
+        )
+    return Grant(service_account=service_account, binding=OUR_BINDING, ours=True)
+
+
+def _our_binding(service_account: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": IMAGE_PRUNER_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": service_account, "namespace": NAMESPACE}],
+    }
+
+
+def revoke_role(cluster: Cluster) -> bool:
+    """Take our binding away, and no other; False if it was not there."""
+    removed = cluster.delete_role_binding(OUR_BINDING)
+    log.info("ClusterRoleBinding %s: %s", OUR_BINDING, "deleted" if removed else "not there, nothing to delete")
+    return removed

@@ -1,0 +1,73 @@
+"""Waiting until the registry is settled, by watching and not by sleeping."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.registry_state import RegistryState, Settled, mode_word, unsettled
+from include.registry_prune.cluster.watching import Changes
+from include.registry_prune.units import format_seconds
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 5.0
+"""A look is taken so often even if no watch reports a change."""
+SAY_EVERY_SECONDS = 15.0
+
+
+class NotSettledError(Exception):
+    """The registry did not get into the wanted mode in time; the message names what is missing."""
+
+
+def wait_until_settled(
+    cluster: Cluster, *, read_only: bool, limit_seconds: float, without_pod: str | None = None
+) -> Settled:
+    """Wait until every pod, Terminating ones included, is in the wanted mode.
+
+    An API server that does not answer for a while is waited for, too. ``spec.readOnly`` has to be what is wanted: where
+    somebody has changed it meanwhile, nothing is on its way, and the whole limit would be lost.
+
+    :param without_pod: uid of a pod that has to be gone as well.
+    :raises NotSettledError: after ``limit_seconds``; it names what is not settled and the operator's conditions. At
+        once if ``spec.readOnly`` is not what is wanted.
+    """
+    started = said = time.monotonic()
+    with Changes(cluster) as changes:
+        while True:
+            state, reasons = _look(cluster, read_only, without_pod)
+            now = time.monotonic()
+            if state is not None and not reasons:
+                log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
+                return Settled(
+                    read_only=read_only,
+                    seconds=round(now - started, 3),
+                    pods=len(state.pods),
+                    pod_uids=tuple(pod.uid for pod in state.pods if not pod.ended),
+                )
+            if state is not None and state.read_only is not read_only:
+                raise NotSettledError(f"Somebody has changed it meanwhile: {'; '.join(reasons)}")
+            if now - started > limit_seconds:
+                conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
+                raise NotSettledError(
+                    f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
+                    f"{'; '.join(reasons)}.{conditions}"
+                )
+            if now - said > SAY_EVERY_SECONDS:
+                said = now
+                log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
+            changes.wait(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
+
+
+def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:
+    """The registry now and what is not settled about it; no state while the API server does not answer."""
+    try:
+        state = cluster.registry_state()
+    except ClusterError as error:
+        if error.permanent:
+            raise
+        return None, [str(error)]
+    still_there = [f"pod {pod.name}: still there" for pod in state.pods if pod.uid == without_pod and not pod.ended]
+    return state, unsettled(state, read_only=read_only) + still_there

@@ -1,0 +1,245 @@
+"""Follows a delete that lives on its own in a pod: how far it is, its end, and whether its window stays whole.
+
+The same for the task's first seconds and for the trigger that goes on: it holds nothing that cannot be begun anew, and
+nothing that happens to it happens to the delete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.exec_channels import Stream
+from include.registry_prune.deletion.detached_delete import look_command
+from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
+from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
+from include.registry_prune.deletion.window_watch import WindowWatch, end_tasks
+from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.pruner.output import Line
+from include.registry_prune.pruner.progress import Progress, show
+from include.registry_prune.units import format_seconds
+
+if TYPE_CHECKING:
+    from include.registry_prune.cluster.async_cluster import AsyncCluster
+
+log = logging.getLogger(__name__)
+
+QUICK_SECONDS = 30.0
+QUICK_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 0.5
+"""A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
+LOOK_MARGIN_SECONDS = 20.0
+"""A look may take so much longer than it was asked to."""
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
+
+
+class DeletedSink(Protocol):
+    """Keeps the list of what was deleted; one file for each who follows."""
+
+    def add(self, kind: LineKind, subject: str) -> object:
+        """Keep one line."""
+
+    async def flush(self) -> bool:
+        """Write what was added so far; False if it could not be, or an earlier one could not."""
+
+    async def close(self) -> bool:
+        """Finish the file; False as :meth:`flush`. It may be called again."""
+
+
+class PodGoneError(Exception):
+    """The pod of an attempt is not there any more, and its processes with it; the message says why."""
+
+
+class DeleteFollower:
+    """Follows one attempt.
+
+    :param connect: makes a connection to the cluster; called again after trouble, so that renewed credentials count.
+    :param deleted: gets what was deleted.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[AsyncCluster]],
+        delete: Delete,
+        settings: FollowSettings,
+        deleted: DeletedSink,
+    ) -> None:
+        self._connect = connect
+        self._delete = delete
+        self._attempt = delete.attempt
+        self._settings = settings
+        self._deleted = deleted
+        self._log = DeleteLog(delete.position, self._take_line)
+        self._kinds = dict.fromkeys(LineKind, 0)
+        self._last_blob = delete.last_blob
+        self._earlier = delete.earlier
+        self._written = True
+        self._trouble_since: float | None = None
+        self._window = WindowWatch(connect, holder=delete.holder, lease_seconds=settings.lease)
+        age = (datetime.now(UTC) - self._attempt.begun_at).total_seconds()
+        self._started = time.monotonic() - age
+        self._progress = Progress(
+            "delete",
+            delete.expected_blobs,
+            done_before=delete.earlier.blobs,
+            counted=delete.position.blobs,
+            running_for=age,
+            estimated_seconds=delete.estimated_seconds,
+            silence_seconds=settings.silence,
+        )
+
+    async def follow(self, seconds: float | None = None) -> DeleteEnd | None:
+        """Follow the attempt to its end.
+
+        :param seconds: at most so long.
+        :return: None if it goes on after that time: :meth:`handed_on` says where to go on from.
+        """
+        guard = asyncio.create_task(self._window.watch())
+        try:
+            end = await self._follow(None if seconds is None else time.monotonic() + seconds)
+            self._written = await self._deleted.close() and self._written
+            return None if end is None else self._conclude(*end)
+        finally:
+            guard.cancel()
+            # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
+            await asyncio.shield(self._deleted.close())
+            await end_tasks(guard)
+
+    def handed_on(self) -> Delete:
+        """The delete as it is now, for another process to follow."""
+        return self._delete.model_copy(
+            update={
+                "position": self._log.position(),
+                "earlier": self._earlier,
+                "last_blob": self._last_blob,
+                "list_complete": self._delete.list_complete and self._written and not self._log.lost,
+            }
+        )
+
+    async def _follow(self, until: float | None) -> tuple[str, bool] | None:
+        """How the attempt ended, in words, and whether it was interrupted; None if the time is over before."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            now = time.monotonic()
+            if until is not None and now >= until:
+                self._progress.say(self._log.blobs)
+                return None
+            if now - self._started > self._settings.limit:
+                return f"no end after {format_seconds(self._settings.limit)}", False
+            try:
+                async with self._connect() as cluster:
+                    while not self._log.over and self._may_look(until):
+                        await self._look_on(cluster, until)
+                        self._trouble_since, backoff = None, FIRST_BACKOFF_SECONDS
+            except PodGoneError as error:
+                return str(error), True
+            except ClusterError as error:
+                lost_for = self._nothing_known_for()
+                if lost_for > self._settings.patience:
+                    return f"nothing is known of it for {format_seconds(lost_for)}: {error}", False
+                log.warning("The delete goes on in its pod; following it is tried again: %s", error)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            if self._log.over:
+                return self._how_it_ended()
+
+    def _nothing_known_for(self) -> float:
+        """Seconds since the first trouble after something came; not since the connection was made, hours ago."""
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        return now - self._trouble_since
+
+    def _may_look(self, until: float | None) -> bool:
+        now = time.monotonic()
+        return (until is None or now < until) and now - self._started <= self._settings.limit
+
+    async def _look_on(self, cluster: AsyncCluster, until: float | None) -> None:
+        """One look, from where the last ended.
+
+        :raises ClusterError: if nothing is known after it.
+        :raises PodGoneError: if the pod is not there any more.
+        """
+        now = time.monotonic()
+        seconds = self._settings.follow_every
+        if until is not None:
+            seconds = max(min(seconds, until - now), 0.1)
+        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else PAUSE_SECONDS
+        position = self._log.position()
+        command = look_command(
+            self._attempt.name, segment=position.segment, offset=position.offset, seconds=seconds, pause=pause
+        )
+        try:
+            end = await cluster.exec(
+                self._attempt.pod, command, self._take_look, limit_seconds=seconds + LOOK_MARGIN_SECONDS
+            )
+        except ClusterError:
+            await self._require_pod(cluster)
+            raise
+        finally:
+            self._written = await self._deleted.flush() and self._written
+        if not self._log.over and end.exit_status != 0:
+            await self._require_pod(cluster)
+            raise ClusterError(f"a look at the delete in pod {self._attempt.pod} ended early: {end.how}")
+
+    async def _require_pod(self, cluster: AsyncCluster) -> None:
+        pod = next((pod for pod in await cluster.pods() if pod.uid == self._attempt.pod_uid), None)
+        if pod is None:
+            raise PodGoneError(f"pod {self._attempt.pod} is gone: deleted or evicted")
+        if pod.ended:
+            raise PodGoneError(f"pod {self._attempt.pod} has ended: evicted, or its node shut down")
+
+    def _take_look(self, stream: Stream, line: str) -> None:
+        if stream is Stream.STDOUT:
+            self._trouble_since = None
+        self._log.feed(stream, line)
+        self._progress.blobs(self._log.blobs)
+        self._progress.tick()
+
+    def _take_line(self, line: Line) -> None:
+        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
+            self._deleted.add(line.kind, line.subject)
+            if line.kind is LineKind.BLOB:
+                self._last_blob = line.subject
+                if line.subject == self._earlier.last_blob:
+                    blobs = self._earlier.blobs - 1
+                    self._earlier = self._earlier.model_copy(update={"blobs": blobs, "last_blob": None})
+        else:
+            self._kinds[line.kind] += 1
+            show(self._attempt.pod, line, self._kinds[line.kind])
+
+    def _how_it_ended(self) -> tuple[str, bool]:
+        if self._log.state is DeleteState.ENDED:
+            return f"exit status {self._log.exit_status}", self._log.interrupted
+        if self._log.state is DeleteState.ABSENT:
+            return f"pod {self._attempt.pod} does not know of it", True
+        return f"its processes in pod {self._attempt.pod} are gone: its container was restarted", True
+
+    def _conclude(self, how: str, interrupted: bool) -> DeleteEnd:
+        # Of processes that were killed with all that read them, the last lines are lost.
+        whole = self._log.state is DeleteState.ENDED
+        delete = self.handed_on()
+        delete = delete.model_copy(update={"list_complete": delete.list_complete and whole})
+        result = self._log.result(ended_how=how, seconds=time.monotonic() - self._started, pod=self._attempt.pod)
+        result = result.model_copy(
+            update={
+                "list_complete": delete.so_far().list_complete,
+                "attempts": self._attempt.number,
+                "earlier_blobs": self._deleted_earlier(result),
+            }
+        )
+        self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
+        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
+        torn = self._window.torn
+        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and torn is None, torn=torn)
+
+    def _deleted_earlier(self, result: PrunerResult) -> int:
+        """What earlier attempts deleted: counted in their logs, or, where the end of one went with its pod, what the
+        dry run had listed and this attempt, which has been through everything, did not find any more."""
+        if result.complete and result.said and self._delete.expected_blobs and not self._earlier.list_complete:
+            return max(self._earlier.blobs, self._delete.expected_blobs - result.said.blobs)
+        return self._earlier.blobs

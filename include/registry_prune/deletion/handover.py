@@ -1,0 +1,74 @@
+"""What one process hands to the next that follows a delete (pure)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from include.registry_prune.deletion.detached_log import LogPosition
+from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.records import Record
+from include.registry_prune.window.lease import DeleteAttempt, Earlier
+
+
+class FollowSettings(Record):
+    """How to follow; times in seconds.
+
+    :param follow_every: how long one look stays in the pod before the next one takes over.
+    :param patience: how long nothing may be known of the delete before it is given up as unknown.
+    :param silence: after so long without another blob it is said; 0: never.
+    :param limit: how long an attempt may take.
+    :param lease: how long the lease is valid from each renewal.
+    """
+
+    follow_every: float
+    patience: float
+    silence: float
+    limit: float
+    lease: float
+
+
+class Delete(Record):
+    """A delete to follow: everything that another process needs to go on.
+
+    :param holder: ``dag_id/run_id``.
+    :param attempt: the attempt to follow.
+    :param position: how far its log was read.
+    :param expected_blobs: by the dry run; ``estimated_seconds``: how long all of it will take, by the gate.
+    :param earlier: what the attempts before this one did.
+    :param last_blob: the last one that this attempt has named.
+    :param list_complete: no line about something deleted was lost in this attempt.
+    """
+
+    version: Literal[1] = 1
+    holder: str
+    attempt: DeleteAttempt
+    position: LogPosition = LogPosition()
+    expected_blobs: int | None = None
+    estimated_seconds: float | None = None
+    earlier: Earlier = Earlier()
+    last_blob: str | None = None
+    list_complete: bool = True
+
+    def so_far(self) -> Earlier:
+        """What this attempt and those before it did, for the next."""
+        return Earlier(
+            blobs=self.earlier.blobs + self.position.blobs,
+            last_blob=self.last_blob or self.earlier.last_blob,
+            list_complete=self.earlier.list_complete and self.list_complete,
+        )
+
+
+class DeleteEnd(Record):
+    """What became of an attempt.
+
+    :param delete: as it is now.
+    :param result: of this attempt.
+    :param interrupted: it was ended from outside; another one may go on from there.
+    :param torn: why the window is not this run's any more, so that the delete was ended; None if it is whole.
+    """
+
+    version: Literal[1] = 1
+    delete: Delete
+    result: PrunerResult
+    interrupted: bool = False
+    torn: str | None = None

@@ -1,0 +1,133 @@
+"""Where lists of candidates are kept: in files, never in XCom.
+
+Written through Airflow's object storage, so that it may be a local folder or a bucket. What is in them, and how it is
+seen that one is whole: ``candidate_list``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow.configuration import AIRFLOW_HOME
+from airflow.sdk import ObjectStoragePath
+from pydantic import ValidationError
+
+from include.registry_prune.lists.candidate_list import (
+    DamagedListError,
+    ListWriter,
+    Seal,
+    packed_digests,
+    subjects,
+    whole_lines,
+)
+from include.registry_prune.lists.digests import DigestSet
+from include.registry_prune.pruner.dockerregistry import LineKind
+
+_ENDING = ".txt.gz"
+
+
+def artifact_folder(configured: str) -> ObjectStoragePath:
+    """The folder or bucket that artifacts go to.
+
+    :param configured: the cluster's setting; empty: ``registry-prune`` below Airflow's home.
+    """
+    return ObjectStoragePath(configured or (Path(AIRFLOW_HOME) / "registry-prune").as_uri())
+
+
+def artifact_path(
+    configured: str, *, dag_id: str, run_id: str, task_id: str, what: str = "candidates"
+) -> ObjectStoragePath:
+    """Where the list of one task goes; a second try overwrites the first.
+
+    :param what: the list's name beside that of the task.
+    """
+    run_folder = re.sub(r"[^A-Za-z0-9_.+-]", "_", run_id)
+    return artifact_folder(configured) / dag_id / run_folder / f"{task_id}-{what}{_ENDING}"
+
+
+def _seal_path(path: ObjectStoragePath) -> ObjectStoragePath:
+    return path.parent / f"{path.name.removesuffix(_ENDING)}.json"
+
+
+@contextmanager
+def candidate_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterator[ListWriter]:
+    """Opens a list for writing, in place of an earlier one.
+
+    It is finished when the ``with`` block ends without an exception. Otherwise it can be read by people, and no program
+    takes it for whole.
+
+    :param head: run, cluster, time and pod, as JSON.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seal_path = _seal_path(path)
+    seal_path.unlink(missing_ok=True)
+    with path.open("wb") as file, ListWriter(file, head) as writer:
+        yield writer
+    seal_path.write_text(writer.seal.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_seal(url: str) -> Seal:
+    """What a finished list is: its counts, whose it is.
+
+    :raises DamagedListError: if the list is unfinished.
+    """
+    seal_path = _seal_path(ObjectStoragePath(url))
+    try:
+        return Seal.model_validate_json(seal_path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DamagedListError(f"{url} is unfinished: {seal_path} is not there, which is written last") from error
+    except (ValidationError, ValueError) as error:
+        raise DamagedListError(f"{url} cannot be checked: {seal_path} is damaged") from error
+
+
+def read_blocks(url: str) -> Iterator[bytes]:
+    """A list's lines, in blocks that end at a line's end; it is whole if this comes to its end.
+
+    :raises DamagedListError: if the list is unfinished or damaged.
+    :raises OSError: if it is not there.
+    """
+    seal = read_seal(url)
+    with ObjectStoragePath(url).open("rb") as file:
+        yield from whole_lines(file, seal, url)
+
+
+def read_candidates(url: str, *, kind: LineKind) -> Iterator[str]:
+    """The candidates of one kind.
+
+    :raises OSError: as :func:`read_blocks`.
+    """
+    return subjects(read_blocks(url), kind)
+
+
+def candidate_digests(url: str) -> DigestSet:
+    """The digests of all blobs in a list.
+
+    :raises OSError: as :func:`read_blocks`; and if there are fewer than were written.
+    """
+    digests = DigestSet()
+    for packed in packed_digests(read_blocks(url)):
+        digests.add_packed(packed)
+    expected = read_seal(url).counts[LineKind.BLOB]
+    if len(digests) != expected:
+        raise DamagedListError(f"{url} is damaged: {len(digests):,} blobs of {expected:,} can be read")
+    return digests
+
+
+def finished_parts(pattern: str) -> list[str]:
+    """The finished lists whose place a pattern gives: the last part of a URL, with ``*`` in it."""
+    place = ObjectStoragePath(pattern)
+    return sorted(str(path) for path in place.parent.glob(place.name) if _seal_path(path).exists())
+
+
+def digest_reader(*urls: str) -> Callable[[str], Iterator[bytes]]:
+    """Reads the blobs of lists: see :data:`include.registry_prune.lists.reconciliation.DigestReader`."""
+
+    def read(first_digits: str) -> Iterator[bytes]:
+        for url in urls:
+            yield from packed_digests(read_blocks(url), first_digits)
+
+    return read

@@ -1,0 +1,1 @@
+"""May this run start, and is now the moment?"""

@@ -1,0 +1,173 @@
+"""What a run must be allowed to do, and whether the cluster is in a state for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Literal
+
+from include.registry_prune.base_prune.job import job_name
+from include.registry_prune.base_prune.job_run import active_jobs
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
+from include.registry_prune.preflight.readiness import look
+from include.registry_prune.records import Record
+
+log = logging.getLogger(__name__)
+
+_OPERATOR = "imageregistry.operator.openshift.io"
+
+
+class Permission(Record):
+    """One thing that a run does, as RBAC names it."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    def attributes(self) -> dict[str, str]:
+        """As the resource attributes of a SelfSubjectAccessReview."""
+        return {key: value for key, value in self.model_dump().items() if value or key == "group"}
+
+    def rule(self) -> str:
+        """As a rule to add, in the notation of RBAC."""
+        resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        names = f', resourceNames: ["{self.name}"]' if self.name else ""
+        where = f"in namespace {self.namespace}" if self.namespace else "in a ClusterRole"
+        return f'{{apiGroups: ["{self.group}"], resources: ["{resource}"]{names}, verbs: ["{self.verb}"]}} {where}'
+
+
+def _each(verbs: str, group: str, resource: str, **rest: str) -> list[Permission]:
+    return [Permission(verb=verb, group=group, resource=resource, **rest) for verb in verbs.split()]
+
+
+LOOK = (
+    *_each("get", _OPERATOR, "configs", name="cluster"),
+    *_each("get", _OPERATOR, "imagepruners", name="cluster"),
+    *_each("get", "apps", "deployments", namespace=NAMESPACE, name="image-registry"),
+    *_each("list", "", "pods", namespace=NAMESPACE),
+    *_each("get create", "", "pods", subresource="exec", namespace=NAMESPACE),
+    *_each("list", "batch", "jobs", namespace=NAMESPACE),
+    *_each("list", "image.openshift.io", "images"),
+    *_each("list", "image.openshift.io", "imagestreams"),
+    *_each("get", "config.openshift.io", "clusterversions", name="version"),
+)
+"""What every run does."""
+ROLE = (
+    *_each("list create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+    *_each("delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
+    *_each("bind", "rbac.authorization.k8s.io", "clusterroles", name=IMAGE_PRUNER_ROLE),
+)
+"""What a survey needs: the registry's service account gets its role."""
+BASE_PRUNE = (
+    *_each("get", "batch", "cronjobs", namespace=NAMESPACE, name="image-pruner"),
+    *_each("get create delete", "batch", "jobs", namespace=NAMESPACE),
+    *_each("get", "", "pods", subresource="log", namespace=NAMESPACE),
+)
+"""What the base prune needs."""
+WINDOW = (
+    *_each("patch watch", _OPERATOR, "configs", name="cluster"),
+    *_each("watch", "apps", "deployments", namespace=NAMESPACE, name="image-registry"),
+    *_each("watch", "", "pods", namespace=NAMESPACE),
+    *_each("patch", _OPERATOR, "imagepruners", name="cluster"),
+    *_each("delete", "", "pods", namespace=NAMESPACE),
+    *_each("list", "build.openshift.io", "builds"),
+)
+"""What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
+RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watch", "delete"))
+"""What replacing the registry's pods after the base prune needs."""
+
+
+class AccessReview(Record):
+    """Who the run is in the cluster, and what it found there.
+
+    :param image_count: Image objects in the cluster; where the API server does not tell, at least so many.
+    :param cluster_version: the cluster's version; during an update the one that it is going to.
+    :param storage: the registry's storage driver, as its Config names it.
+    :param notes: what is worth saying and stops nothing.
+    """
+
+    version: Literal[1] = 1
+    user: str
+    server: str
+    registry_pods: int
+    image_count: int
+    cluster_version: str = ""
+    storage: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class AccessError(Exception):
+    """The run may not start; the message names everything that is missing, and what to do."""
+
+
+def missing_permissions(cluster: Cluster, permissions: tuple[Permission, ...]) -> list[Permission]:
+    """Those that the account lacks; every one is asked for."""
+    return [permission for permission in permissions if not cluster.may_i(permission.attributes())]
+
+
+def review_access(
+    cluster: Cluster,
+    *,
+    holder: str,
+    permissions: tuple[Permission, ...],
+    may_open_window: bool,
+    waits_for_base_prune: bool = False,
+    looks_into_storage: bool = True,
+) -> AccessReview:
+    """Look whether the run may start.
+
+    :param permissions: what this run, with its parameters, will do.
+    :param may_open_window: then whatever forbids a delete, and a window of somebody else, is a reason not to start.
+    :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
+    :param waits_for_base_prune: the run's own base prune waits for another one that is at work; else that is a reason
+        not to start.
+    :raises AccessError: with every missing permission, and everything about the cluster's state that is in the way.
+    :raises ClusterError: if the cluster does not answer or the credentials are refused.
+    """
+    user = cluster.who_am_i()
+    problems = []
+    missing = missing_permissions(cluster, permissions)
+    if missing:
+        rules = "\n".join(f"  - {permission.rule()}" for permission in missing)
+        problems.append(
+            f"{user} lacks {len(missing)} of {len(permissions)} permissions at {cluster.server}. "
+            f"Add these rules (deploy/rbac.yaml has all):\n{rules}"
+        )
+    try:
+        ready = look(cluster, holder=holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage)
+        jobs = active_jobs(cluster, except_job=job_name(holder))
+    except ClusterError as error:
+        if not missing:
+            raise
+        problems.append(f"The state of the cluster could not be looked at: {error}")
+        raise AccessError("\n".join(problems)) from error
+    problems += ready.problems
+    if jobs and waits_for_base_prune:
+        log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
+    elif jobs:
+        problems.append(f"A base prune is at work already (Job {', '.join(jobs)}): let it end first.")
+    if problems:
+        raise AccessError("\n".join(problems))
+    return AccessReview(
+        user=user,
+        server=cluster.server,
+        registry_pods=len(ready.registry.pods),
+        image_count=cluster.image_count(),
+        cluster_version=ready.version,
+        storage=ready.storage,
+        notes=ready.notes,
+    )
+
+
+def needed_permissions(
+    needs: Mapping[Literal["role", "base_prune", "restart", "window"], bool],
+) -> tuple[Permission, ...]:
+    """The permissions of a run that does these things, each once."""
+    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "restart": RESTART, "window": WINDOW}
+    needed = LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
+    return tuple(dict.fromkeys(needed))

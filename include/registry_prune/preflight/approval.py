@@ -1,0 +1,56 @@
+"""A person's word on opening the window: what is asked, and what was answered (pure)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from include.registry_prune.records import Record
+from include.registry_prune.units import format_seconds
+from include.registry_prune.verdict.decision import Verdict
+
+
+class Approval(Record):
+    """What became of the question whether the window may be opened.
+
+    :param asked: False if nobody had to be asked.
+    :param approved: the answer; True if nobody had to be asked.
+    :param by: who answered; empty if nobody did, so that the setting ``approval_default`` decided.
+    """
+
+    version: Literal[1] = 1
+    asked: bool
+    approved: bool
+    by: str = ""
+
+    def sentence(self) -> str:
+        """The answer as one line for the log and the report."""
+        if not self.asked:
+            return "nobody had to approve of the window"
+        answer = "approved" if self.approved else "rejected"
+        if not self.by:
+            return f"nobody answered in time whether the window may be opened: {answer} by default"
+        return f"the window was {answer} by {self.by}"
+
+
+def question(*, cluster: str, server: str, verdict: Verdict, facts: tuple[str, ...], limit_seconds: float) -> str:
+    """What a person is shown, in Markdown.
+
+    :param server: the API server that the cluster is reached at: whoever approves should see which one it is.
+    :param verdict: of the survey.
+    :param facts: what else is known, each in words.
+    :param limit_seconds: how long the answer may take.
+    """
+    lines = [
+        f"The registry of cluster **{cluster}** ({server}) is about to be made read-only, and its orphaned blobs to be "
+        "deleted. Pushes and builds fail meanwhile. Nothing has been changed yet.",
+        "",
+        "**Why:**",
+        *(f"* {reason}" for reason in verdict.reasons),
+        "",
+        "**What is known:**",
+        *(f"* {fact}" for fact in facts),
+        "",
+        "Another dry run, with the registry read-only, decides once more before anything is deleted. The answer is "
+        f"waited for {format_seconds(limit_seconds)}.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""The reports of runs as the page in Airflow's UI shows them (pure).
+
+What is shown was stored by runs of any version of this project, and by whoever may write an XCom: what cannot be read
+is shown as that, and never breaks the page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from include.registry_prune.report.report import Outcome, RunReport
+from include.registry_prune.units import format_count, format_seconds, format_size
+
+Tone = Literal["good", "quiet", "bad", "busy"]
+_TONES: dict[Outcome, Tone] = {Outcome.PRUNED: "good", Outcome.FAILED: "bad"}
+_SHOWN_CHARACTERS = 2000
+"""Of a report that cannot be read."""
+_NOT_KNOWN = "–"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One DAG run as Airflow's database has it.
+
+    :param state: Airflow's word for it.
+    :param report: what the task ``report`` handed over, as JSON; None if it has handed over nothing.
+    """
+
+    run_id: str
+    state: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    report: Any = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How long a task took. ``seconds`` is for the length of its bar."""
+
+    task: str
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run on the page; all texts are plain, for the template to escape.
+
+    :param outcome: in one word or two.
+    :param why: the reasons of the verdict, or why there is no report to show.
+    :param figures: label and value.
+    :param unread: the stored report as it is, if it cannot be read.
+    :param reported: whether there is a report that could be read.
+    """
+
+    run_id: str
+    started: str
+    took: str
+    outcome: str
+    tone: Tone
+    why: tuple[str, ...] = ()
+    failed_tasks: tuple[str, ...] = ()
+    orphans: str = _NOT_KNOWN
+    deleted: str = _NOT_KNOWN
+    read_only: str = _NOT_KNOWN
+    figures: tuple[tuple[str, str], ...] = ()
+    phases: tuple[Phase, ...] = ()
+    unread: str = ""
+    reported: bool = False
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """One cluster on the page.
+
+    :param dag_id: of its DAG.
+    :param schedule: in Airflow's words; empty if it runs only by hand.
+    """
+
+    dag_id: str
+    schedule: str
+    paused: bool
+    runs: tuple[RunView, ...] = field(default=())
+
+    @property
+    def last(self) -> RunView | None:
+        """The newest run that has a report."""
+        return next((run for run in self.runs if run.reported), None)
+
+    @property
+    def last_prune(self) -> RunView | None:
+        """The newest run that pruned, among those shown."""
+        return next((run for run in self.runs if run.tone == "good"), None)
+
+
+def view_runs(runs: Iterable[StoredRun]) -> tuple[RunView, ...]:
+    """The runs in the order given."""
+    return tuple(map(view_run, runs))
+
+
+def view_run(run: StoredRun) -> RunView:
+    """One run, whatever its report looks like."""
+    if run.report is None:
+        return _without_report(run)
+    try:
+        return _with_report(run, RunReport.from_json(run.report))
+    except ValidationError as error:
+        return _unread(run, _explain(run.report, error))
+    except (ValueError, OverflowError) as error:  # figures that no pruner ever prints, such as NaN
+        return _unread(run, f"its report has figures that make no sense: {error}")
+
+
+def _explain(report: Any, error: ValidationError) -> str:
+    version = report.get("version") if isinstance(report, dict) else None
+    known = RunReport.model_fields["version"].default
+    if isinstance(version, int) and version != known:
+        return f"its report is of version {version}; this page reads version {known}"
+    first = error.errors()[0]
+    return f"its report cannot be read: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+
+
+def _without_report(run: StoredRun) -> RunView:
+    if run.ended_at is None:
+        why = "not ended yet" if run.started_at else "not begun yet"
+        return RunView(run.run_id, _time(run.started_at), "", run.state, "busy", (why,))
+    why = "it left no report: see the log of the task report"
+    return RunView(run.run_id, _time(run.started_at), _took(run), f"{run.state}, no report", "bad", (why,))
+
+
+def _unread(run: StoredRun, why: str) -> RunView:
+    text = json.dumps(run.report, indent=1, ensure_ascii=False, default=str)
+    shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} …"
+    outcome = f"{run.state}, unreadable report"
+    return RunView(run.run_id, _time(run.started_at), _took(run), outcome, "bad", (why,), unread=shown)
+
+
+def _with_report(run: StoredRun, report: RunReport) -> RunView:
+    # Somebody may have cleared tasks of an old run: then its report is the earlier one.
+    busy = run.ended_at is None
+    return RunView(
+        run_id=run.run_id,
+        started=_time(run.started_at),
+        took=_took(run),
+        outcome=f"{run.state}, before: {report.outcome}" if busy else str(report.outcome),
+        tone="busy" if busy else _TONES.get(report.outcome, "quiet"),
+        why=report.reasons,
+        failed_tasks=report.failed_tasks,
+        orphans=_amount(report.orphaned_blobs, report.orphaned_bytes),
+        deleted=_amount(report.deleted_blobs, report.freed_bytes),
+        read_only="never" if report.read_only_seconds == 0 else _seconds(report.read_only_seconds),
+        figures=tuple((label, text) for label, text in _figures(report) if text),
+        phases=tuple(Phase(task, seconds, _seconds(seconds)) for task, seconds in report.phases.items()),
+        reported=True,
+    )
+
+
+def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
+    yield "Base prune", report.base_prune or ""
+    yield "Broken images before", "" if report.broken_before is None else f"{report.broken_before:,}"
+    yield "Broken images after", "" if report.broken_after is None else f"{report.broken_after:,}"
+    if report.builds_hit:
+        names = ", ".join(report.builds_hit_names)
+        yield "Builds hit, start them again", f"{format_count(report.builds_hit, 'build')} ({names})"
+    if report.estimated_delete_seconds is not None:
+        yield "Delete, estimated", _seconds(report.estimated_delete_seconds)
+    if report.delete_seconds is not None:
+        yield "Delete, took", _seconds(report.delete_seconds)
+    if report.passed_ceilings:
+        yield f"Ceilings passed by {report.passed_by}", ", ".join(report.passed_ceilings)
+    yield "List of candidates", report.artifact or ""
+    if report.reconciliation is not None:
+        yield "What became of them", "; ".join(line.strip() for line in report.reconciliation.lines())
+    yield "Cluster id", report.cluster_id or ""
+
+
+def _amount(blobs: int | None, size_bytes: int | None) -> str:
+    if blobs is None:
+        return _NOT_KNOWN
+    size = f", about {format_size(size_bytes)}" if size_bytes else ""
+    return format_count(blobs, "blob") + size
+
+
+def _seconds(seconds: float | None) -> str:
+    return _NOT_KNOWN if seconds is None else format_seconds(seconds)
+
+
+def _time(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else ""
+
+
+def _took(run: StoredRun) -> str:
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    return format_seconds((run.ended_at - run.started_at).total_seconds())

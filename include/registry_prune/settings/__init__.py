@@ -1,0 +1,1 @@
+"""``clusters.yaml`` and the parameters of a run."""

@@ -1,0 +1,146 @@
+"""The steps that end a run: read-write again, integrity, the role taken back, a last look, the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.cluster.registry_state import Opening, Settled
+from include.registry_prune.pruner.integrity import IntegrityCheck
+from include.registry_prune.report.links import ReportPageLink
+from include.registry_prune.settings.parameters import SettingsError
+from include.registry_prune.tasks.base import RegistryOperator, closing_limits
+from include.registry_prune.tasks.before_window import IntegrityBefore
+from include.registry_prune.tasks.in_window import OPENING
+from include.registry_prune.tasks.run_context import Run, history_asset
+from include.registry_prune.verdict.decision import Mode
+from include.registry_prune.window.lease import Lease, TakenOverError
+
+if TYPE_CHECKING:
+    from include.registry_prune.records import Record
+    from include.registry_prune.settings.clusters import ClusterSettings
+
+
+class RestoreReadWrite(RegistryOperator):
+    """Step 7, read-write: no pruner lives, what the lease says is put back, every pod takes pushes again."""
+
+    retries_refusals = True
+
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.cluster.settling import NotSettledError
+        from include.registry_prune.pruner.processes import PrunerLivesError
+        from include.registry_prune.window.closing import close_window
+
+        try:
+            self._reclaim_window(run)
+            with run.lease_keeper():
+                return close_window(
+                    run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
+                )
+        except TakenOverError as error:
+            # Not again: without its lease the window would be taken for one that lost it.
+            raise AirflowFailException(str(error)) from error
+        except (NotSettledError, PrunerLivesError) as error:
+            raise AirflowException(str(error)) from error
+
+    def _reclaim_window(self, run: Run) -> None:
+        """A person may have removed the lease; whether the window is still this run's, the run itself knows."""
+        from include.registry_prune.window.lost_lease import reclaim_window
+
+        armed, opening = run.result("arm_window", Lease), run.result("set_read_only", Opening, OPENING)
+        if armed is not None and opening is not None:
+            reclaim_window(run.cluster, armed=armed, opening=opening, settled=run.result("set_read_only", Settled))
+
+
+class IntegrityAfter(IntegrityBefore):
+    """Is an image broken now that was whole before? That is the loudest alert there is."""
+
+    def work(self, run: Run) -> Record | None:
+        check = self.check(run)
+        before = run.result("integrity_before", IntegrityCheck)
+        if check is None or before is None:
+            return check
+        broken = check.newly_broken(before)
+        if broken:
+            run.hand_over(check)
+            shown = "\n".join(broken[:50])
+            raise AirflowFailException(
+                "IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again; pause this DAG until it "
+                f"is known why:\n{shown}"
+            )
+        return check
+
+
+class RevokeImagePruner(RegistryOperator):
+    """Takes the role away again, if the binding is ours."""
+
+    retries_refusals = True
+
+    def work(self, run: Run) -> None:
+        from include.registry_prune.cluster.role import Grant, revoke_role
+
+        if not run.parameters.needs_role:
+            self.log.info("This run did not need the role")
+            return
+        grant = run.result("grant_image_pruner", Grant)
+        if grant is not None and not grant.ours:
+            self.log.info("ClusterRoleBinding %s is not ours: it stays", grant.binding)
+            return
+        revoke_role(run.cluster)
+
+
+class VerifyRestored(RegistryOperator):
+    """Looks at the cluster itself; fails the run if anything of it is left behind. Lists the builds that it hit."""
+
+    def work(self, run: Run) -> Record | None:
+        from include.registry_prune.window.leftovers import builds_hit, leftovers
+
+        lease = run.result("arm_window", Lease)
+        restored = run.result("restore_read_write", Settled)
+        found = leftovers(run.cluster, holder=run.holder, lease=lease)
+        if found:
+            raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
+        self.log.info("Nothing of this run is left in the cluster")
+        if lease is None or restored is None or restored.closed_at is None:
+            return None
+        hit = builds_hit(run.cluster, opened=lease.armed_at, closed=restored.closed_at)
+        if hit is not None and hit.count:
+            self.log.warning("Start these builds again, their push failed in the window: %s", ", ".join(hit.names))
+        return hit
+
+
+class Report(RegistryOperator):
+    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
+    they compare with."""
+
+    operator_extra_links = (ReportPageLink(),)
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.report.report import build_report, past_run
+
+        ti: Any = run.context["ti"]
+        tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
+        states = run.task_states()
+        breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
+        phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
+        try:
+            dry_run_only = run.parameters.dry_run_only
+            hard_prune_wanted = run.parameters.mode is not Mode.NEVER
+        except SettingsError:
+            dry_run_only, hard_prune_wanted = False, True
+        report = build_report(
+            run_id=run.run_id,
+            cluster=self.cluster.name,
+            results={task_id: ti.xcom_pull(task_ids=task_id) for task_id in tasks},
+            states={task_id: str(states[task_id]) for task_id in tasks if states.get(task_id)},
+            phases={task_id: phases[task_id] for task_id in tasks if task_id in phases},
+            hard_prune_wanted=hard_prune_wanted,
+            dry_run_only=dry_run_only,
+        )
+        run.remember(past_run(report))
+        self.log.info("%s", report.text())
+        return report

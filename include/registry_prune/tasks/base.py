@@ -1,0 +1,135 @@
+"""What every step of a run is in Airflow's terms, and what several of them do.
+
+Kubernetes and the modules that need it are imported when a task works, not when a DAG file is parsed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.settings.parameters import SettingsError
+from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.window.lease import LeaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context
+
+    from include.registry_prune.records import Record
+    from include.registry_prune.settings.clusters import ClusterSettings
+
+
+FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "absolute"}
+"""Of the tasks that open, use and close a window, and of the guard: where workers are few, they start before the
+surveys and base prunes of other clusters."""
+
+
+class RegistryOperator(BaseOperator):
+    """A step of a run.
+
+    :param cluster: settings of the cluster that the run is for.
+    """
+
+    retries_refusals = False
+    """Whether a request that the cluster refuses (401, 403 …) is worth a retry: only for what must be put back."""
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cluster = cluster
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Do the step; what it returns goes to XCom as JSON."""
+        return self.carry_out(context, self.work)
+
+    def carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
+        """Do some work, and say in Airflow's terms what goes wrong in it."""
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.preflight.access import AccessError
+
+        try:
+            record = work(Run(context, self.cluster))
+        except (SettingsError, AccessError) as error:
+            raise AirflowFailException(str(error)) from error
+        except LeaseError as error:
+            raise (AirflowException if self.retries_refusals else AirflowFailException)(str(error)) from error
+        except ClusterError as error:
+            refused = error.permanent and not self.retries_refusals
+            raise (AirflowFailException if refused else AirflowException)(str(error)) from error
+        return None if record is None else record.to_json()
+
+    @abstractmethod
+    def work(self, run: Run) -> Record | None:
+        """The step itself."""
+
+
+class CandidateList(RegistryOperator):
+    """``dockerregistry -prune=check``; the candidates go to an artifact."""
+
+    def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
+        """Do it.
+
+        :param hands_over: also the result of a dry run that failed.
+        """
+        from include.registry_prune.lists.artifacts import artifact_path, candidate_writer
+        from include.registry_prune.pruner.checks import choose_pod, run_dry_run
+
+        cluster = run.cluster
+        pod = choose_pod(self.state(run))
+        path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
+        head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
+        with candidate_writer(path, head) as candidates:
+            result = run_dry_run(
+                cluster,
+                pod,
+                holder=run.holder,
+                limit_seconds=self.cluster.seconds("dry_run_limit"),
+                candidates=candidates,
+                artifact=str(path),
+            )
+            if hands_over:
+                run.hand_over(result)
+            problem = result.problem()
+            if problem and result.exit_status is None:
+                # A lost connection is worth another try; what the pruner itself reports is not.
+                raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")
+            if problem:
+                raise AirflowFailException(problem)
+        return result
+
+    def state(self, run: Run) -> Any:
+        """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""
+        from include.registry_prune.pruner.checks import end_leftovers
+        from include.registry_prune.pruner.own_checks import CheckKind
+
+        state = run.cluster.registry_state()
+        end_leftovers(run.cluster, state, holder=run.holder, kind=CheckKind.DRY_RUN)
+        return state
+
+
+def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> Any:
+    """The limits for closing a window of this cluster."""
+    from include.registry_prune.window.closing import ClosingLimits
+
+    return ClosingLimits(
+        settle_seconds=settings.seconds("settle_limit"),
+        stop_seconds=settings.seconds("pruner_stop"),
+        reopen_anyway_seconds=settings.seconds("reopen_anyway"),
+        revokes_role=revokes_role,
+    )
+
+
+def closing_timeout(settings: ClusterSettings) -> timedelta:
+    """For a task that closes a window: as long as its steps may take one after the other, and time to say so.
+
+    They are the end of the pruners, the wait until settled, and the replacement of pods; the margin has the searches,
+    and the wait for a pod that is deleted (``pruner_processes.py``).
+    """
+    return timedelta(seconds=settings.seconds("pruner_stop") + 2 * settings.seconds("settle_limit"), minutes=10)

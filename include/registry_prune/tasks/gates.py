@@ -1,0 +1,181 @@
+"""The gates of a run: sensors that ask for a verdict and turn it into Airflow's states.
+
+*prune* lets the run go on, *skip* skips the rest of it, *stop* fails it: a person must look.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from include.registry_prune.preflight.right_moment import RunningBuilds, judge
+from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
+from include.registry_prune.settings.parameters import SettingsError
+from include.registry_prune.tasks.run_context import Run, history_asset
+from include.registry_prune.units import format_seconds
+from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
+from include.registry_prune.verdict.references import audit, audit_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow.sdk import Context
+
+    from include.registry_prune.settings.clusters import ClusterSettings
+
+
+CLOCK_DIFFERENCE = timedelta(minutes=5)
+"""An Image that is older than the run by more than this was there when the run's survey began."""
+
+
+class Gate(BaseSensorOperator):
+    """Waits until a verdict can be given, that is, while the API server does not answer; then acts on it."""
+
+    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
+        super().__init__(inlets=[history_asset(cluster)], **kwargs)
+        self.cluster = cluster
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask for the verdict and act on it."""
+        from include.registry_prune.cluster.error import ClusterError
+
+        run = Run(context, self.cluster)
+        try:
+            verdict = self.verdict(run)
+        except ClusterError as error:
+            if error.permanent:
+                raise AirflowFailException(str(error)) from error
+            self.log.warning("No verdict yet: %s", error)
+            return PokeReturnValue(is_done=False)
+        except SettingsError as error:
+            raise AirflowFailException(str(error)) from error
+        except (OSError, EOFError, zlib.error) as error:
+            # Perhaps only the object storage does not answer: worth another try.
+            raise AirflowException(
+                f"The list of candidates cannot be read, so nothing is deleted: {error}. If tasks run on different "
+                "machines, set artifacts to a place that all workers and the triggerer share, and trigger a new run."
+            ) from error
+        except ValueError as error:
+            raise AirflowFailException(f"No verdict on this evidence, so nothing is deleted: {error}") from error
+        if verdict is None:
+            return PokeReturnValue(is_done=False)
+        run.hand_over(verdict)
+        self.log.info("Verdict: %s", verdict.sentence())
+        if verdict.estimate is not None:
+            self.log.info("A delete would take %s", verdict.estimate.words())
+        if verdict.action is Action.STOP:
+            raise AirflowFailException(f"Stopped, nothing was deleted: {'; '.join(verdict.reasons)}")
+        if verdict.action is Action.SKIP:
+            raise AirflowSkipException(verdict.sentence())
+        return PokeReturnValue(is_done=True, xcom_value=verdict.to_json())
+
+    @abstractmethod
+    def verdict(self, run: Run) -> Verdict | None:
+        """What to do; None if that cannot be said yet."""
+
+    def evidence(
+        self, run: Run, stage: Stage, dry_run: PrunerResult | None, *, older_than: datetime | None = None
+    ) -> Evidence:
+        """Everything that the verdict is given on.
+
+        :param older_than: Images that are newer do not speak against the dry run.
+        """
+        from include.registry_prune.lists.artifacts import candidate_digests, read_candidates
+
+        cluster, parameters = run.cluster, run.parameters
+        # A dry run that failed stops the run whatever is in its list, and may have none.
+        artifact = dry_run.artifact if dry_run and dry_run.complete else None
+        images = audit(candidate_digests(artifact) if artifact else set(), cluster.images(), older_than=older_than)
+        repositories = set(read_candidates(artifact, kind=LineKind.REPOSITORY)) if artifact else set()
+        named = images.named_images()
+        streams = audit_streams(repositories, cluster.image_streams() if repositories or named else (), images=named)
+        return Evidence(
+            stage=stage,
+            mode=parameters.mode,
+            thresholds=parameters.thresholds,
+            limits=self.cluster.ceilings.limits,
+            dry_run=dry_run,
+            images=images.with_tags(streams.tags),
+            streams=streams,
+            dry_run_only=parameters.dry_run_only,
+            passed=parameters.pass_ceilings,
+            passed_by=run.asked_by if parameters.pass_ceilings else "",
+            server=cluster.server,
+            cluster_id=cluster_id(cluster.cluster_version()),
+            history=run.history(),
+        )
+
+
+class SurveyGate(Gate):
+    """Is it worth opening a window, and may it be? If not, the registry was never read-only."""
+
+    def verdict(self, run: Run) -> Verdict:
+        survey = run.result("survey", PrunerResult)
+        if survey is None and run.parameters.mode is Mode.NEVER:
+            return Verdict(action=Action.SKIP, reasons=("hard_prune is set to never",))
+        older_than = run.started_at - CLOCK_DIFFERENCE if run.started_at else None
+        return decide(self.evidence(run, Stage.SURVEY, survey, older_than=older_than))
+
+
+class RightMoment(Gate):
+    """Opening hours, running builds, and once more all checks: is this the moment to make the registry read-only?
+
+    Looks again every minute and holds no worker in between. The survey may be hours old by now, if a person had to
+    approve; the dry run inside the window decides anyway.
+    """
+
+    def verdict(self, run: Run) -> Verdict | None:
+        from include.registry_prune.preflight.readiness import look, obstacles
+
+        ready = look(run.cluster, holder=run.holder, may_open_window=True, looks_into_storage=True)
+        if ready.problems:
+            return Verdict(action=Action.STOP, reasons=ready.problems)
+        in_the_way = obstacles(run.cluster, running_builds=RunningBuilds(run.parameters.running_builds).action)
+        surveyed = run.result("survey_gate", Verdict)
+        now = datetime.now(UTC)
+        verdict = judge(
+            in_the_way,
+            now=now,
+            hours=self._hours(run),
+            estimated_delete_seconds=surveyed.estimated_delete_seconds if surveyed else None,
+            waited_seconds=(now - (self._first_look(run) or now)).total_seconds(),
+            wait_seconds=self.cluster.seconds("moment_wait"),
+        )
+        if verdict is None:
+            reasons = (
+                "; ".join(each.text for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
+            )
+            self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
+        return verdict
+
+    def _hours(self, run: Run) -> OpeningHours:
+        return parse_opening_hours("", "UTC") if run.parameters.ignore_opening_hours else self.cluster.hours
+
+    def _first_look(self, run: Run) -> datetime | None:
+        """When this task first looked; None if that is now."""
+        ti: Any = run.context["ti"]
+        first: datetime | None = ti.get_first_reschedule_date(run.context)
+        return first
+
+
+class BlobThreshold(Gate):
+    """The last gate before the delete: all that the survey's gate asks, of the dry run that the delete will follow."""
+
+    def verdict(self, run: Run) -> Verdict:
+        dry_run = run.result("dry_run", PrunerResult)
+        if dry_run is None or dry_run.artifact is None:
+            raise AirflowFailException("There is no dry run to judge: clear dry_run, so that it is done again.")
+        with run.lease_keeper():
+            return decide(self.evidence(run, Stage.DELETE, dry_run))
+
+
+def cluster_id(cluster_version: Mapping[str, Any] | None) -> str:
+    """Which cluster it is, by its ClusterVersion; empty if that does not say."""
+    return str(((cluster_version or {}).get("spec") or {}).get("clusterID") or "")

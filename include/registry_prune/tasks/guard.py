@@ -1,0 +1,41 @@
+"""The guard's step: closes a window whose run is gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from include.registry_prune.tasks.base import RegistryOperator, closing_limits
+from include.registry_prune.tasks.run_context import Run
+
+if TYPE_CHECKING:
+    from include.registry_prune.records import Record
+
+
+class GuardWindow(RegistryOperator):
+    """Closes a window whose run is gone; says so when a registry is read-only without a lease."""
+
+    retries_refusals = True
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.cluster.settling import NotSettledError
+        from include.registry_prune.pruner.processes import PrunerLivesError
+        from include.registry_prune.window.guard import GuardRound, guard
+
+        try:
+            seen = guard(
+                run.cluster,
+                limits=closing_limits(self.cluster),
+                run_is_over=run.is_over,
+                needs_role=run.another_is_at_work,
+            )
+        except (NotSettledError, PrunerLivesError) as error:
+            raise AirflowException(str(error)) from error
+        self.log.info("%s", seen.text)
+        return seen.judged(
+            run.last_result(GuardRound),
+            now=datetime.now(UTC),
+            limit_seconds=self.cluster.seconds("unexplained_read_only"),
+        )

@@ -1,0 +1,169 @@
+"""Step 6, delete: starts it, or finds it, follows it for a while and defers; the trigger goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.tasks.base import RegistryOperator
+from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.verdict.decision import Verdict
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from airflow.sdk import Context
+
+    from include.registry_prune.cluster.async_cluster import AsyncCluster
+    from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
+    from include.registry_prune.lists.deleted_list import DeletedListPlace
+    from include.registry_prune.records import Record
+
+
+class HardPrune(RegistryOperator):
+    """``dockerregistry -prune=delete`` in a registry pod, where it lives on its own.
+
+    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
+    pruner is at work. A second try, and a task that was cleared, find the delete and follow it. One that was
+    interrupted is begun again in another pod. What was deleted is handed over also when it fails.
+
+    There is no ``on_kill``: a worker that is restarted must not end the delete, and where the task is to end for good,
+    ``restore_read_write`` ends the pruner.
+    """
+
+    def work(self, run: Run) -> Record:
+        return self._follow(run, self._begin(run))
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Go on with what the trigger found."""
+
+        def work(run: Run) -> Record:
+            from include.registry_prune.deletion.handover import DeleteEnd
+
+            end = DeleteEnd.from_json(event)
+            return self._follow(run, self._begin(run, end)) if end.interrupted else self._conclude(run, end)
+
+        return self.carry_out(context, work)
+
+    def _begin(self, run: Run, before: DeleteEnd | None = None) -> Delete:
+        """The delete to follow: found, or begun.
+
+        :param before: an attempt that was interrupted.
+        """
+        from include.registry_prune.cluster.settling import NotSettledError
+        from include.registry_prune.deletion.attempts import NotStartedError, find_or_begin
+        from include.registry_prune.deletion.handover import Delete
+        from include.registry_prune.window.lease import Earlier
+
+        if before is not None:
+            run.hand_over(self._listed(run, before.result))
+            self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
+        dry_run, verdict = run.result("dry_run", PrunerResult), run.result("blob_threshold", Verdict)
+        try:
+            with run.lease_keeper():
+                attempt = find_or_begin(
+                    run.cluster,
+                    holder=run.holder,
+                    over=before.delete.attempt if before else None,
+                    earlier=before.delete.so_far() if before else Earlier(),
+                    attempts=self.cluster.delete_attempts,
+                    log_bytes=self.cluster.pod_log_bytes,
+                    settle_seconds=self.cluster.seconds("settle_limit"),
+                )
+        except (NotStartedError, NotSettledError) as error:
+            raise AirflowFailException(str(error)) from error
+        return Delete(
+            holder=run.holder,
+            attempt=attempt,
+            expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+            estimated_seconds=verdict.estimated_delete_seconds if verdict else None,
+            earlier=attempt.earlier,
+        )
+
+    def _follow(self, run: Run, delete: Delete) -> Record:
+        """Follow it to its end; defers when that is not soon."""
+        while True:
+            end, delete = self._follow_at_first(run, delete)
+            if end is None:
+                self._defer(run, delete)
+            elif not end.interrupted:
+                return self._conclude(run, end)
+            else:
+                delete = self._begin(run, end)
+
+    def _follow_at_first(self, run: Run, delete: Delete) -> tuple[DeleteEnd | None, Delete]:
+        from include.registry_prune.cluster.async_cluster import AsyncCluster
+        from include.registry_prune.deletion.follower import DeleteFollower
+        from include.registry_prune.lists.deleted_list import DeletedList
+
+        seconds = self.cluster.seconds("defer_after")
+        if seconds == 0:
+            return None, delete
+
+        def connect() -> AbstractAsyncContextManager[AsyncCluster]:
+            return AsyncCluster.like(run.cluster.configuration)
+
+        deleted = DeletedList(self._place(run), attempt=delete.attempt.number, pod=delete.attempt.pod)
+        follower = DeleteFollower(connect, delete, self._settings(), deleted)
+        end = asyncio.run(follower.follow(seconds))
+        return end, follower.handed_on()
+
+    def _defer(self, run: Run, delete: Delete) -> None:
+        from include.registry_prune.tasks.triggers import DeleteTrigger
+
+        self.log.info("The delete goes on in pod %s; the triggerer follows it", delete.attempt.pod)
+        self.defer(
+            trigger=DeleteTrigger(
+                self.cluster.connection,
+                delete=delete.to_json(),
+                settings=self._settings().to_json(),
+                place=self._place(run).to_json(),
+            ),
+            method_name=self.resume.__name__,
+        )
+
+    def _conclude(self, run: Run, end: DeleteEnd) -> PrunerResult:
+        result = self._listed(run, end.result)
+        run.hand_over(result)
+        problem = result.problem()
+        if problem and self._worth_another_try(end):
+            raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")
+        if problem:
+            raise AirflowFailException(f"{end.torn}. {problem}" if end.torn else problem)
+        return result
+
+    def _worth_another_try(self, end: DeleteEnd) -> bool:
+        """Whether the delete may still be at work, in a window that is whole: it would be ended if the task failed."""
+        age = datetime.now(UTC) - end.delete.attempt.begun_at
+        in_time = age.total_seconds() < self.cluster.seconds("delete_limit")
+        return end.result.exit_status is None and end.torn is None and in_time
+
+    def _listed(self, run: Run, result: PrunerResult) -> PrunerResult:
+        """The result, with the place of the lists of what was deleted: ``*`` in it stands for their parts."""
+        return result.model_copy(update={"artifact": str(self._place(run).path("*"))})
+
+    def _settings(self) -> FollowSettings:
+        from include.registry_prune.deletion.handover import FollowSettings
+
+        return FollowSettings(
+            follow_every=self.cluster.seconds("follow_every"),
+            patience=self.cluster.seconds("follow_patience"),
+            silence=self.cluster.seconds("silence"),
+            limit=self.cluster.seconds("delete_limit"),
+            lease=self.cluster.seconds("lease"),
+        )
+
+    def _place(self, run: Run) -> DeletedListPlace:
+        from include.registry_prune.lists.deleted_list import DeletedListPlace
+
+        return DeletedListPlace(
+            configured=self.cluster.artifacts,
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            task_id=self.task_id,
+            server=run.cluster.server,
+        )

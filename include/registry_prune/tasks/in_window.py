@@ -1,0 +1,113 @@
+"""The steps inside the read-only window, up to the gate of the delete."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.tasks.base import CandidateList, RegistryOperator, closing_limits
+from include.registry_prune.tasks.before_window import survey_basis
+from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.units import format_seconds
+from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
+
+if TYPE_CHECKING:
+    from include.registry_prune.records import Record
+
+
+OPENING = "opening"
+"""The XCom in which ``set_read_only`` notes what its patch made, before it waits."""
+
+
+class ArmWindow(RegistryOperator):
+    """Writes the lease and suspends the ImagePruner; changes nothing else."""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.cluster.role import Grant
+        from include.registry_prune.window.opening import arm
+
+        grant = run.result("grant_image_pruner", Grant)
+        return arm(
+            run.cluster,
+            holder=run.holder,
+            run_url=run.url,
+            lasts=timedelta(seconds=self.cluster.seconds("lease")),
+            binding_ours=grant is not None and grant.ours,
+            # This run has taken the dead run's role binding over, and needs it for its dry run.
+            limits=closing_limits(self.cluster, revokes_role=False),
+        )
+
+
+class SetReadOnly(RegistryOperator):
+    """Step 3, read-only: patch ``readOnly: true``, then wait until no pod takes pushes any more."""
+
+    def work(self, run: Run) -> Record:
+        from include.registry_prune.cluster.settling import NotSettledError
+        from include.registry_prune.window.opening import open_window
+
+        try:
+            with run.lease_keeper():
+                return open_window(
+                    run.cluster,
+                    holder=run.holder,
+                    limit_seconds=self.cluster.seconds("settle_limit"),
+                    opened=lambda opening: run.hand_over(opening, OPENING),
+                )
+        except NotSettledError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+class DryRun(CandidateList):
+    """Step 5, dry run: what the delete will do, with the registry read-only. The list is kept."""
+
+    def work(self, run: Run) -> Record:
+        with run.lease_keeper():
+            return self._standing_survey(run) or self.list_candidates(run)
+
+    def _standing_survey(self, run: Run) -> PrunerResult | None:
+        """The survey, if it may stand for the dry run. The gate holds its list against the Images once more."""
+        longest = self.cluster.seconds("survey_stands_for")
+        if not longest:
+            return None
+        survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
+        if survey is None or basis is None or not survey.complete:
+            return None
+        # Before the look at the cluster: only then nothing can be written any more.
+        _require_window(run)
+        now = survey_basis(run)
+        reasons = basis.reasons_against(now, longest=timedelta(seconds=longest))
+        if reasons:
+            self.log.info("The survey does not stand for the dry run, which is done again: %s", "; ".join(reasons))
+            return None
+        age = format_seconds((now.began_at - basis.began_at).total_seconds())
+        self.log.warning(
+            "The survey stands for the dry run: it began %s ago, and Images and Deployment are what they were then "
+            "(setting survey_stands_for)",
+            age,
+        )
+        return survey
+
+    def state(self, run: Run) -> Any:
+        return _require_window(run)
+
+
+def _require_window(run: Run) -> Any:
+    """The registry's state, if this run's window is open and nothing else prunes; else the task fails."""
+    from include.registry_prune.cluster.settling import NotSettledError
+    from include.registry_prune.pruner.checks import end_leftovers
+    from include.registry_prune.pruner.own_checks import CheckKind
+    from include.registry_prune.window.opening import require_settled_read_only
+
+    try:
+        return require_settled_read_only(run.cluster, holder=run.holder)
+    except NotSettledError:
+        # Perhaps the pruner at work is this run's own, of a try whose connection was cut. It is looked for only now:
+        # the registry is read-only meanwhile.
+        end_leftovers(run.cluster, run.cluster.registry_state(), holder=run.holder, kind=CheckKind.DRY_RUN)
+    try:
+        return require_settled_read_only(run.cluster, holder=run.holder)
+    except NotSettledError as error:
+        raise AirflowFailException(str(error)) from error

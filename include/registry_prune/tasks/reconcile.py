@@ -1,0 +1,140 @@
+"""After the window: what became of the candidates. A thin Airflow shell over ``reconciliation.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.lists.reconciliation import Basis, Comparison, Reconciliation, compare
+from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.tasks.base import CandidateList
+from include.registry_prune.tasks.run_context import Run
+
+if TYPE_CHECKING:
+    from include.registry_prune.records import Record
+
+
+class Reconcile(CandidateList):
+    """Which candidates were deleted, which were not, and was anything deleted that was none?
+
+    By the list that the delete left. Where that is incomplete or cannot be read, by a dry run now, while the registry
+    takes pushes: a candidate that is listed again was not deleted. That something could not be found out is said, and
+    is no reason for a run to fail: whether the delete did its work is not decided here.
+    """
+
+    def work(self, run: Run) -> Record | None:
+        if run.task_states().get("hard_prune") in ("skipped", "upstream_failed"):
+            self.log.info("Nothing was to be deleted: there is nothing to reconcile")
+            return None
+        dry_run, deletion = run.result("dry_run", PrunerResult), run.result("hard_prune", PrunerResult)
+        if dry_run is None or dry_run.artifact is None:
+            found = Reconciliation(basis=Basis.NOTHING, problem="there is no list of candidates")
+        else:
+            found = self._reconcile(run, dry_run.artifact, deletion)
+        self.log.info("%s", found.words())
+        alarm = found.alarm()
+        if alarm:
+            self.log.error("%s", alarm)
+        return found
+
+    def _reconcile(self, run: Run, listed: str, deletion: PrunerResult | None) -> Reconciliation:
+        by_list = self._by_list(listed, deletion)
+        if by_list is not None and by_list.list_complete:
+            return by_list
+        self.log.info("Not all that was deleted is known. A dry run, which changes nothing, shows what is left")
+        from include.registry_prune.cluster.error import ClusterError
+
+        try:
+            left = self.list_candidates(run, hands_over=False).artifact
+            return self._by_closing_check(listed, str(left), by_list)
+        except (AirflowException, ClusterError, OSError) as error:
+            if run.has_another_try and not isinstance(error, AirflowFailException):
+                raise
+            self.log.warning("What is left could not be found out: %s", error)
+            return Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed, problem=str(error))
+
+    def _by_list(self, listed: str, deletion: PrunerResult | None) -> Reconciliation | None:
+        """By what the delete's list has; None if it has nothing that can be read.
+
+        The parts may be out of sight: a triggerer may have written its own to a disk of another machine. So they are
+        taken for the whole list only if they name as many blobs as the delete counted.
+        """
+        from include.registry_prune.lists.artifacts import finished_parts, read_seal
+
+        if deletion is None or deletion.artifact is None:
+            return None
+        try:
+            begun = read_seal(listed).head["time"]
+            parts = finished_parts(deletion.artifact)
+            # An earlier part is of an earlier delete: the dry run, and so this run, was cleared and done again.
+            of_this = [part for part in parts if read_seal(part).head["time"] >= begun]
+            compared = _compare([listed], of_this)
+            whole = _names_all(compared, deletion)
+            if not whole and of_this != parts:
+                # Or the clock of the machine that wrote it is slow.
+                with_all = _compare([listed], parts)
+                whole = _names_all(with_all, deletion)
+                compared = with_all if whole else compared
+        except OSError as error:
+            self.log.warning("The delete's list cannot be used: %s", error)
+            return None
+        if not whole:
+            self.log.warning(
+                "%d blobs are in the delete's lists at %s, but the delete counted %d. If its tasks and the triggerer "
+                "run on different machines, set artifacts to a place that all of them share",
+                _named(compared),
+                deletion.artifact,
+                _counted(deletion),
+            )
+        return Reconciliation(
+            basis=Basis.LIST,
+            candidates=compared.both.count + compared.first_only.count,
+            deleted=compared.both.count,
+            not_deleted=compared.first_only.count,
+            not_deleted_names=compared.first_only.names,
+            unlisted=compared.second_only.count,
+            unlisted_names=compared.second_only.names,
+            list_complete=deletion.list_complete and whole,
+            stopped=not deletion.complete,
+            candidates_artifact=listed,
+            deleted_artifact=deletion.artifact,
+        )
+
+    def _by_closing_check(self, listed: str, left: str, by_list: Reconciliation | None) -> Reconciliation:
+        """By what a dry run lists now; what was deleted unlisted is known from the delete's list alone."""
+        compared = _compare([listed], [left])
+        known = by_list or Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed)
+        return known.model_copy(
+            update={
+                "basis": Basis.CLOSING_CHECK,
+                "candidates": compared.both.count + compared.first_only.count,
+                "deleted": compared.first_only.count,
+                "not_deleted": compared.both.count,
+                "not_deleted_names": compared.both.names,
+                "list_complete": False,
+                "left_artifact": left,
+            }
+        )
+
+
+def _compare(first: list[str], second: list[str]) -> Comparison:
+    from include.registry_prune.lists.artifacts import digest_reader, read_seal
+
+    sizes = [sum(read_seal(url).counts[LineKind.BLOB] for url in urls) for urls in (first, second)]
+    return compare(digest_reader(*first), digest_reader(*second), size=max(sizes))
+
+
+def _named(compared: Comparison) -> int:
+    """So many different blobs are in the second list."""
+    return compared.both.count + compared.second_only.count
+
+
+def _counted(deletion: PrunerResult) -> int:
+    return deletion.counted_blobs + deletion.earlier_blobs
+
+
+def _names_all(compared: Comparison, deletion: PrunerResult) -> bool:
+    """Whether the second list has as many blobs as the delete counted, and these are all that a whole delete told."""
+    told = not deletion.complete or deletion.said is None or deletion.said.blobs == deletion.counted_blobs
+    return told and _named(compared) == _counted(deletion)

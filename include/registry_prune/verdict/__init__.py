@@ -1,0 +1,1 @@
+"""From evidence to a verdict: skip, prune or stop."""

@@ -1,0 +1,1 @@
+"""The read-only window: its lease, its opening, its closing, its guard."""

@@ -1,0 +1,213 @@
+"""The read-only window is closed: the pruner first, then the pushes.
+
+Whatever closes the window sees to it that no pruner lives before pushes are taken again: a registry that stays closed
+is bad, images torn by a delete beside a push are worse.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.pod_replacement import replace_pods
+from include.registry_prune.cluster.registry_state import (
+    Settled,
+    mode_word,
+)
+from include.registry_prune.cluster.role import revoke_role
+from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
+from include.registry_prune.units import format_seconds
+from include.registry_prune.window.config_lease import (
+    MAXIMUM_CONFLICTS,
+    change_config,
+    held_lease,
+    lease_patch,
+    read_lease,
+)
+from include.registry_prune.window.lease import ANNOTATION, Lease, TakenOverError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosingLimits:
+    """How long the steps of closing a window may take, in seconds.
+
+    :param settle_seconds: until the registry is settled.
+    :param stop_seconds: for a pruner to end when it is asked to.
+    :param reopen_anyway_seconds: after so long the registry is reopened although it is not known that no pruner lives.
+    :param revokes_role: take the role binding away too; a run does it by a task of its own.
+    """
+
+    settle_seconds: float
+    stop_seconds: float
+    reopen_anyway_seconds: float
+    revokes_role: bool = True
+
+
+def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
+    """End every pruner, put back what the lease says, wait until settled, then take the lease away.
+
+    Calling it again is safe, also while another call is at work: it goes on from what the cluster shows, and changes
+    nothing any more once the window is closed and perhaps another one open.
+
+    :return: None if ``holder`` holds no lease (any more): then nothing of its is left to put back.
+    :raises PrunerLivesError: if a pruner may still live and the limit to reopen anyway is not reached.
+    :raises NotSettledError: if some pod is still read-only after the limit.
+    :raises TakenOverError: if somebody else made the registry read-only after this window had set it back. All but
+        ``readOnly`` is put back then.
+    """
+    lease = _begin_closing(cluster, holder)
+    if lease is None:
+        return None
+    _end_pruners(cluster, lease, limits)
+    restored = _restore_mode(cluster, lease)
+    if restored is None:
+        return None
+    lease, read_only = restored
+    _restore_image_pruner(cluster, lease)
+    if lease.reopened_at is not None and read_only is not lease.read_only_before:
+        _put_back_role(cluster, lease, limits)
+        _remove_lease(cluster, lease)
+        raise TakenOverError(
+            f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of {holder} "
+            f"had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so pushes and builds "
+            "fail; the lease is removed. Whoever set it sets it back when its reason is gone: oc patch "
+            """configs.imageregistry.operator.openshift.io/cluster --type=merge -p '{"spec":{"readOnly":false}}'"""
+        )
+    settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
+    if lease.delete_started_at is not None:
+        # Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be
+        # pulled. Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back.
+        replace_pods(
+            cluster,
+            lease.pods_before_closing,
+            read_only=read_only,
+            limit_seconds=limits.settle_seconds,
+            because="was there during the delete and knows deleted blobs",
+        )
+    _put_back_role(cluster, lease, limits)
+    _remove_lease(cluster, lease)
+    if lease.opened_at is None:
+        return settled
+    now = datetime.now(UTC)
+    open_for = (now - lease.opened_at).total_seconds()
+    log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
+    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
+
+
+def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
+    """Note in the lease that the window is being closed, and which pods there are; None if it is not ``holder``'s."""
+    pods = _serving(cluster)
+    lease: Lease | None = None
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal lease
+        held = held_lease(config)
+        if held is None or held.holder != holder:
+            other = f"the window is held by {held.holder}" if held else "there is no lease"
+            read_only = bool(config["spec"].get("readOnly"))
+            log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
+            return None
+        lease = held.closing(datetime.now(UTC), pods)
+        return None if lease == held else lease_patch(lease)
+
+    change_config(cluster, decide)
+    return lease
+
+
+def _serving(cluster: Cluster) -> tuple[str, ...]:
+    return tuple(pod.uid for pod in cluster.registry_state().pods if not pod.ended)
+
+
+def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
+    """Only a pod that was deleted and is not seen gone may be given up in the end: where the cluster does not answer,
+    nothing was deleted."""
+    try:
+        end_pruners(cluster, stop_seconds=limits.stop_seconds, last_resort=lease.delete_started_at is not None)
+    except PrunerLivesError as error:
+        assert lease.closing_since is not None
+        tried = (datetime.now(UTC) - lease.closing_since).total_seconds()
+        if tried < limits.reopen_anyway_seconds:
+            raise
+        log.critical(
+            "For %s it could not be made sure that no pruner lives. Its pods were deleted; the registry takes pushes "
+            "again all the same, because the limit is reached. Images pushed now may be torn: %s",
+            format_seconds(tried),
+            error,
+        )
+
+
+def _restore_mode(cluster: Cluster, lease: Lease) -> tuple[Lease, bool] | None:
+    """Put ``readOnly`` back; returns the lease and the mode that the registry now gets into, None if the window is
+    closed already.
+
+    A window that was armed and never opened did not make the registry read-only: if it is, that is somebody else's. The
+    same where ``readOnly`` is true again after it had been set back.
+    """
+    pods = _serving(cluster)
+    restored: tuple[Lease, bool] | None = None
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal restored
+        held = held_lease(config)
+        if held is None or not lease.of_same_window(held):
+            restored = None
+            return None
+        if held.opened_at is None or held.reopened_at is not None:
+            restored = held, bool(config["spec"].get("readOnly"))
+            return None
+        held = held.reopened(datetime.now(UTC), pods)
+        restored = held, held.read_only_before
+        return lease_patch(held, readOnly=held.read_only_before)
+
+    if change_config(cluster, decide):
+        log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+    if restored is None:
+        log.info("The window of %s is closed already", lease.holder)
+    return restored
+
+
+def _is_held(cluster: Cluster, lease: Lease) -> bool:
+    return lease.of_same_window(read_lease(cluster))
+
+
+def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
+    """Put ``spec.suspend`` back, unless the window is closed already: then it is the next one's.
+
+    The ImagePruner is read before the lease and written only if nothing has changed it since. Whoever closes the window
+    meanwhile sets it back before the lease goes, so that this patch does not meet what the next window sets.
+    """
+    wanted = lease.image_pruner_suspended_before
+    if wanted is None:
+        return
+    for _ in range(MAXIMUM_CONFLICTS):
+        pruner = cluster.image_pruner()
+        if pruner is None or bool(pruner["spec"].get("suspend")) is wanted or not _is_held(cluster, lease):
+            return
+        try:
+            cluster.suspend_image_pruner(wanted, resource_version=pruner["metadata"]["resourceVersion"])
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+        else:
+            log.info("ImagePruner cluster: spec.suspend is set back to %s", wanted)
+            return
+    raise ClusterError(f"ImagePruner cluster: changed by others {MAXIMUM_CONFLICTS} times in a row", 409)
+
+
+def _put_back_role(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
+    if lease.binding_ours and limits.revokes_role and _is_held(cluster, lease):
+        revoke_role(cluster)
+
+
+def _remove_lease(cluster: Cluster, lease: Lease) -> None:
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        return {"metadata": {"annotations": {ANNOTATION: None}}} if lease.of_same_window(held_lease(config)) else None
+
+    change_config(cluster, decide)

@@ -1,0 +1,128 @@
+"""The guard: closes a window whose run is gone, in the same way as the run would have."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.records import Record
+from include.registry_prune.units import format_seconds
+from include.registry_prune.window.closing import ClosingLimits, close_window
+from include.registry_prune.window.config_lease import held_lease
+from include.registry_prune.window.lease import Lease
+
+log = logging.getLogger(__name__)
+
+
+class Found(StrEnum):
+    """What the guard found."""
+
+    NOTHING = "nothing to do"
+    AT_WORK = "a run is at work"
+    CLOSED = "closed a window"
+    UNEXPLAINED = "read-only without a lease"
+
+
+class GuardRound(Record):
+    """One look of the guard at one cluster.
+
+    :param text: for the administrator.
+    :param alert: somebody should be told.
+    :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
+    :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
+    """
+
+    version: Literal[1] = 1
+    found: Found
+    text: str
+    read_only_seconds: float | None = None
+    alert: bool = False
+    alerted_at: AwareDatetime | None = None
+
+    def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
+        """The same round, with whether somebody should be told of it (pure).
+
+        Of a registry that somebody else made read-only: when the limit is reached, and again whenever it has passed
+        since the last alert.
+
+        :param last: the round before, as far as it is known.
+        """
+        if self.found is not Found.UNEXPLAINED or self.read_only_seconds is None:
+            return self.model_copy(update={"alert": self.found is Found.CLOSED})
+        told = last.alerted_at if last is not None and last.found is Found.UNEXPLAINED else None
+        due = told is None or (now - told).total_seconds() >= limit_seconds
+        alert = due and self.read_only_seconds >= limit_seconds
+        return self.model_copy(update={"alert": alert, "alerted_at": now if alert else told})
+
+
+def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Callable[[str], bool]) -> str | None:
+    """Why the window of this lease has to be closed by somebody else; None if its run still works (pure).
+
+    :param read_only: ``spec.readOnly`` of the same moment. One patch opens the window, and whoever closes it says so in
+        the lease before ``readOnly`` is set back: in between it is false only if somebody else has done it, and a
+        delete may be at work that nobody follows.
+    :param run_is_over: whether the run of a holder is known to have ended.
+    """
+    if lease.opened_at is not None and lease.closing_since is None and not read_only:
+        return "somebody has set spec.readOnly of Config cluster to false while it was open"
+    if lease.expired(now):
+        return f"its lease ran out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}"
+    if run_is_over(lease.holder):
+        return "its run is over"
+    return None
+
+
+def guard(
+    cluster: Cluster,
+    *,
+    limits: ClosingLimits,
+    run_is_over: Callable[[str], bool],
+    needs_role: Callable[[str], bool] = lambda holder: False,
+) -> GuardRound:
+    """Look at a cluster, and close a window whose run is gone.
+
+    A registry that is read-only without a lease is somebody else's: it is reported, never touched.
+
+    :param needs_role: whether another run than the holder's may have taken the role binding over; it stays then, and
+        goes with that run.
+    :raises LeaseError: if the lease is unreadable.
+    :raises PrunerLivesError, NotSettledError: as :func:`window_closing.close_window`; the next round goes on.
+    """
+    config = cluster.config()
+    lease = held_lease(config)
+    if lease is None:
+        return _without_lease(cluster)
+    read_only = bool(config["spec"].get("readOnly"))
+    dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
+    if dead is None:
+        return GuardRound(found=Found.AT_WORK, text=f"{lease.holder} is at work {lease.run_url}".rstrip())
+    log.warning("The window of %s is closed by the guard: %s", lease.holder, dead)
+    if needs_role(lease.holder):
+        limits = replace(limits, revokes_role=False)
+    settled = close_window(cluster, holder=lease.holder, limits=limits)
+    if settled is None:
+        return GuardRound(found=Found.NOTHING, text=f"the window of {lease.holder} was closed meanwhile")
+    was_open = f"it was read-only for {format_seconds(settled.read_only_seconds)}" if settled.read_only_seconds else ""
+    text = f"The guard closed the window of {lease.holder}: {dead}. The registry takes pushes; {was_open or 'it did'}."
+    return GuardRound(found=Found.CLOSED, text=text, read_only_seconds=settled.read_only_seconds)
+
+
+def _without_lease(cluster: Cluster) -> GuardRound:
+    state = cluster.registry_state()
+    if not state.read_only:
+        return GuardRound(found=Found.NOTHING, text="the registry takes pushes")
+    created = [pod.created_at for pod in state.pods if pod.read_only and pod.created_at is not None]
+    age = (datetime.now(UTC) - min(created)).total_seconds() if created else 0.0
+    return GuardRound(
+        found=Found.UNEXPLAINED,
+        text=f"The registry is read-only for at least {format_seconds(age)}, and no lease of this project says why: "
+        "pushes and builds fail. Somebody set spec.readOnly of Config cluster; it is left alone.",
+        read_only_seconds=age,
+    )

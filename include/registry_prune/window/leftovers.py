@@ -1,0 +1,57 @@
+"""What a run may have left behind in the cluster."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.registry_state import unsettled
+from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.pruner.processes import living_pruners
+from include.registry_prune.window.builds import BuildsHit, hit_by_window, route_hosts
+from include.registry_prune.window.config_lease import read_lease
+from include.registry_prune.window.lease import Lease, LeaseError
+
+log = logging.getLogger(__name__)
+
+
+def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str]:
+    """What is left of a run, each in words with what to do; empty if nothing is.
+
+    :param lease: what the run armed its window with; None if it did not say so. Without that, and without a lease of
+        its in the cluster, a registry which is read-only or a suspended ImagePruner is somebody else's.
+    """
+    state = cluster.registry_state()
+    found = []
+    try:
+        held = read_lease(cluster)
+        if held is not None and held.holder == holder:
+            found.append(f"Config cluster: the lease of {holder} is still there")
+            lease = lease or held
+    except LeaseError as error:
+        found.append(str(error))
+    if any(binding["metadata"]["name"] == OUR_BINDING for binding in cluster.role_bindings()):
+        found.append(f"ClusterRoleBinding {OUR_BINDING} is still there: oc delete clusterrolebinding {OUR_BINDING}")
+    if lease is None:
+        return found
+    found += unsettled(state, read_only=lease.read_only_before)
+    found += [f"a pruner still lives: {each}" for each in living_pruners(cluster, state)]
+    pruner = cluster.image_pruner()
+    suspended = None if pruner is None else bool(pruner["spec"].get("suspend"))
+    if suspended is not lease.image_pruner_suspended_before:
+        found.append(
+            f"ImagePruner cluster: spec.suspend is {suspended}, it was {lease.image_pruner_suspended_before} before"
+        )
+    return found
+
+
+def builds_hit(cluster: Cluster, *, opened: datetime, closed: datetime) -> BuildsHit | None:
+    """The builds that lost their push to the window; None if the cluster does not tell, which is no reason to fail."""
+    try:
+        hosts = route_hosts(cluster.config())
+        return hit_by_window(cluster.builds(), opened=opened, closed=closed, hosts=hosts)
+    except ClusterError as error:
+        log.warning("Which builds lost their push to the window is not known: %s", error)
+        return None

@@ -1,0 +1,358 @@
+"""The report of a run: what it found, did and took, for every way in which a run can end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.registry_prune.base_prune.job import BasePrune, Restart
+from include.registry_prune.base_prune.output import PruneFigures
+from include.registry_prune.cluster.registry_state import Settled
+from include.registry_prune.preflight.approval import Approval
+from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
+from include.registry_prune.pruner.integrity import IntegrityCheck
+from include.registry_prune.records import Record
+from include.registry_prune.report.report import Outcome, RunReport, build_report, past_run
+from include.registry_prune.verdict.decision import Action, Ceiling, Verdict
+from include.registry_prune.verdict.estimate import Estimate
+from include.registry_prune.verdict.history import PastRun
+from include.registry_prune.window.builds import BuildsHit
+from tests.run_tasks import IN_ORDER
+
+TASKS = IN_ORDER[:-1]
+BASE = BasePrune(carried_out=True, summary="Summary: deleted 3 image object(s)", figures=PruneFigures(images=3))
+SURVEY = PrunerResult(
+    mode="check", said=Summary(blobs=3020, rounded_bytes=5_000_000), exit_status=0, artifact="/lists/survey"
+)
+DRY_RUN = PrunerResult(
+    mode="check", said=Summary(blobs=3214, rounded_bytes=6159335), exit_status=0, artifact="/lists/dry_run", seconds=3.0
+)
+DELETED = PrunerResult(
+    mode="delete", said=Summary(blobs=3214, rounded_bytes=6159335), counted_blobs=3214, exit_status=0, seconds=11.5
+)
+PARTIAL = PrunerResult(mode="delete", said=Summary(blobs=9, rounded_bytes=13609), counted_blobs=8, exit_status=1)
+KILLED = PrunerResult(mode="delete", said=None, counted_blobs=1204, exit_status=143)
+WORTH_IT = Verdict(action=Action.PRUNE, reasons=("3,214 orphaned blobs ≥ 1,000",))
+BELOW = Verdict(action=Action.SKIP, reasons=("12 orphaned blobs < 1,000",))
+STOPPED = Verdict(action=Action.STOP, reasons=("the cluster has no Image objects at all",))
+RESTORED = Settled(read_only=False, seconds=42.5, pods=2, read_only_seconds=131.4)
+WHOLE = IntegrityCheck(exit_status=0)
+BROKEN = IntegrityCheck(exit_status=0, broken=('Broken image "a"',), broken_count=1)
+
+FULL: dict[str, Record] = {
+    "base_prune": BASE,
+    "survey": SURVEY,
+    "survey_gate": WORTH_IT,
+    "integrity_before": WHOLE,
+    "dry_run": DRY_RUN,
+    "blob_threshold": WORTH_IT,
+    "hard_prune": DELETED,
+    "restore_read_write": RESTORED,
+    "integrity_after": WHOLE,
+}
+
+
+def report(
+    results: dict[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
+) -> RunReport:
+    """The report of a run whose other tasks were successful."""
+    return build_report(
+        run_id="manual__1",
+        cluster="berlin",
+        results={task: results[task].to_json() if task in results else None for task in TASKS},
+        states=dict.fromkeys(TASKS, "success") | (states or {}),
+        phases={"dry_run": 1.5, "hard_prune": 12.25},
+        dry_run_only=dry_run_only,
+    )
+
+
+def test_a_full_run() -> None:
+    assert report(FULL) == RunReport(
+        run_id="manual__1",
+        cluster="berlin",
+        outcome=Outcome.PRUNED,
+        reasons=("3,214 orphaned blobs ≥ 1,000",),
+        base_prune="deleted 3 images",
+        orphaned_blobs=3214,
+        orphaned_bytes=6159335,
+        deleted_blobs=3214,
+        freed_bytes=6159335,
+        read_only_seconds=131.4,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
+        broken_before=0,
+        broken_after=0,
+        artifact="/lists/dry_run",
+        phases={"dry_run": 1.5, "hard_prune": 12.25},
+    )
+
+
+def test_a_full_run_in_words() -> None:
+    assert report(FULL).text() == (
+        "Hard prune of berlin, run manual__1: pruned\n"
+        "  why: 3,214 orphaned blobs ≥ 1,000\n"
+        "  base prune: deleted 3 images\n"
+        "  orphans found: 3,214 blobs, about 5.874 MiB\n"
+        "  deleted: 3,214 blobs, about 5.874 MiB\n"
+        "  read-only: 2 min 11 s\n"
+        "  broken images: 0 before, 0 after\n"
+        "  list of candidates: /lists/dry_run"
+    )
+
+
+def test_the_estimate_is_held_against_what_the_delete_took() -> None:
+    estimate = Estimate(likely_seconds=10.0, low_seconds=5.0, high_seconds=20.0)
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"estimate": estimate})})
+    assert (full.estimated_delete_seconds, full.delete_seconds) == (10.0, 11.5)
+    assert "  delete: estimated 10 s, took 12 s\n" in full.text()
+
+
+def test_who_let_the_run_pass_a_ceiling_is_said() -> None:
+    passed = WORTH_IT.model_copy(update={"passed": (Ceiling.ORPHAN_SHARE,), "passed_by": "ada"})
+    full = report(FULL | {"blob_threshold": passed})
+    assert (full.passed_ceilings, full.passed_by) == (("orphan_share",), "ada")
+    assert "  ceilings passed by ada: orphan_share\n" in full.text()
+
+
+def test_what_later_runs_know_of_a_run() -> None:
+    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"cluster_id": "b1"})})
+    assert past_run(full) == PastRun(
+        run_id="manual__1",
+        cluster_id="b1",
+        orphaned_blobs=3214,
+        deleted_blobs=3214,
+        scan_seconds=3.0,
+        delete_seconds=11.5,
+    )
+
+
+@pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
+def test_what_a_gate_stopped_at_is_no_measure_for_later_runs(gate: str) -> None:
+    assert past_run(report(FULL | {gate: STOPPED}, {gate: "failed"})) == PastRun(run_id="manual__1")
+
+
+def test_a_delete_that_did_not_end_is_no_measure_for_later_ones() -> None:
+    known = past_run(report(FULL | {"hard_prune": PARTIAL}, {"hard_prune": "failed"}))
+    assert (known.orphaned_blobs, known.deleted_blobs, known.delete_seconds) == (3214, None, None)
+
+
+def test_a_run_that_was_never_judged_says_nothing_to_later_ones() -> None:
+    assert past_run(report({}, {"verify_access": "failed"})) == PastRun(run_id="manual__1")
+
+
+AFTER_GATE = ("integrity_before", "arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune")
+SKIPPED = dict.fromkeys((*AFTER_GATE, "restore_read_write", "integrity_after"), "skipped")
+QUIET = {"base_prune": BASE, "survey": SURVEY, "survey_gate": BELOW}
+
+
+def test_an_interrupted_delete_teaches_later_runs_no_cost() -> None:
+    """Guards the estimate: the last attempt's time, shared among the blobs of all, would look quick."""
+    interrupted = DELETED.model_copy(update={"attempts": 2, "earlier_blobs": 3000})
+    ended = report(FULL | {"hard_prune": interrupted})
+    assert (ended.deleted_blobs, ended.delete_seconds) == (6214, None)
+    assert past_run(ended).delete_seconds is None
+    assert past_run(ended).seconds_per_blob is None
+
+
+def test_a_run_below_the_threshold_was_never_read_only() -> None:
+    quiet = report(QUIET, SKIPPED | {"survey_gate": "skipped"})
+    assert quiet.outcome is Outcome.NOT_WORTH_IT
+    assert quiet.reasons == BELOW.reasons
+    assert (quiet.orphaned_blobs, quiet.deleted_blobs, quiet.read_only_seconds) == (3020, 0, 0.0)
+    assert quiet.artifact == "/lists/survey"
+    assert quiet.failed_tasks == ()
+    assert "broken images: not looked at before, not looked at after" in quiet.text()
+
+
+def test_the_verdict_inside_the_window_is_the_one_that_counts() -> None:
+    results = FULL | {"blob_threshold": BELOW}
+    del results["hard_prune"]
+    late = report(results, {"blob_threshold": "skipped", "hard_prune": "skipped"})
+    assert late.outcome is Outcome.NOT_WORTH_IT
+    assert late.reasons == BELOW.reasons
+    assert (late.deleted_blobs, late.read_only_seconds) == (0, 131.4)
+
+
+def test_a_dry_run_is_called_so() -> None:
+    dry = report(QUIET, SKIPPED, dry_run_only=True)
+    assert dry.outcome is Outcome.DRY_RUN
+    assert dry.deleted_blobs == 0
+
+
+def test_a_run_without_survey_and_without_hard_prune() -> None:
+    assert report({"base_prune": BASE}, SKIPPED).outcome is Outcome.NO_HARD_PRUNE
+
+
+@pytest.mark.parametrize(
+    ("deletion", "blobs", "freed"), [(PARTIAL, 9, 13609), (KILLED, 1204, None)], ids=["partial", "killed"]
+)
+def test_a_delete_that_stopped_midway_says_what_it_freed(deletion: PrunerResult, blobs: int, freed: int | None) -> None:
+    failed = report(FULL | {"hard_prune": deletion}, {"hard_prune": "failed"})
+    assert failed.outcome is Outcome.FAILED
+    assert failed.failed_tasks == ("hard_prune",)
+    assert (failed.deleted_blobs, failed.freed_bytes) == (blobs, freed)
+    assert failed.read_only_seconds == 131.4
+
+
+def test_a_delete_without_a_result_is_unknown() -> None:
+    results = FULL.copy()
+    del results["hard_prune"]
+    failed = report(results, {"hard_prune": "failed"})
+    assert failed.deleted_blobs is None
+    assert "  deleted: not looked at" in failed.text()
+
+
+def test_a_run_that_fails_at_its_first_step_has_a_report() -> None:
+    states = dict.fromkeys(TASKS, "upstream_failed") | {"verify_access": "failed"}
+    failed = report({}, states)
+    assert failed.outcome is Outcome.FAILED
+    assert failed.failed_tasks == ("verify_access",)
+    assert (failed.deleted_blobs, failed.read_only_seconds) == (0, 0.0)
+    assert failed.base_prune is None
+    assert failed.reasons == ()
+    assert "  orphans found: not looked at" in failed.text()
+    assert "  failed tasks: verify_access\n" in failed.text()
+
+
+def test_a_stopped_run_says_why() -> None:
+    results = {"survey": SURVEY, "survey_gate": STOPPED}
+    stopped = report(results, dict.fromkeys(AFTER_GATE, "upstream_failed") | {"survey_gate": "failed"})
+    assert stopped.outcome is Outcome.FAILED
+    assert "  why: the cluster has no Image objects at all" in stopped.text()
+
+
+def test_a_failed_restore_leaves_the_read_only_time_unknown() -> None:
+    results = FULL.copy()
+    del results["restore_read_write"]
+    failed = report(results, {"restore_read_write": "failed", "verify_restored": "failed"})
+    assert failed.outcome is Outcome.FAILED
+    assert failed.read_only_seconds is None
+    assert "  read-only: unknown" in failed.text()
+
+
+def test_a_window_that_was_armed_but_not_opened_took_no_time() -> None:
+    results = {"restore_read_write": Settled(read_only=False, seconds=0.1, pods=2)}
+    assert report(results, {"set_read_only": "failed"}).read_only_seconds == 0.0
+
+
+def test_images_that_broke_are_shown() -> None:
+    failed = report(FULL | {"integrity_after": BROKEN}, {"integrity_after": "failed"})
+    assert (failed.broken_before, failed.broken_after) == (0, 1)
+    assert "  broken images: 0 before, 1 after" in failed.text()
+
+
+def test_an_integrity_check_that_did_not_end_says_nothing() -> None:
+    unknown = IntegrityCheck(exit_status=None)
+    assert report(FULL | {"integrity_before": unknown}).broken_before is None
+    assert report(FULL | {"integrity_after": unknown}).broken_after is None
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        (BasePrune(carried_out=False), "switched off"),
+        (BasePrune(carried_out=True), "no summary: see the log of base_prune"),
+        (BasePrune(carried_out=True, figures=PruneFigures()), "deleted nothing"),
+    ],
+)
+def test_the_base_prune_in_words(base: BasePrune, words: str) -> None:
+    assert report(FULL | {"base_prune": base}).base_prune == words
+
+
+NOT_RESTARTED = Restart(needed=True, not_done="restart_after_base_prune is off")
+
+
+@pytest.mark.parametrize(
+    ("restart", "states", "words"),
+    [
+        (Restart(needed=False), SKIPPED, "deleted 3 images"),
+        (Restart(needed=True, replaced=2), SKIPPED, "deleted 3 images; 2 registry pods replaced"),
+        (
+            NOT_RESTARTED,
+            SKIPPED,
+            "deleted 3 images; the registry's pods were not replaced (restart_after_base_prune is off)",
+        ),
+        # The way into the window replaced every pod.
+        (NOT_RESTARTED, {}, "deleted 3 images"),
+    ],
+)
+def test_the_report_says_whether_pods_may_remember_what_the_base_prune_deleted(
+    restart: Restart, states: dict[str, str], words: str
+) -> None:
+    assert report(QUIET | {"restart_registry": restart}, states).base_prune == words
+
+
+NO_WINDOW = dict.fromkeys(["arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune"], "skipped")
+BEFORE_WINDOW: dict[str, Record] = {"survey": SURVEY, "survey_gate": WORTH_IT, "integrity_before": WHOLE}
+
+
+def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is not opened in this run")
+    not_now = Verdict(action=Action.SKIP, reasons=reasons)
+    postponed = report(BEFORE_WINDOW | {"right_moment": not_now}, NO_WINDOW | {"right_moment": "skipped"})
+    assert postponed.outcome is Outcome.POSTPONED
+    assert postponed.reasons == (*WORTH_IT.reasons, *reasons)
+    assert (postponed.read_only_seconds, postponed.deleted_blobs) == (0.0, 0)
+
+
+def test_a_run_that_went_on_beside_running_builds_says_so() -> None:
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is opened all the same")
+    went_on = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=reasons)})
+    assert went_on.outcome is Outcome.PRUNED
+    assert went_on.reasons == (*WORTH_IT.reasons, *reasons)
+
+
+def test_a_moment_with_nothing_in_the_way_is_not_worth_a_word() -> None:
+    at_once = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=("nothing is in the way",))})
+    assert at_once == report(FULL)
+
+
+def test_a_rejected_run_says_by_whom() -> None:
+    rejected = report(
+        BEFORE_WINDOW | {"approve_window": Approval(asked=True, approved=False, by="mona")},
+        NO_WINDOW | {"right_moment": "skipped"},
+    )
+    assert rejected.outcome is Outcome.REJECTED
+    assert rejected.reasons[-1] == "the window was rejected by mona"
+
+
+def test_an_approval_is_in_the_report_and_one_that_nobody_had_to_give_is_not() -> None:
+    approved = report(FULL | {"approve_window": Approval(asked=True, approved=True, by="mona")})
+    assert approved.reasons[-1] == "the window was approved by mona"
+    assert report(FULL | {"approve_window": Approval(asked=False, approved=True)}) == report(FULL)
+
+
+def test_builds_that_were_hit_are_to_be_started_again() -> None:
+    hit = report(FULL | {"verify_restored": BuildsHit(count=2, names=("shop/app-1", "shop/app-2"))})
+    assert (hit.builds_hit, hit.builds_hit_names) == (2, ("shop/app-1", "shop/app-2"))
+    assert "  builds hit, start them again: 2 builds (shop/app-1, shop/app-2)" in hit.text().splitlines()
+    none = report(FULL | {"verify_restored": BuildsHit()})
+    assert none.builds_hit == 0
+    assert "builds hit" not in none.text()
+
+
+@given(
+    tasks=st.sets(st.sampled_from(sorted(FULL))),
+    states=st.dictionaries(
+        st.sampled_from(TASKS), st.sampled_from(["success", "failed", "skipped", "upstream_failed", "removed"])
+    ),
+    dry_run_only=st.booleans(),
+)
+def test_every_run_has_a_report_that_travels_as_json(
+    tasks: set[str], states: dict[str, str], dry_run_only: bool
+) -> None:
+    any_report = report({task: FULL[task] for task in tasks}, states, dry_run_only=dry_run_only)
+    assert RunReport.from_json(json.loads(json.dumps(any_report.to_json()))) == any_report
+    assert any_report.text().startswith(f"Hard prune of berlin, run manual__1: {any_report.outcome}\n")
+    failed = {"failed", "upstream_failed"} & set(states.values())
+    assert (any_report.outcome is Outcome.FAILED) is bool(failed)
+
+
+def test_a_result_of_another_version_is_refused() -> None:
+    wrong: dict[str, Any] = {**DELETED.to_json(), "version": 2}
+    with pytest.raises(ValueError, match="version"):
+        PrunerResult.from_json(wrong)

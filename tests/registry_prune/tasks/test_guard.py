@@ -1,0 +1,149 @@
+"""The DAG registry_guard against the sandbox."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.role import grant_role, revoke_role
+from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.window.guard import Found, guard
+from include.registry_prune.window.opening import arm
+from sandbox.cluster import Sandbox
+from sandbox.registry.faults import PrunerFaults
+from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
+from tests.registry_prune.window.test_guard import EXPIRED, HOLDER, assert_as_before, leave_window_open, never
+from tests.registry_prune.window.test_opening import LIMITS
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+
+@pytest.fixture(autouse=True)
+def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONNECTION_VARIABLE, connection(account))
+
+
+def run_guard(caplog: Any, **settings: Any) -> str:
+    from dags.registry_guard import build_guard
+    from include.registry_prune.settings.clusters import ClusterSettings
+
+    caplog.set_level(logging.INFO)
+    return str(build_guard(ClusterSettings.from_mapping("default", settings)).test().state)
+
+
+def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
+    seeded: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    leave_window_open(cluster)
+    assert run_guard(caplog) == "success"
+    assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert_as_before(seeded)
+
+
+def test_a_round_knows_whom_the_round_before_has_told(sandbox: Sandbox, cluster: Cluster, caplog: Any) -> None:
+    """Guards the handing over from round to round: each would else tell the same again."""
+    sandbox.configure_registry(readOnly=True)
+    wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    for _ in range(3):
+        # The limit has passed by the first round, and not since the last alert by the others.
+        assert run_guard(caplog, unexplained_read_only="1h" if "ALERT" in caplog.text else "0s") == "success"
+    assert caplog.text.count("ALERT guard: The registry is read-only for at least") == 1
+
+
+def test_the_role_stays_while_the_next_run_is_at_work(
+    sandbox: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken the binding over, and its survey needs it."""
+    leave_window_open(cluster)
+    monkeypatch.setattr(Run, "is_over", lambda run, holder: holder == HOLDER)
+    with another_run("registry_prune"):
+        assert run_guard(caplog) == "success"
+    assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert revoke_role(cluster), "it is still there"
+    assert_as_before(sandbox)
+
+
+@contextmanager
+def another_run(dag_id: str) -> Iterator[None]:
+    """A run of this DAG is at work."""
+    now = datetime.now(UTC)
+    with create_session() as session:
+        run = DagRun(
+            dag_id=dag_id,
+            run_id="manual__at_work",
+            logical_date=now,
+            run_after=now,
+            run_type=DagRunType.MANUAL,
+            state=DagRunState.RUNNING,
+        )
+        session.add(run)
+    yield
+    with create_session() as session:
+        session.query(DagRun).filter_by(dag_id=dag_id, run_id="manual__at_work").delete()
+
+
+def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run(
+    seeded: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """The dead run's binding is this run's since its survey; closing the dead window must not take it away."""
+    grant_role(cluster)
+    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=True, limits=LIMITS)
+    run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
+    assert f"The lease of {HOLDER} ran out" in run.log
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
+    assert_as_before(seeded)
+
+
+def test_a_quiet_round_alerts_nobody(sandbox: Sandbox, caplog: Any) -> None:
+    assert run_guard(caplog) == "success"
+    assert "ALERT" not in caplog.text
+    assert_as_before(sandbox)
+
+
+def test_a_guard_that_cannot_reach_the_cluster_fails_and_alerts(
+    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "https://127.0.0.1:1"))
+    monkeypatch.setenv(CONNECTION_VARIABLE, connection(gone))
+    assert run_guard(caplog) == "failed"
+    assert "ALERT guard: The guard could not look after the registry of cluster default" in caplog.text
+
+
+def test_a_run_keeps_its_window_as_long_as_it_works_however_short_its_lease(
+    seeded: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """Guards the renewal: the delete takes longer than the lease lasts, and a guard looks all the time."""
+    seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.2))
+    seen: set[Found] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            seen.add(guard(cluster, limits=LIMITS, run_is_over=never).found)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False}, lease="8s")
+    finally:
+        ended.set()
+        thread.join()
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
+    assert seen == {Found.NOTHING, Found.AT_WORK}
+    assert_as_before(seeded)

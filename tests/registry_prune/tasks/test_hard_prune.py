@@ -1,0 +1,47 @@
+"""An end that is not known is tried again: the delete may be at work, and a task that gives up has it ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.registry_prune.deletion.handover import Delete, DeleteEnd
+from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.tasks.hard_prune import HardPrune
+from include.registry_prune.window.lease import DeleteAttempt
+
+
+def conclude(exit_status: int | None, *, hours: float = 1, torn: str | None = None) -> Any:
+    begun_at = datetime.now(UTC) - timedelta(hours=hours)
+    attempt = DeleteAttempt(number=1, name="n", pod="pod", pod_uid="uid", begun_at=begun_at)
+    said = Summary(blobs=1, rounded_bytes=1) if exit_status == 0 else None
+    result = PrunerResult(mode="delete", said=said, exit_status=exit_status, ended_how="nothing is known of it")
+    run: Any = SimpleNamespace(
+        dag_id="d", run_id="r", cluster=SimpleNamespace(server="s"), hand_over=lambda record: None
+    )
+    end = DeleteEnd(delete=Delete(holder="d/r", attempt=attempt), result=result, torn=torn)
+    return HardPrune(task_id="hard_prune", cluster=ClusterSettings())._conclude(run, end)
+
+
+def test_an_end_that_is_not_known_is_worth_another_try() -> None:
+    with pytest.raises(AirflowException, match=r"is unknown .* followed again") as error:
+        conclude(None)
+    assert not isinstance(error.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "hours", "torn"),
+    [(1, 1, None), (None, 49, None), (None, 1, "somebody has set spec.readOnly to false")],
+)
+def test_what_another_try_cannot_repair_is_final(exit_status: int | None, hours: float, torn: str | None) -> None:
+    with pytest.raises(AirflowFailException):
+        conclude(exit_status, hours=hours, torn=torn)
+
+
+def test_a_delete_that_is_done_is_no_problem() -> None:
+    assert conclude(0).complete

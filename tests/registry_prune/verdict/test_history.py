@@ -1,0 +1,109 @@
+"""What later runs know of earlier ones, and how long a delete will take by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.registry_prune.verdict.estimate import DELETE_BY_SCAN, Estimate, estimate_delete
+from include.registry_prune.verdict.history import FEWEST_DELETED_BLOBS, KEPT_RUNS, History, PastRun
+
+
+def past(number: int = 0, **fields: Any) -> PastRun:
+    return PastRun(run_id=f"run {number}", **fields)
+
+
+def history(*runs: PastRun) -> History:
+    return History.of(run.to_json() for run in runs)
+
+
+def deleted(blobs: int, scan: float, delete: float) -> PastRun:
+    return past(orphaned_blobs=blobs, deleted_blobs=blobs, scan_seconds=scan, delete_seconds=delete)
+
+
+def test_the_newest_twenty_runs_that_say_something_count() -> None:
+    runs = [past(number, orphaned_blobs=number) if number % 2 else past(number) for number in range(60)]
+    kept = history(*runs).runs
+    assert len(kept) == KEPT_RUNS
+    assert [run.orphaned_blobs for run in kept][:3] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, None, "text", [], {"run_id": "x", "orphaned_blobs": -1}, {"run_id": "x", "orphaned_blobs": 1, "version": 2},
+     {"run_id": "x", "orphaned_blobs": 1, "delete_seconds": float("nan")}, {"run_id": "x", "somebody": "else"}],
+)  # fmt: skip
+def test_what_is_no_run_is_passed_over(value: Any) -> None:
+    assert History.of([value, past(orphaned_blobs=7).to_json()]).runs == (past(orphaned_blobs=7),)
+
+
+@pytest.mark.parametrize(
+    ("orphans", "median"),
+    [([], None), ([5], None), ([5, 5], None), ([1, 9, 2], 2), ([4, 1, 9, 2], 3), ([0, None, 0, None, 1000], 0)],
+)
+def test_the_median_of_what_earlier_runs_found(orphans: list[int | None], median: float | None) -> None:
+    runs = [past(cluster_id="berlin", orphaned_blobs=found) for found in orphans]
+    assert history(*runs).median_orphans == median
+
+
+def test_the_cluster_is_that_of_the_newest_run_that_knows_it() -> None:
+    assert history().cluster_id is None
+    assert history(past(orphaned_blobs=1), past(cluster_id="b"), past(cluster_id="a")).cluster_id == "b"
+
+
+@pytest.mark.parametrize(
+    ("run", "cost"),
+    [
+        (deleted(1000, 10.0, 30.0), 0.02),
+        (deleted(1000, 30.0, 10.0), 0.0),
+        (deleted(FEWEST_DELETED_BLOBS - 1, 1.0, 5.0), None),
+        (past(orphaned_blobs=5000, scan_seconds=10.0), None),
+        (past(deleted_blobs=5000, delete_seconds=10.0), None),
+    ],
+)
+def test_what_a_deleted_blob_cost(run: PastRun, cost: float | None) -> None:
+    assert run.seconds_per_blob == cost
+
+
+def test_without_an_earlier_delete_a_published_run_is_the_measure() -> None:
+    scan, delete = 4 * 3600 + 21 * 60, 14 * 3600 + 43 * 60
+    estimate = estimate_delete(orphaned_blobs=505_651, stored_blobs=505_651, scan_seconds=scan, history=history())
+    assert estimate == Estimate(likely_seconds=delete, low_seconds=scan, high_seconds=2 * delete)
+    assert estimate.words() == (
+        "about 14 h 43 min (4 h 21 min to 29 h 26 min), by its dry run and a published run elsewhere, as this cluster "
+        "has no earlier delete"
+    )
+
+
+def test_where_few_blobs_are_orphans_a_delete_takes_little_longer_than_the_scan() -> None:
+    few = estimate_delete(orphaned_blobs=100, stored_blobs=10_000, scan_seconds=100.0, history=history())
+    assert few.likely_seconds == round(100 * (1 + DELETE_BY_SCAN / 100), 1)
+
+
+def test_earlier_deletes_are_a_better_measure() -> None:
+    runs = history(deleted(1000, 10.0, 20.0), deleted(1000, 10.0, 40.0), deleted(2000, 10.0, 50.0))
+    estimate = estimate_delete(orphaned_blobs=4000, stored_blobs=9000, scan_seconds=12.0, history=runs)
+    assert estimate == Estimate(likely_seconds=92.0, low_seconds=52.0, high_seconds=132.0, earlier_deletes=3)
+    assert estimate.words() == "about 1 min 32 s (52 s to 2 min 12 s), by 3 earlier deletes of this cluster"
+
+
+@given(
+    orphans=st.integers(0, 10_000_000),
+    kept=st.integers(0, 10_000_000),
+    scan=st.floats(0, 1e6),
+    runs=st.lists(st.builds(deleted, st.integers(0, 10**7), st.floats(0, 1e6), st.floats(0, 1e6)), max_size=25),
+)
+def test_every_estimate_is_a_range_around_what_is_likely(
+    orphans: int, kept: int, scan: float, runs: list[PastRun]
+) -> None:
+    known = history(*runs)
+    estimate = estimate_delete(orphaned_blobs=orphans, stored_blobs=orphans + kept, scan_seconds=scan, history=known)
+    assert 0 <= estimate.low_seconds <= estimate.likely_seconds <= estimate.high_seconds
+    assert estimate.likely_seconds >= round(scan, 1)
+    more = estimate_delete(
+        orphaned_blobs=orphans + 1000, stored_blobs=orphans + 1000 + kept, scan_seconds=scan, history=known
+    )
+    assert more.likely_seconds >= estimate.likely_seconds

@@ -1,0 +1,65 @@
+"""Runs the real DAG in this process against a sandbox, as ``airflow dags test`` does."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+
+from dags.registry_prune import build_dag
+from include.registry_prune.settings.clusters import ClusterSettings
+
+CONNECTION_VARIABLE = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
+
+
+def connection(kubeconfig: Path) -> str:
+    """The Airflow connection as an environment variable holds it."""
+    return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A DAG run that has ended."""
+
+    state: str
+    tasks: dict[str, str]
+    results: dict[str, Any]
+    errors: dict[str, str]
+    log: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        report = self.results["report"]
+        assert isinstance(report, dict)
+        return report
+
+
+def run_dag(caplog: Any, *, conf: Mapping[str, Any] | None = None, **settings: Any) -> Ended:
+    """Run it to its end.
+
+    :param conf: what a user gives at the trigger.
+    :param settings: of the cluster.
+    """
+    dag = build_dag(ClusterSettings.from_mapping("default", settings))
+    errors: dict[str, str] = {}
+
+    def keep_error(context: Any) -> None:
+        errors[context["ti"].task_id] = str(context["exception"])
+
+    for task in dag.tasks:
+        task.retries = 0
+        task.on_failure_callback = [*task.on_failure_callback, keep_error]
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    run = dag.test(run_conf=dict(conf or {}))
+    with create_session() as session:
+        rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
+        results = {row.task_id: XComModel.deserialize_value(row) for row in rows}
+        tasks = {ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)}
+    return Ended(state=str(run.state), tasks=tasks, results=results, errors=errors, log=caplog.text)

@@ -1,0 +1,223 @@
+"""The guard against the sandbox: it closes the window of a run that is gone, and touches no other."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.registry_prune.cluster import settling
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.role import grant_role, revoke_role
+from include.registry_prune.window import config_lease
+from include.registry_prune.window.closing import ClosingLimits, close_window
+from include.registry_prune.window.config_lease import change_own_lease
+from include.registry_prune.window.guard import Found, GuardRound, guard
+from include.registry_prune.window.lease import LeaseError
+from include.registry_prune.window.lease_keeper import LeaseKeeper
+from include.registry_prune.window.opening import arm, open_window
+from sandbox.cluster import Sandbox
+from tests.registry_prune.conftest import kubectl
+from tests.registry_prune.window.test_opening import LIMITS, pruner_at_work
+
+HOLDER = "registry_prune/gone"
+CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
+EXPIRED = timedelta(seconds=-1)
+
+
+def never(_holder: str) -> bool:
+    return False
+
+
+def always(_holder: str) -> bool:
+    return True
+
+
+def leave_window_open(cluster: Cluster, lasts: timedelta = EXPIRED) -> None:
+    """What a run leaves that dies in its window; by default its lease has run out."""
+    grant_role(cluster)
+    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(days=1), binding_ours=True, limits=LIMITS)
+    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + lasts))
+
+
+def assert_as_before(sandbox: Sandbox) -> None:
+    verified = sandbox.verify()
+    assert verified.ok, verified.problems
+
+
+def test_a_window_whose_lease_ran_out_is_closed_and_everything_put_back(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the guard: without it nothing closes the window of a run that is gone."""
+    leave_window_open(cluster)
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert seen.found is Found.CLOSED
+    assert f"The guard closed the window of {HOLDER}: its lease ran out" in seen.text
+    assert seen.read_only_seconds is not None
+    assert_as_before(seeded)
+
+
+def test_a_window_whose_run_is_over_is_closed_before_its_lease_runs_out(seeded: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    assert guard(cluster, limits=LIMITS, run_is_over=always).found is Found.CLOSED
+    assert_as_before(seeded)
+
+
+def test_a_run_that_works_is_left_alone(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.AT_WORK
+    assert cluster.registry_state().read_only
+
+
+def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    pruner_at_work(seeded, cluster, HOLDER)
+    assert guard(cluster, limits=LIMITS, run_is_over=always).found is Found.CLOSED
+    assert not seeded.pruners_alive()
+    assert_as_before(seeded)
+
+
+def test_an_armed_lease_of_a_dead_run_gives_the_image_pruner_back(sandbox: Sandbox, cluster: Cluster) -> None:
+    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=False, limits=LIMITS)
+    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.CLOSED
+    assert_as_before(sandbox)
+
+
+def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    kubectl(sandbox.kubeconfig, "patch", CONFIG, "--type=merge", "-p", '{"spec":{"readOnly":true}}')
+    settling.wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    seen = guard(cluster, limits=LIMITS, run_is_over=always)
+    assert seen.found is Found.UNEXPLAINED
+    assert "no lease of this project says why" in seen.text
+    assert cluster.registry_state().read_only
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told"),
+    [
+        ([0, 3599, 3600, 3900, 7199, 7200, 7500], [3600, 7200]),
+        ([3300, 4100, 4400, 7600, 7900], [4100, 7900]),
+        ([9000, 9300, 12600], [9000, 12600]),
+    ],
+    ids=["in time", "late rounds", "the guard was away"],
+)
+def test_an_unexplained_read_only_is_told_once_an_hour_however_late_the_rounds(
+    rounds: list[float], told: list[float]
+) -> None:
+    began = datetime(2026, 11, 23, tzinfo=UTC)
+    last, alerts = None, []
+    for age in rounds:
+        seen = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=age)
+        last = seen.judged(last, now=began + timedelta(seconds=age), limit_seconds=3600)
+        alerts += [age] if last.alert else []
+    assert alerts == told
+
+
+def test_a_registry_that_is_read_only_again_is_told_anew() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    unexplained = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=4000)
+    told = unexplained.judged(None, now=now, limit_seconds=3600)
+    quiet = GuardRound(found=Found.NOTHING, text="").judged(told, now=now, limit_seconds=3600)
+    assert (told.alert, quiet.alert) == (True, False)
+    assert unexplained.judged(quiet, now=now, limit_seconds=3600).alert
+
+
+def test_a_window_that_takes_pushes_beside_its_delete_is_closed_at_once(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the look at readOnly in `why_dead`: the run's own follower, which would notice it, may be gone while the
+    lease is still good."""
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    pruner_at_work(seeded, cluster, HOLDER)
+    seeded.configure_registry(readOnly=False)
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert seen.found is Found.CLOSED
+    assert "somebody has set spec.readOnly of Config cluster to false while it was open" in seen.text
+    assert not seeded.pruners_alive()
+    assert_as_before(seeded)
+
+
+def test_the_role_stays_where_another_run_has_taken_it_over(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    assert guard(cluster, limits=LIMITS, run_is_over=never, needs_role=always).found is Found.CLOSED
+    assert revoke_role(cluster), "it is still there, for the other run"
+    assert_as_before(sandbox)
+
+
+def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    lease = arm(
+        cluster, holder="registry_prune/next", run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS
+    )
+    assert lease.holder == "registry_prune/next"
+    assert not cluster.registry_state().read_only
+    close_window(cluster, holder="registry_prune/next", limits=LIMITS)
+    assert_as_before(sandbox)
+
+
+def test_a_lease_is_renewed_while_a_task_works(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(seconds=1))
+    lasts = timedelta(hours=1)
+    with LeaseKeeper(cluster, holder=HOLDER, lasts=lasts):
+        deadline = time.monotonic() + 20
+        while True:
+            lease = config_lease.read_lease(cluster)
+            assert lease is not None
+            if lease.expires_at > datetime.now(UTC) + lasts / 2:
+                break
+            assert time.monotonic() < deadline, "the lease was not renewed"
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+
+
+def test_a_lost_lease_is_not_renewed(cluster: Cluster) -> None:
+    leave_window_open(cluster)
+    guard(cluster, limits=LIMITS, run_is_over=never)
+    with LeaseKeeper(cluster, holder=HOLDER, lasts=timedelta(hours=1)):
+        pass
+    assert config_lease.read_lease(cluster) is None
+    with pytest.raises(LeaseError, match="somebody took the window away"):
+        open_window(cluster, holder=HOLDER, limit_seconds=1)
+
+
+def test_after_a_delete_pods_that_knew_the_deleted_blobs_are_replaced(sandbox: Sandbox, cluster: Cluster) -> None:
+    """Somebody else set readOnly back, so that closing finds writable pods that were there during the delete."""
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    change_own_lease(cluster, HOLDER, lambda lease: lease.deleting(datetime.now(UTC)))
+    cluster.patch_config({"spec": {"readOnly": False}})
+    settling.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    before = {pod.uid for pod in cluster.registry_state().pods}
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    after = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
+    assert after
+    assert not before & after
+    assert_as_before(sandbox)
+
+
+def test_without_a_delete_no_pod_is_replaced_needlessly(cluster: Cluster) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    cluster.patch_config({"spec": {"readOnly": False}})
+    settling.wait_until_settled(cluster, read_only=False, limit_seconds=60)
+    before = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    assert {pod.uid for pod in cluster.registry_state().pods if not pod.ended} == before
+
+
+def test_a_pod_that_cannot_be_searched_keeps_the_registry_closed_until_the_limit(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the order: the pruner first, then the pushes; and the limit after which it reopens anyway."""
+    from include.registry_prune.pruner.processes import PrunerLivesError
+    from include.registry_prune.window import closing as window_closing
+
+    leave_window_open(cluster)
+
+    def unknown(*_arguments: object, **_options: object) -> int:
+        raise PrunerLivesError("Pod x could neither be searched for a pruner nor deleted")
+
+    monkeypatch.setattr(window_closing, "end_pruners", unknown)
+    with pytest.raises(PrunerLivesError):
+        guard(cluster, limits=LIMITS, run_is_over=never)
+    assert cluster.registry_state().read_only
+    at_once = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=0)
+    assert guard(cluster, limits=at_once, run_is_over=never).found is Found.CLOSED
+    assert_as_before(sandbox)
