@@ -14,8 +14,8 @@ from datetime import datetime
 
 from include.registry_prune.base_prune.job import Restart
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.cluster.pod_replacement import replace_pods
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
+from include.registry_prune.cluster.settling import replace_pods
 from include.registry_prune.pruner.processes import living_pruners
 from include.registry_prune.units import format_count, format_seconds
 from include.registry_prune.window.config_lease import read_lease

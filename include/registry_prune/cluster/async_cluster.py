@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
@@ -16,11 +18,12 @@ import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
 from requests.utils import should_bypass_proxies
 
-from include.registry_prune.cluster.cluster import CONFIG, CONFIGS, PODS
-from include.registry_prune.cluster.error import ClusterError, explain
+from include.registry_prune.cluster import requests
+from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import Channels, ExecEnd, LineHandler
 from include.registry_prune.cluster.registry_state import PodState, pod_state
-from include.registry_prune.names import REGISTRY_CONTAINER, REGISTRY_POD_LABELS
+from include.registry_prune.cluster.requests import CONFIG, PODS, Request
+from include.registry_prune.names import REGISTRY_CONTAINER
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration as SyncConfiguration
@@ -29,6 +32,12 @@ REQUEST_SECONDS = 30.0
 EXEC_SILENCE_SECONDS = 8.0
 """A command whose connection was silent for so long has lost it: a look says something every second."""
 CLOSE_SECONDS = 1.0
+WATCH_SECONDS = 60
+"""How long the API server keeps one watch open; then the next begins."""
+WATCH_MARGIN_SECONDS = 10
+CANCEL_AGAIN_SECONDS = 0.5
+END_SECONDS = 5.0
+"""For what goes on beside a task to end with it; a thread that hangs is left to itself."""
 _SAME_FIELDS = (
     "host", "ssl_ca_cert", "cert_file", "key_file", "verify_ssl", "proxy", "proxy_headers", "tls_server_name",
 )  # fmt: skip
@@ -69,48 +78,48 @@ class AsyncCluster:
 
     async def config(self) -> dict[str, Any]:
         """The Config CR ``cluster`` of the image registry's operator."""
-        return await self._json("GET", CONFIG)
+        return await self._json(requests.GET_CONFIG)
 
     async def patch_config(self, patch: Mapping[str, Any], *, resource_version: str) -> dict[str, Any]:
         """Merge into the Config CR; status 409 when the object has changed since."""
-        body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": resource_version}}
-        return await self._json("PATCH", CONFIG, body=body)
+        return await self._json(requests.merge(CONFIG, patch, resource_version=resource_version))
 
     async def pods(self) -> list[PodState]:
         """The registry's pods, Terminating ones included."""
-        answer = await self._json("GET", PODS, query={"labelSelector": REGISTRY_POD_LABELS})
-        return [pod_state(pod) for pod in answer["items"]]
+        return [pod_state(pod) for pod in (await self._json(requests.list_pods()))["items"]]
 
     async def delete_pod(self, name: str, *, uid: str, grace_seconds: int | None = None) -> None:
-        """Delete one pod; one that is gone or has been replaced by another of its name is left alone.
-
-        :param grace_seconds: how long its processes may live on; None: what the pod itself says.
-        """
-        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        if grace_seconds is not None:
-            body["gracePeriodSeconds"] = grace_seconds
+        """Delete one pod; see :func:`requests.delete_pod`."""
+        request = requests.delete_pod(name, uid=uid, grace_seconds=grace_seconds)
         try:
-            await self._json("DELETE", f"{PODS}/{quote(name)}", body=body, content_type="application/json")
+            await self._json(request)
         except ClusterError as error:
-            if error.status not in (404, 409):
+            if error.status not in request.missing:
                 raise
 
-    async def config_changes(self, *, seconds: int) -> AsyncIterator[None]:
-        """Yields when the Config CR has changed, and at the beginning, until the API server ends the watch."""
-        async for _ in self._changes(CONFIGS, {"fieldSelector": "metadata.name=cluster"}, seconds):
-            yield
+    async def pages(self, path: str, *, per_page: int = 100, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """A collection, page by page; status 410 if it takes longer than the API server keeps its snapshot."""
+        page: dict[str, Any] = {"metadata": {}}
+        while True:
+            page = await self._json(requests.page(path, page, per_page=per_page, **query))
+            yield page
+            if not page["metadata"].get("continue"):
+                return
 
-    async def pod_changes(self, *, seconds: int) -> AsyncIterator[None]:
-        """Yields when one of the registry's pods has changed, and at the beginning, as :meth:`config_changes`."""
-        async for _ in self._changes(PODS, {"labelSelector": REGISTRY_POD_LABELS}, seconds):
-            yield
+    async def watch(self, request: Request) -> AsyncIterator[bytes]:
+        """The events of a watch, each as a line of JSON, until the API server ends it, after a minute.
 
-    async def _changes(self, path: str, query: Mapping[str, str], seconds: int) -> AsyncIterator[None]:
-        query = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
-        limits = aiohttp.ClientTimeout(sock_connect=REQUEST_SECONDS, sock_read=seconds + 10)
-        async with self._response("GET", path, query=query, limits=limits) as response:
-            async for _ in response.content:
-                yield
+        :param request: of :func:`requests.watch`.
+        """
+        query = {**request.query, "timeoutSeconds": str(WATCH_SECONDS)}
+        limits = aiohttp.ClientTimeout(sock_connect=REQUEST_SECONDS, sock_read=WATCH_SECONDS + WATCH_MARGIN_SECONDS)
+        rest = b""
+        async with self._response(replace(request, query=query), limits) as response:
+            # Not line by line: aiohttp refuses a line of more than 128 KiB, and an Image may have more.
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
 
     async def exec(self, pod: str, command: Sequence[str], on_line: LineHandler, *, limit_seconds: float) -> ExecEnd:
         """Run a command in a pod's registry container and wait for its end.
@@ -167,53 +176,77 @@ class AsyncCluster:
         await self._api.update_params_for_auth(headers, [], ["BearerToken"])
         return headers
 
-    async def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/merge-patch+json",
-    ) -> dict[str, Any]:
-        limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        async with self._response(
-            method, path, query=query, body=body, content_type=content_type, limits=limits
-        ) as response:
-            value = json.loads(await response.read())
-        if not isinstance(value, dict):
-            raise ClusterError(f"{method} {path}: the answer is no object")
-        return value
+    async def _json(self, request: Request) -> dict[str, Any]:
+        async with self._response(request, aiohttp.ClientTimeout(total=REQUEST_SECONDS)) as response:
+            answer = await response.read()
+        return request.read(str(self._api.configuration.host), answer)
 
     @asynccontextmanager
-    async def _response(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        limits: aiohttp.ClientTimeout,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _response(self, request: Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         configuration = self._api.configuration
+        server = str(configuration.host)
         try:
             async with self._api.rest_client.pool_manager.request(
-                method,
-                f"{configuration.host}{path}",
-                params=query,
-                data=None if body is None else json.dumps(body),
-                headers={**await self._headers(), "Content-Type": content_type},
+                request.method,
+                f"{server}{request.path}",
+                params=request.query,
+                data=None if request.body is None else json.dumps(request.body),
+                headers={**await self._headers(), "Content-Type": request.content_type},
                 proxy=configuration.proxy,
                 server_hostname=configuration.tls_server_name,
                 timeout=limits,
             ) as response:
                 if response.status >= 300:
-                    text = await response.text(errors="replace")
-                    raise ClusterError(
-                        explain(method, path, str(configuration.host), response.status, text), response.status
-                    )
+                    raise request.refused(server, response.status, await response.text(errors="replace"))
                 yield response
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            message = f"{method} {path}: the API server {configuration.host} cannot be reached: {error}"
-            raise ClusterError(message) from error
+            raise request.unreachable(server, error) from error
+
+
+Connect = Callable[[], AbstractAsyncContextManager[AsyncCluster]]
+"""Makes a connection to the cluster; called again after trouble, so that renewed credentials count."""
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they are over: a library may swallow a cancellation, and whoever waits for their end must not
+    wait for a watch that goes on."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+
+
+@contextmanager
+def beside(configuration: SyncConfiguration, work: Callable[[Connect], Coroutine[Any, Any, None]]) -> Iterator[None]:
+    """Something goes on beside a task that waits for one thing at a time, while the context is open: in a thread and a
+    loop of its own. It is a daemon, so that it never holds a process.
+
+    :param configuration: of the task's client.
+    :param work: gets what makes a connection; it is cancelled at the end.
+    """
+    loop = asyncio.new_event_loop()
+
+    def connect() -> AbstractAsyncContextManager[AsyncCluster]:
+        return AsyncCluster.like(configuration)
+
+    task = loop.create_task(work(connect))
+
+    def go_on() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def cancel() -> None:
+        task.cancel()
+        loop.call_later(CANCEL_AGAIN_SECONDS, cancel)
+
+    thread = threading.Thread(target=go_on, name=work.__name__, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):  # it is over, and its loop is closed
+            loop.call_soon_threadsafe(cancel)
+        thread.join(END_SECONDS)

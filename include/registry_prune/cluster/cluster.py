@@ -6,30 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-import urllib3
-
+from include.registry_prune.cluster import requests
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.cluster.kubernetes_api import KubernetesApi, lines_of
+from include.registry_prune.cluster.kubernetes_api import KubernetesApi
 from include.registry_prune.cluster.registry_state import RegistryState, registry_state
-from include.registry_prune.names import (
-    DEPLOYMENT,
-    IMAGE_PRUNER_CRON_JOB,
-    NAMESPACE,
-    REGISTRY_POD_LABELS,
-)
+from include.registry_prune.cluster.requests import CONFIG, DEPLOYMENTS, IMAGE_STREAMS, IMAGES, PODS, Request
+from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE, REGISTRY_POD_LABELS
 
-CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
-CONFIG = f"{CONFIGS}/cluster"
 IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
-IMAGES = "/apis/image.openshift.io/v1/images"
-IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
 BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
-DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+CRON_JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 MYSELF = "/apis/user.openshift.io/v1/users/~"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
@@ -52,13 +42,13 @@ class Cluster(KubernetesApi):
         """
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
-            answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+            answer = self._json(Request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review))
             return str(answer["status"]["userInfo"]["username"])
         except ClusterError as error:
             if error.status not in _NOT_TOLD:
                 raise
         try:
-            return str(self._json("GET", MYSELF)["metadata"]["name"])
+            return str(self._json(Request("GET", MYSELF))["metadata"]["name"])
         except ClusterError as error:
             if error.status not in _NOT_TOLD:
                 raise
@@ -72,43 +62,38 @@ class Cluster(KubernetesApi):
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": dict(attributes)},
         }
-        answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        answer = self._json(Request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review))
         return bool(answer["status"]["allowed"])
 
     def config(self) -> dict[str, Any]:
         """The Config CR ``cluster`` of the image registry's operator."""
-        return self._json("GET", CONFIG)
+        return self._json(requests.GET_CONFIG)
 
     def patch_config(self, patch: Mapping[str, Any], *, resource_version: str | None = None) -> dict[str, Any]:
         """Merge into the Config CR.
 
         :param resource_version: if given, the patch fails with status 409 when the object has changed since.
         """
-        if resource_version is not None:
-            patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": resource_version}}
-        return self._merge(CONFIG, patch)
+        return self._json(requests.merge(CONFIG, patch, resource_version=resource_version))
 
     def image_pruner(self) -> dict[str, Any] | None:
         """The ImagePruner CR ``cluster``; None if the cluster has none."""
-        return self._json_or_none("GET", IMAGE_PRUNER)
+        return self._json_or_none(Request("GET", IMAGE_PRUNER))
 
     def suspend_image_pruner(self, suspend: bool, *, resource_version: str | None = None) -> None:
         """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob.
 
         :param resource_version: if given, the patch fails with status 409 when the object has changed since.
         """
-        patch: dict[str, Any] = {"spec": {"suspend": suspend}}
-        if resource_version is not None:
-            patch["metadata"] = {"resourceVersion": resource_version}
-        self._merge(IMAGE_PRUNER, patch)
+        self._json(requests.merge(IMAGE_PRUNER, {"spec": {"suspend": suspend}}, resource_version=resource_version))
 
     def deployment(self) -> dict[str, Any] | None:
         """The registry's Deployment; None if there is none (managementState Removed)."""
-        return self._json_or_none("GET", f"{DEPLOYMENTS}/{DEPLOYMENT}")
+        return self._json_or_none(Request("GET", f"{DEPLOYMENTS}/{DEPLOYMENT}"))
 
     def pods(self, labels: str = REGISTRY_POD_LABELS) -> list[dict[str, Any]]:
         """The pods with these labels in the registry's namespace, Terminating ones included."""
-        return list(self._json("GET", PODS, query={"labelSelector": labels})["items"])
+        return list(self._json(requests.list_pods(labels))["items"])
 
     def pods_of_job(self, name: str) -> list[dict[str, Any]]:
         """The pods of a Job in the registry's namespace.
@@ -123,14 +108,7 @@ class Cluster(KubernetesApi):
 
         :param grace_seconds: how long its processes may live on; None: what the pod itself says.
         """
-        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        if grace_seconds is not None:
-            body["gracePeriodSeconds"] = grace_seconds
-        try:
-            self._json("DELETE", f"{PODS}/{quote(name)}", body=body)
-        except ClusterError as error:
-            if error.status not in (404, 409):
-                raise
+        self._json_or_none(requests.delete_pod(name, uid=uid, grace_seconds=grace_seconds))
 
     def registry_state(self) -> RegistryState:
         """The registry at this moment: Config first, pods last, so that nothing looks newer than it is."""
@@ -139,35 +117,35 @@ class Cluster(KubernetesApi):
 
     def role_bindings(self) -> list[dict[str, Any]]:
         """Every ClusterRoleBinding."""
-        return list(self._json("GET", BINDINGS)["items"])
+        return list(self._json(Request("GET", BINDINGS))["items"])
 
     def create_role_binding(self, binding: Mapping[str, Any]) -> None:
         """Create a ClusterRoleBinding."""
-        self._json("POST", BINDINGS, body=binding)
+        self._json(Request("POST", BINDINGS, body=binding))
 
     def delete_role_binding(self, name: str) -> bool:
         """Delete a ClusterRoleBinding; False if it was not there."""
-        return self._json_or_none("DELETE", f"{BINDINGS}/{quote(name)}") is not None
+        return self._json_or_none(Request("DELETE", f"{BINDINGS}/{quote(name)}")) is not None
 
     def cron_job(self) -> dict[str, Any] | None:
         """The CronJob ``image-pruner``; None if there is none."""
-        return self._json_or_none("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}")
+        return self._json_or_none(Request("GET", CRON_JOB))
 
     def jobs(self) -> list[dict[str, Any]]:
         """The Jobs of the registry's namespace."""
-        return list(self._json("GET", JOBS)["items"])
+        return list(self._json(Request("GET", JOBS))["items"])
 
     def job(self, name: str) -> dict[str, Any] | None:
         """One Job; None if it is gone."""
-        return self._json_or_none("GET", f"{JOBS}/{quote(name)}")
+        return self._json_or_none(Request("GET", f"{JOBS}/{quote(name)}"))
 
     def create_job(self, job: Mapping[str, Any]) -> None:
         """Create a Job in the registry's namespace."""
-        self._json("POST", JOBS, body=job)
+        self._json(Request("POST", JOBS, body=job))
 
     def delete_job(self, name: str) -> None:
         """Delete a Job and its pods; it is gone when they are. One that is gone already is fine."""
-        self._json_or_none("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Foreground"})
+        self._json_or_none(Request("DELETE", f"{JOBS}/{quote(name)}", query={"propagationPolicy": "Foreground"}))
 
     def pod_log(self, pod: str, *, since: str = "", follow: bool, silence_seconds: float) -> Iterator[tuple[str, str]]:
         """The lines of a pod's log as they come, each with the time at which it was written.
@@ -182,19 +160,14 @@ class Cluster(KubernetesApi):
             **({"follow": "true"} if follow else {}),
             **({"sinceTime": since} if since else {}),
         }
-        response = self._request("GET", f"{PODS}/{quote(pod)}/log", query=query, read_seconds=silence_seconds)
-        try:
-            for line in lines_of(response):
-                time, _, text = line.decode(errors="replace").partition(" ")
-                yield time, text
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(f"The log of pod {pod} broke off: {error}") from error
-        finally:
-            response.close()
+        request = Request("GET", f"{PODS}/{quote(pod)}/log", query=query)
+        for line in self._lines(request, silence_seconds=silence_seconds):
+            time, _, text = line.decode(errors="replace").partition(" ")
+            yield time, text
 
     def image_count(self) -> int:
         """How many Image objects there are; where the API server keeps the rest to itself, at least so many."""
-        page = self._json("GET", IMAGES, query={"limit": 1})
+        page = self._json(Request("GET", IMAGES, query={"limit": 1}))
         listed, metadata = len(page["items"]), page["metadata"]
         return listed + int(metadata.get("remainingItemCount") or bool(metadata.get("continue")))
 
@@ -224,4 +197,4 @@ class Cluster(KubernetesApi):
 
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""
-        return self._json_or_none("GET", CLUSTER_VERSION)
+        return self._json_or_none(Request("GET", CLUSTER_VERSION))

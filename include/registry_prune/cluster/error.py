@@ -28,21 +28,3 @@ def status_message(body: str) -> str:
     except (ValueError, AttributeError):
         message = body
     return str(message).strip()[:1000]
-
-
-def explain(method: str, path: str, server: str, status: int, body: str) -> str:
-    """What the API server refused, in words, with what to do about it."""
-    what = f"{method} {path} at {server}: {status}: {status_message(body)}"
-    hints = {
-        401: "The credentials of the Airflow connection are not accepted: renew its token or kubeconfig.",
-        403: "The connection's account lacks this permission: deploy/rbac.yaml has every rule that a run needs.",
-        404: "Is this an OpenShift cluster with the integrated image registry?",
-        409: "Somebody changed the object at the same time.",
-    }
-    if status == 503 and path.startswith("/apis/image.openshift.io/"):
-        return (
-            f"{what}. The API server forwards this to the OpenShift API server, which does not answer: usually it "
-            "passes; else look at `oc get apiservice v1.image.openshift.io` and at `oc get clusteroperator "
-            "openshift-apiserver`."
-        )
-    return f"{what}. {hints[status]}" if status in hints else what

@@ -1,12 +1,12 @@
-"""How the API server is asked: limits, retries, errors, watches, pages.
+"""How the API server is asked: limits, retries, errors, pages.
 
 Objects come and go as JSON, so that pure modules can read them without the client's models.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import http.client
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,11 +15,27 @@ from kubernetes import client
 from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
 
-from include.registry_prune.cluster.error import ClusterError, explain
+from include.registry_prune.cluster import requests
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.requests import Request
 
+LONGEST_RETRY_AFTER_SECONDS = 10.0
+"""A server that asks for more patience is asked again after so long all the same: the registry may be read-only
+meanwhile, and a task that closes its window does not let a header say how long."""
 _CONNECT_AND_READ_SECONDS = (5, 30)
+# http.client's errors come through where an answer breaks off while its body is read.
+_TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+
+
+class _BoundedRetry(urllib3.Retry):
+    def get_retry_after(self, response: Any) -> float | None:
+        """What the ``Retry-After`` header asks for, in bounds."""
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, LONGEST_RETRY_AFTER_SECONDS)
+
+
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
-_RETRIES = urllib3.Retry(
+_RETRIES = _BoundedRetry(
     total=4,
     backoff_factor=0.3,
     status_forcelist=(429, 500, 502, 503, 504),
@@ -64,92 +80,66 @@ class KubernetesApi:
         """A client for one exec alone: ``kubernetes.stream`` replaces its ``request`` while it works."""
         return client.ApiClient(configuration=self.configuration)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        read_seconds: float | None = None,
-    ) -> Any:
+    def _send(self, request: Request, *, read_seconds: float | None = None) -> urllib3.BaseHTTPResponse:
         timeout = (_CONNECT_AND_READ_SECONDS[0], read_seconds or _CONNECT_AND_READ_SECONDS[1])
         try:
-            return self._api.call_api(
-                path,
-                method,
-                query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
+            response: urllib3.BaseHTTPResponse = self._api.call_api(
+                request.path,
+                request.method,
+                query_params=list(request.query.items()),
+                header_params={"Accept": "application/json", "Content-Type": request.content_type},
+                body=request.body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _return_http_data_only=True,
                 _request_timeout=timeout,
             )
         except client.ApiException as error:
-            body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
-            raise ClusterError(message, error.status or 0) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(
-                f"{method} {path}: the API server {self.server} cannot be reached: {error}. "
-                "Check the connection's server, network and proxy."
-            ) from error
+            body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+            raise request.refused(self.server, error.status or 0, body or str(error.reason)) from error
+        except _TRANSPORT_ERRORS as error:
+            raise request.unreachable(self.server, error) from error
+        return response
 
-    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        response = self._request(method, path, **arguments)
+    def _json(self, request: Request) -> dict[str, Any]:
+        response = self._send(request)
         try:
-            value = json.loads(response.data)
-        except ValueError as error:
-            raise ClusterError(f"{method} {path} at {self.server}: the answer is no JSON") from error
-        if not isinstance(value, dict):
-            raise ClusterError(f"{method} {path} at {self.server}: the answer is no object")
-        return value
+            answer = response.data
+        except _TRANSPORT_ERRORS as error:
+            raise request.unreachable(self.server, error) from error
+        return request.read(self.server, answer)
 
-    def _json_or_none(self, method: str, path: str, **arguments: Any) -> dict[str, Any] | None:
+    def _json_or_none(self, request: Request) -> dict[str, Any] | None:
         try:
-            return self._json(method, path, **arguments)
+            return self._json(request)
         except ClusterError as error:
-            if error.status == 404:
+            if error.status in request.missing:
                 return None
             raise
 
-    def _merge(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        return self._json("PATCH", path, body=patch, content_type="application/merge-patch+json")
+    def _lines(self, request: Request, *, silence_seconds: float) -> Iterator[bytes]:
+        """The lines of an answer as they come, without line ends.
 
-    def watch(self, path: str, query: Mapping[str, Any], *, seconds: int) -> Iterator[dict[str, Any]]:
-        """Events of a collection, beginning with its present state, until the API server ends the watch.
-
-        :param path: of the collection, such as ``PODS``.
-        :param seconds: how long the API server keeps the watch open.
+        :param silence_seconds: how long nothing may come before it is an error.
         :raises ClusterError: if it is refused or breaks off.
         """
-        options = {**query, "watch": "true", "timeoutSeconds": seconds}
-        response = self._request("GET", path, query=options, read_seconds=seconds + 10)
+        response = self._send(request, read_seconds=silence_seconds)
+        rest = b""
         try:
-            for line in lines_of(response):
-                yield json.loads(line)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ClusterError(f"The watch of {path} broke off: {error}") from error
+            for chunk in response.stream(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from lines
+        except _TRANSPORT_ERRORS as error:
+            raise request.unreachable(self.server, error) from error
         finally:
             response.close()
+        if rest:
+            yield rest
 
     def _pages(self, path: str, *, per_page: int) -> Iterator[dict[str, Any]]:
-        query: dict[str, Any] = {"limit": per_page}
+        page: dict[str, Any] = {}
         while True:
-            page = self._json("GET", path, query=query)
+            page = self._json(requests.page(path, page, per_page=per_page))
             yield from page["items"]
             if not page["metadata"].get("continue"):
                 return
-            query["continue"] = page["metadata"]["continue"]
-
-
-def lines_of(response: urllib3.HTTPResponse) -> Iterator[bytes]:
-    """The lines of an answer as they come, without line ends."""
-    rest = b""
-    for chunk in response.stream(65536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest

@@ -1,14 +1,15 @@
-"""Waiting until the registry is settled, by watching and not by sleeping."""
+"""Waiting until the registry is settled, by watching and not by sleeping; replacing its pods one after another."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import RegistryState, Settled, mode_word, unsettled
-from include.registry_prune.cluster.watching import Changes
+from include.registry_prune.cluster.watching import registry_changes
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def wait_until_settled(
         once if ``spec.readOnly`` is not what is wanted.
     """
     started = said = time.monotonic()
-    with Changes(cluster) as changes:
+    with registry_changes(cluster) as wait_for_change:
         while True:
             state, reasons = _look(cluster, read_only, without_pod)
             now = time.monotonic()
@@ -58,7 +59,7 @@ def wait_until_settled(
             if now - said > SAY_EVERY_SECONDS:
                 said = now
                 log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
-            changes.wait(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
+            wait_for_change(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
 
 
 def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:
@@ -71,3 +72,34 @@ def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[R
         return None, [str(error)]
     still_there = [f"pod {pod.name}: still there" for pod in state.pods if pod.uid == without_pod and not pod.ended]
     return state, unsettled(state, read_only=read_only) + still_there
+
+
+def replace_pods(
+    cluster: Cluster, uids: Collection[str], *, read_only: bool, limit_seconds: float, because: str
+) -> int:
+    """Replace these pods, as far as they are still there.
+
+    One after another, so that the registry goes on serving; and by deleting them: the Deployment makes new ones. ``oc
+    rollout restart`` changes the Deployment's template, which is the registry's operator's to write: it puts it back,
+    and the rollout may end before it has replaced every pod.
+
+    :param uids: of the pods.
+    :param read_only: the registry's present mode.
+    :param limit_seconds: for all of them together.
+    :param because: goes to the log for each pod.
+    :return: how many were replaced.
+    :raises NotSettledError: if a new pod does not get ready; the remaining ones are left alone.
+    """
+    deadline = time.monotonic() + limit_seconds
+    replaced = 0
+    for uid in uids:
+        pods = {pod.uid: pod for pod in cluster.registry_state().pods if not pod.ended}
+        if uid not in pods:
+            continue
+        log.info("Pod %s %s: it is replaced", pods[uid].name, because)
+        cluster.delete_pod(pods[uid].name, uid=uid)
+        wait_until_settled(
+            cluster, read_only=read_only, limit_seconds=max(deadline - time.monotonic(), 1.0), without_pod=uid
+        )
+        replaced += 1
+    return replaced

@@ -6,69 +6,89 @@ The watches only say *that* something changed; what is true is then read anew. S
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
-from include.registry_prune.cluster.cluster import CONFIGS, DEPLOYMENTS, PODS, Cluster
+from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, beside, end_tasks
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.names import DEPLOYMENT, REGISTRY_POD_LABELS
+from include.registry_prune.cluster.requests import WATCH_CONFIG, WATCH_DEPLOYMENT, WATCH_PODS, Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from include.registry_prune.cluster.cluster import Cluster
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 60
-"""How long the API server keeps one watch open; then the next begins."""
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+"""Between two watches: one that is ended as soon as it begins, by a proxy say, must not be begun anew without a
+pause."""
+FAILED_PAUSE_SECONDS = 1.0
 """Between a watch that failed and the next."""
-_WATCHED: Mapping[str, Mapping[str, str]] = {
-    CONFIGS: {"fieldSelector": "metadata.name=cluster"},
-    DEPLOYMENTS: {"fieldSelector": f"metadata.name={DEPLOYMENT}"},
-    PODS: {"labelSelector": REGISTRY_POD_LABELS},
-}
 
 
-class Changes:
-    """Watches Config, Deployment and pods of the registry while the context is open."""
+async def notice_changes(cluster: AsyncCluster, watched: Sequence[Request], changed: Callable[[], object]) -> None:
+    """Tell of every change, until it is cancelled.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._changed = threading.Event()
-        self._ended = threading.Event()
-        self._threads = [
-            # A daemon: it may be in the middle of a read when the work is done, and must not hold the process.
-            threading.Thread(target=self._follow, args=(path, query), name=f"watch {path}", daemon=True)
-            for path, query in _WATCHED.items()
-        ]
+    :param watched: of :func:`requests.watch`.
+    :param changed: called when something has changed, or may have; also at the beginning.
+    """
+    await asyncio.gather(*(_notice(cluster, each, changed) for each in watched))
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ended.set()
+async def _notice(cluster: AsyncCluster, watched: Request, changed: Callable[[], object]) -> None:
+    refused = False
+    while True:
+        try:
+            async for _ in cluster.watch(watched):
+                changed()
+            await asyncio.sleep(PAUSE_SECONDS)
+        except ClusterError as error:
+            if error.permanent and not refused:
+                refused = True
+                log.warning("Changes are looked for every few seconds only: %s", error)
+            elif not error.permanent:
+                changed()
+            await asyncio.sleep(FAILED_PAUSE_SECONDS)
 
-    def wait(self, seconds: float) -> None:
-        """Return when something has changed since the last call, at the latest after so many seconds."""
-        self._changed.wait(seconds)
-        self._changed.clear()
 
-    def _follow(self, path: str, query: Mapping[str, str]) -> None:
-        while not self._ended.is_set():
+@asynccontextmanager
+async def changes_noticed(
+    cluster: AsyncCluster, watched: Sequence[Request], changed: Callable[[], object]
+) -> AsyncIterator[None]:
+    """As :func:`notice_changes`, while the context is open."""
+    task = asyncio.create_task(notice_changes(cluster, watched, changed))
+    try:
+        yield
+    finally:
+        await end_tasks(task)
+
+
+@contextmanager
+def registry_changes(cluster: Cluster) -> Iterator[Callable[[float], None]]:
+    """Watches Config, Deployment and pods of the registry while the context is open, for a task that waits for nothing
+    else.
+
+    :return: waits until something has changed since the last call, at the latest for so many seconds.
+    """
+    changed = threading.Event()
+
+    async def watch(connect: Connect) -> None:
+        while True:
             try:
-                for _ in self._cluster.watch(path, query, seconds=WATCH_SECONDS):
-                    self._changed.set()
-                    if self._ended.is_set():
-                        return
+                async with connect() as connection:
+                    await notice_changes(connection, (WATCH_CONFIG, WATCH_DEPLOYMENT, WATCH_PODS), changed.set)
             except ClusterError as error:
-                if self._ended.is_set():
-                    return
-                if error.permanent:
-                    log.warning("Changes are looked for every few seconds only: %s", error)
-                    return
-                self._changed.set()
-                self._ended.wait(PAUSE_SECONDS)
+                log.warning("Changes are looked for every few seconds only: %s", error)
+                await asyncio.sleep(FAILED_PAUSE_SECONDS)
+
+    def wait(seconds: float) -> None:
+        changed.wait(seconds)
+        changed.clear()
+
+    with beside(cluster.configuration, watch):
+        yield wait

@@ -19,11 +19,11 @@ from include.registry_prune.verdict.history import History, PastRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
     from include.registry_prune.cluster.cluster import Cluster
-    from include.registry_prune.window.lease_keeper import LeaseKeeper
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +91,14 @@ class Run:
         except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
             raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
 
-    def lease_keeper(self) -> LeaseKeeper:
-        """Keeps this run's lease from running out while a task works; a context manager."""
-        from include.registry_prune.window.lease_keeper import LeaseKeeper
+    def lease_keeper(self) -> AbstractContextManager[None]:
+        """Keeps this run's lease from running out while a task works, and no longer than the task may take; a context
+        manager."""
+        from include.registry_prune.window.lease_keeper import lease_kept
 
-        lasts = timedelta(seconds=self.settings.seconds("lease"))
-        return LeaseKeeper(self.cluster, holder=self.holder, lasts=lasts)
+        lasts, limit = timedelta(seconds=self.settings.seconds("lease")), self.context["task"].execution_timeout
+        no_longer_than = None if limit is None else limit.total_seconds()
+        return lease_kept(self.cluster, holder=self.holder, lasts=lasts, no_longer_than=no_longer_than)
 
     def is_over(self, holder: str) -> bool:
         """Whether Airflow knows that the run of a lease's holder has ended; False if it does not know that run."""

@@ -13,13 +13,12 @@ from typing import Any
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.cluster.pod_replacement import replace_pods
 from include.registry_prune.cluster.registry_state import (
     Settled,
     mode_word,
 )
 from include.registry_prune.cluster.role import revoke_role
-from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.cluster.settling import replace_pods, wait_until_settled
 from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.config_lease import (

@@ -1,59 +1,106 @@
-"""Keeps a run's lease from running out while one of its tasks works."""
+"""Keeps a run's lease from running out while one of its tasks works, or while somebody follows its delete."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any
 
-from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, beside
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.window.config_lease import change_own_lease
+from include.registry_prune.units import format_seconds
+from include.registry_prune.window.config_lease import lease_patch, require_own_lease
 from include.registry_prune.window.lease import LeaseError
+
+if TYPE_CHECKING:
+    from include.registry_prune.cluster.cluster import Cluster
 
 log = logging.getLogger(__name__)
 
+TRY_AGAIN_SECONDS = 10.0
+"""After a renewal that failed."""
 
-class LeaseKeeper:
-    """Renews the lease at once, and then three times in its life, while the context is open.
 
-    A renewal that fails is tried again; a run that lost its lease finds that out at its next step.
+class NotRenewedError(LeaseError):
+    """The lease has been renewed for as long as it may be."""
+
+
+class LeaseRenewal:
+    """Renews a lease at once, and then three times in its life.
 
     :param holder: ``dag_id/run_id`` of the run.
     :param lasts: how long the lease is valid from each renewal.
+    :param no_longer_than: seconds after which it is not renewed any more, so that a guard closes the window of a
+        process that hangs; None: the caller comes to an end by itself.
     """
 
-    def __init__(self, cluster: Cluster, *, holder: str, lasts: timedelta) -> None:
-        self._cluster = cluster
+    def __init__(self, *, holder: str, lasts: timedelta, no_longer_than: float | None = None) -> None:
         self._holder = holder
         self._lasts = lasts
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._limit = math.inf if no_longer_than is None else no_longer_than
+        self._began = time.monotonic()
+        self._renewed = -math.inf
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    @property
+    def pause_seconds(self) -> float:
+        """From one renewal to the next."""
+        return self._lasts.total_seconds() / 3
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(timeout=30)
+    async def renew(self, cluster: AsyncCluster, config: dict[str, Any]) -> None:
+        """Renew the lease, if it is time to.
 
-    def _keep(self) -> None:
+        :param config: the Config CR, just read.
+        :raises LeaseError: if the run does not hold the lease.
+        :raises NotRenewedError: if it has been renewed for as long as it may be.
+        :raises ClusterError: status 409 if somebody changed the Config meanwhile.
+        """
+        lease = require_own_lease(config, self._holder)
+        now = time.monotonic()
+        if now - self._began > self._limit:
+            raise NotRenewedError(
+                f"The work in the window of {self._holder} has not ended within {format_seconds(self._limit)}, so its "
+                f"lease is not renewed any more: it runs out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}, and the guard "
+                "closes the window then"
+            )
+        if now - self._renewed >= self.pause_seconds:
+            until = datetime.now(UTC) + self._lasts
+            version = config["metadata"]["resourceVersion"]
+            await cluster.patch_config(lease_patch(lease.renewed(until)), resource_version=version)
+            self._renewed = now
+
+
+@contextmanager
+def lease_kept(cluster: Cluster, *, holder: str, lasts: timedelta, no_longer_than: float | None) -> Iterator[None]:
+    """Renews the lease while the context is open, beside the task's own work.
+
+    A renewal that fails is tried again; a run that lost its lease finds that out at its next step. For the parameters
+    see :class:`LeaseRenewal`.
+    """
+    renewal = LeaseRenewal(holder=holder, lasts=lasts, no_longer_than=no_longer_than)
+
+    async def keep_lease(connect: Connect) -> None:
         while True:
-            pause = self._lasts.total_seconds() / 3
+            pause = renewal.pause_seconds
             try:
-                change_own_lease(
-                    self._cluster, self._holder, lambda lease: lease.renewed(datetime.now(UTC) + self._lasts)
-                )
+                async with connect() as connection:
+                    await renewal.renew(connection, await connection.config())
             except LeaseError as error:
-                log.warning("The lease is not renewed any more: %s", error)
+                loud = isinstance(error, NotRenewedError)
+                log.log(logging.CRITICAL if loud else logging.WARNING, "The lease is not renewed any more: %s", error)
                 return
             except ClusterError as error:
-                log.warning("The lease could not be renewed, it is tried again: %s", error)
-                pause = min(pause, 10.0)
-            if self._ended.wait(pause):
-                return
+                pause = 0.1 if error.status == 409 else min(pause, TRY_AGAIN_SECONDS)
+                if error.status != 409:
+                    log.warning("The lease could not be renewed, it is tried again: %s", error)
+            except Exception:  # whatever an answer has in it: who stops here lets the lease run out
+                log.exception("The lease could not be renewed, it is tried again")
+                pause = min(pause, TRY_AGAIN_SECONDS)
+            await asyncio.sleep(pause)
+
+    with beside(cluster.configuration, keep_lease):
+        yield

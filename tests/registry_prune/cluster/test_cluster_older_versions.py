@@ -9,6 +9,7 @@ from kubernetes import client
 
 from include.registry_prune.cluster.cluster import MYSELF, Cluster
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.requests import Request
 from include.registry_prune.names import NAMESPACE
 from sandbox.cluster import Sandbox
 from sandbox.server.faults import FaultRule
@@ -24,8 +25,8 @@ def test_before_4_15_openshift_itself_says_who_the_account_is(
     """Guards the first task: without it no cluster before 4.15 could be pruned."""
     right = cluster._json
 
-    def answer(method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        return {"metadata": {"name": ACCOUNT}} if path == MYSELF else right(method, path, **arguments)
+    def answer(request: Request) -> dict[str, Any]:
+        return {"metadata": {"name": ACCOUNT}} if request.path == MYSELF else right(request)
 
     assert cluster.who_am_i() == ACCOUNT
     sandbox.api_faults.add(FaultRule(path=REVIEW, status=status))

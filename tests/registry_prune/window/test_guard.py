@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,12 +9,9 @@ import pytest
 from include.registry_prune.cluster import settling
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
-from include.registry_prune.window import config_lease
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.guard import Found, GuardRound, guard
-from include.registry_prune.window.lease import LeaseError
-from include.registry_prune.window.lease_keeper import LeaseKeeper
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import kubectl
@@ -153,30 +149,6 @@ def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: 
     assert not cluster.registry_state().read_only
     close_window(cluster, holder="registry_prune/next", limits=LIMITS)
     assert_as_before(sandbox)
-
-
-def test_a_lease_is_renewed_while_a_task_works(cluster: Cluster) -> None:
-    leave_window_open(cluster, lasts=timedelta(seconds=1))
-    lasts = timedelta(hours=1)
-    with LeaseKeeper(cluster, holder=HOLDER, lasts=lasts):
-        deadline = time.monotonic() + 20
-        while True:
-            lease = config_lease.read_lease(cluster)
-            assert lease is not None
-            if lease.expires_at > datetime.now(UTC) + lasts / 2:
-                break
-            assert time.monotonic() < deadline, "the lease was not renewed"
-    close_window(cluster, holder=HOLDER, limits=LIMITS)
-
-
-def test_a_lost_lease_is_not_renewed(cluster: Cluster) -> None:
-    leave_window_open(cluster)
-    guard(cluster, limits=LIMITS, run_is_over=never)
-    with LeaseKeeper(cluster, holder=HOLDER, lasts=timedelta(hours=1)):
-        pass
-    assert config_lease.read_lease(cluster) is None
-    with pytest.raises(LeaseError, match="somebody took the window away"):
-        open_window(cluster, holder=HOLDER, limit_seconds=1)
 
 
 def test_after_a_delete_pods_that_knew_the_deleted_blobs_are_replaced(sandbox: Sandbox, cluster: Cluster) -> None:
