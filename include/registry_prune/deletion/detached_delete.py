@@ -26,9 +26,8 @@ from __future__ import annotations
 import math
 
 from include.registry_prune.pruner.dockerregistry import CLOSING_MARKER, EXECUTABLE, LOGGING, WRITABLE_FOLDERS
+from include.registry_prune.pruner.process_scripts import ATTEMPT_VARIABLE, GIVEN_UP
 
-ATTEMPT_VARIABLE = "HARD_PRUNE_ATTEMPT"
-"""Not ``REGISTRY_…``: the pruner warns of variables of that kind that it does not know."""
 FIRST_SEGMENT = 1_000_000
 """Without leading zeros, which a shell takes for octal."""
 NOT_STARTED_STATUS = 75
@@ -53,7 +52,7 @@ trap : HUP INT TERM
 cd "$1" || exit 1
 home=.
 [ ! -d home ] || home=home
-for mark in given-up {" ".join(f"{folder}/{CLOSING_MARKER}" for folder in WRITABLE_FOLDERS)}; do
+for mark in {GIVEN_UP} {" ".join(f"{folder}/{CLOSING_MARKER}" for folder in WRITABLE_FOLDERS)}; do
   [ ! -e "$mark" ] || {{
     cd "$home"
     echo the window is being closed, or this attempt was given up > out
@@ -158,7 +157,7 @@ state_of() {{
   state=running
   if [ -e ended ]; then read -r number < ended; state="ended $number"; return; fi
   [ $second -ne $said ] || return
-  alive || {{ sleep 0.2; [ -e ended ] || alive; }} || {{ true > "$lock/given-up"; sleep 0.2; alive; }} || state=gone
+  alive || {{ sleep 0.2; [ -e ended ] || alive; }} || {{ true > "$lock/{GIVEN_UP}"; sleep 0.2; alive; }} || state=gone
   [ ! -e ended ] || {{ read -r number < ended; state="ended $number"; }}
 }}
 send() {{

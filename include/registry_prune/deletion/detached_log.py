@@ -10,10 +10,10 @@ from enum import StrEnum
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT, NOT_STARTED_STATUS
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput
+from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_OF_EACH_KIND, Line, PrunerOutput
 from include.registry_prune.records import Record
 
-MAXIMUM_LINE_BYTES = 64 * 1024
+READ_LINE_BYTES = 64 * 1024
 """Of a longer line only so much is looked at; the pruner's own are a few hundred bytes long."""
 _COUNTED = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
 _KEPT = (LineKind.ERROR, LineKind.WARNING, LineKind.UNKNOWN)
@@ -183,13 +183,13 @@ class DeleteLog:
         for line in lines:
             self._lines += 1
             whole, self._partial = self._partial + line, b""
-            self._take_line(whole[:MAXIMUM_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
-        self._partial = (self._partial + rest)[:MAXIMUM_LINE_BYTES]
+            self._take_line(whole[:READ_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
+        self._partial = (self._partial + rest)[:READ_LINE_BYTES]
 
     def _take_line(self, text: str) -> None:
         line = self._output.feed(Stream.STDERR, text)
         kept = self._kept.get(line.kind)
-        if kept is not None and len(kept) < KEPT_LINES:
+        if kept is not None and len(kept) < KEPT_OF_EACH_KIND:
             kept.append(text[: 4 * KEPT_LINE_CHARACTERS])
         self._on_line(line)
 

@@ -14,34 +14,11 @@ from enum import StrEnum
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.cluster.exec_channels import Stream
-from include.registry_prune.cluster.pod_exec import in_each_pod, run_in_pod
+from include.registry_prune.cluster.pod_exec import in_each_pod
+from include.registry_prune.pruner.process_scripts import CHECK_VARIABLE, checks_named
+from include.registry_prune.pruner.processes import end_in_pod
 
 log = logging.getLogger(__name__)
-
-CHECK_VARIABLE = "HARD_PRUNE_CHECK"
-"""Not ``REGISTRY_…``: the pruner warns of variables of that kind that it does not know."""
-_END_SECONDS = 20.0
-# A check changes nothing, so it is killed without being asked. Two searches in a row have to find nothing: what becomes
-# another program in the middle of one has no environment for a moment.
-_END = f"""# registry-prune ends its own checks
-round=0 clean=0 told=' '
-while [ $clean -lt 2 ]; do
-  clean=$((clean + 1))
-  for process in /proc/[0-9]*; do
-    case " $({{ tr '\\0' ' ' < "$process/environ"; }} 2>/dev/null)" in
-      *" {CHECK_VARIABLE}=$1"*)
-        clean=0
-        case $told in *" ${{process##*/}} "*) continue;; esac
-        ! kill -KILL "${{process##*/}}" 2>/dev/null || echo "${{process##*/}}"
-        told="$told${{process##*/}} ";;
-    esac
-  done
-  round=$((round + 1))
-  [ $round -lt 100 ] || exit 1
-  [ $clean -gt 1 ] || sleep 0.1
-done
-"""
 
 
 class CheckKind(StrEnum):
@@ -80,20 +57,10 @@ def end_checks(cluster: Cluster, pods: Iterable[str], name: str) -> None:
     """
 
     def end(pod: str) -> None:
-        def take(stream: Stream, line: str) -> None:
-            if stream is Stream.STDOUT:
-                log.warning(
-                    "Pod %s: a check of this run, whose connection was lost, still lived: process %s is ended",
-                    pod,
-                    line,
-                )
-
         try:
-            ended = run_in_pod(cluster, pod, ("/bin/sh", "-c", _END, "sh", name), take, limit_seconds=_END_SECONDS)
+            # A check changes nothing, so it is killed without being asked.
+            end_in_pod(cluster, pod, checks_named(name), stop_seconds=0)
         except ClusterError as error:
-            log.warning("Pod %s: it is not known whether a check of this run still lives in it: %s", pod, error)
-            return
-        if ended.exit_status != 0:
-            log.warning("Pod %s: it is not known whether a check of this run still lives in it: %s", pod, ended.how)
+            log.warning("%s", error)
 
     in_each_pod(list(pods), end)

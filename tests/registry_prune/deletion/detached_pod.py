@@ -15,6 +15,7 @@ from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.deletion.detached_delete import look_command, start_command
 from include.registry_prune.deletion.detached_log import DeleteLog
 from include.registry_prune.pruner.dockerregistry import CLOSING_MARKER, EXECUTABLE
+from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, Processes, end_command
 
 HOLDER = "registry_prune/manual__2026-01-01T00:00:00+00:00"
 LOG_BYTES = 1 << 20
@@ -126,6 +127,16 @@ class DetachedPod:
             if of(words):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
+
+    def only_here(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        """A command that looks for pruners, for the processes of this pod alone: it has the machine's ``/proc``."""
+        everywhere, here = "*[d]ockerregistry*", f"*{self.folder}*[d]ockerregistry*"
+        assert sum(word.count(everywhere) for word in command) == 2, "with one dash, and with two"
+        return tuple(word.replace(everywhere, here) for word in command)
+
+    def end_command(self, stop_seconds: float, which: Processes = EVERY_PRUNER) -> tuple[str, ...]:
+        """The command that ends pruners."""
+        return self.only_here(end_command(which, stop_seconds))
 
     def close(self) -> None:
         """The marker that whoever closes the window leaves."""

@@ -25,7 +25,7 @@ from include.registry_prune.deletion.detached_delete import (
 from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.pruner.dockerregistry import LineKind, Summary
 from include.registry_prune.pruner.output import Line
-from include.registry_prune.pruner.processes import end_command
+from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, end_command
 from tests.registry_prune.deletion.detached_pod import HOLDER, LOG_BYTES, SUMMARY, DetachedPod, blob_lines, wait_for
 
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
@@ -269,7 +269,7 @@ def test_an_attempt_that_was_given_up_lets_no_pruner_start(pod: DetachedPod) -> 
 def test_a_pruner_that_is_asked_to_stop_leaves_its_status_and_the_end_of_its_log(pod: DetachedPod) -> None:
     pod.pruner(f"{ONE_BLOB}\n{UNTIL_TOLD}")
     started(pod)
-    status, out, _ = pod.run(pod_end(pod, 10))
+    status, out, _ = pod.run(pod.end_command(10))
     assert status == 0, out
     assert "SIGTERM" in out
     assert "SIGKILL" not in out
@@ -282,7 +282,7 @@ def test_a_pruner_that_is_asked_to_stop_leaves_its_status_and_the_end_of_its_log
 def test_a_pruner_that_ignores_the_question_is_killed_and_with_it_all_that_would_start_one(pod: DetachedPod) -> None:
     pod.pruner("trap '' TERM; while :; do sleep 0.05; done")
     started(pod)
-    status, out, _ = pod.run(pod_end(pod, 0.5))
+    status, out, _ = pod.run(pod.end_command(0.5))
     assert status == 0
     assert "SIGKILL" in out
     wait_for(lambda: not pod.processes())
@@ -297,7 +297,7 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
         for mark in dash_pod.shared_memory.glob("*.closing"):
             mark.unlink()
         starter = dash_pod.popen(start_command(dash_pod.name, HOLDER, 1024))
-        closer = dash_pod.popen(pod_end(dash_pod, 5))
+        closer = dash_pod.popen(dash_pod.end_command(5))
         assert closer.wait(timeout=60) == 0
         starter.communicate(timeout=60)
         wait_for(lambda: not dash_pod.processes(), 5)
@@ -306,14 +306,6 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
     dash_pod.start()
     wait_for((dash_pod.attempt / "ended").exists)
     assert dash_pod.starts() == starts
-
-
-def pod_end(pod: DetachedPod, stop_seconds: float) -> tuple[str, ...]:
-    """The command that ends pruners, for the processes of this pod alone: it has the machine's ``/proc``."""
-    everywhere, here = "*[d]ockerregistry*", f"*{pod.folder}*[d]ockerregistry*"
-    command = end_command(stop_seconds)
-    assert sum(word.count(everywhere) for word in command) == 1
-    return tuple(word.replace(everywhere, here) for word in command)
 
 
 def test_killed_processes_are_an_interrupted_attempt_with_what_was_logged(pod: DetachedPod) -> None:
@@ -495,6 +487,6 @@ def test_half_a_line_of_a_look_says_nothing(line: str) -> None:
 
 def test_the_scripts_are_posix() -> None:
     """dash takes nothing but what POSIX has; all scripts are at least read by it."""
-    for script in (start_command("n", "h", 1)[4], *start_command("n", "h", 1)[-2:], end_command(1)[2],
+    for script in (start_command("n", "h", 1)[4], *start_command("n", "h", 1)[-2:], end_command(EVERY_PRUNER, 1)[2],
                    look_command("n", segment=1, offset=0, seconds=1)[2]):  # fmt: skip
         subprocess.run(["dash", "-n", "-c", script], check=True, capture_output=True)

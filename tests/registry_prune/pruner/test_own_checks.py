@@ -33,7 +33,7 @@ from tests.registry_prune.deletion.detached_pod import wait_for
 
 HOLDER = "dag/run"
 CHECK = "-prune=check"
-ENDING = "registry-prune ends its own checks"
+ENDING = "registry-prune ends a check of this run"
 LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=3600)
 
 
@@ -99,13 +99,26 @@ def test_a_check_whose_connection_is_cut_is_ended_by_this_try_or_the_next(
     assert_second_try_succeeds_alone(seeded, task, run)
 
 
+@pytest.mark.parametrize("task_kind", [Survey, DryRun])
+def test_a_dry_run_that_takes_longer_than_it_may_is_not_done_again(
+    seeded: Sandbox, run: Any, window: None, tmp_path: Path, task_kind: Any
+) -> None:
+    """Guards the read-only time: each further try would take as long, for nothing."""
+    seeded.order_pruner(PrunerFaults(modes=("check",), seconds_before_start=60.0))
+    limited = ClusterSettings(artifacts=tmp_path.as_uri(), dry_run_limit=timedelta(seconds=1))
+    with pytest.raises(AirflowFailException, match=r"no end after 1 s.*It is not done again"):
+        task_kind(task_id="task", cluster=limited).work(run)
+    assert seeded.pruners_alive() == 0
+
+
 def test_a_list_that_cannot_be_written_leaves_no_check_behind(
     seeded: Sandbox, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("include.registry_prune.lists.candidate_list.ListWriter.add_blobs", full)
+    for name in ("add", "add_blobs"):
+        monkeypatch.setattr(f"include.registry_prune.lists.candidate_list.ListWriter.{name}", full)
     seeded.order_pruner(PrunerFaults(modes=("check",), seconds_per_blob=1.0))
     with pytest.raises(OSError, match="No space left"):
         Survey(task_id="survey", cluster=settings(tmp_path)).work(run)
