@@ -138,7 +138,11 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
         # pruner itself reports is not retried: another run goes on from where it stopped.
         hard_prune = HardPrune(
-            task_id="hard_prune", retry_delay=2 * SECOND, execution_timeout=limit("delete_limit"), **FIRST_OF_ALL
+            task_id="hard_prune",
+            retry_delay=2 * SECOND,
+            execution_timeout=limit("delete_limit"),
+            on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+            **FIRST_OF_ALL,
         )
 
         # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run does
@@ -155,7 +159,11 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             **FIRST_OF_ALL,
         ).as_teardown(setups=[arm_window, set_read_only])
 
-        reconcile = Reconcile(task_id="reconcile", execution_timeout=limit("dry_run_limit"))
+        reconcile = Reconcile(
+            task_id="reconcile",
+            execution_timeout=limit("dry_run_limit"),
+            on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+        )
         integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
         revoke = RevokeImagePruner(
             task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True

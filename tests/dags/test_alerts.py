@@ -15,11 +15,12 @@ import pytest
 from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
 from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
 from include.registry_prune.alerts import alerts
-from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
 from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings
 from tests.dags.dag_processor import Processed, process
 from tests.dags.played_run import SKIP, PlayedRun, play
@@ -181,6 +182,22 @@ def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_
     assert "This was try 3 of 13: it is tried again by itself" in again["text"]
     assert "It is not tried again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
+
+
+@pytest.mark.parametrize("task_id", ["hard_prune", "reconcile"])
+def test_a_lost_image_is_told_at_once_and_louder_than_a_failed_run(
+    alerting_dag: DAG, receiver: Receiver, caplog: pytest.LogCaptureFixture, task_id: str
+) -> None:
+    (callback,) = alerting_dag.get_task(task_id).on_failure_callback
+    callback({**RUN, "exception": AirflowFailException("the delete stopped midway")})
+    assert receiver.posted == [], "the run's own alert tells of that"
+    callback({**RUN, "exception": ImageLostError("sha256:01 is the layer of Image sha256:02 (tags shop/app:v1)")})
+    (body,) = receiver.bodies
+    assert body["alert"] == "image lost"
+    assert "tags shop/app:v1" in body["text"]
+    assert [record.levelno for record in caplog.records if "ALERT image lost" in record.getMessage()] == [
+        logging.CRITICAL
+    ]
 
 
 def test_a_run_of_airflow_dags_test_is_told_too(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

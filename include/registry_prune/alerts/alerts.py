@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
+from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,6 +27,7 @@ class AlertKind(StrEnum):
 
     RUN_FAILED = "run failed"
     RESTORE_FAILED = "restore failed"
+    IMAGE_LOST = "image lost"
     PRUNED = "pruned"
     GUARD = "guard"
     APPROVAL = "approval"
@@ -34,10 +36,16 @@ class AlertKind(StrEnum):
 _LEVELS = {
     AlertKind.RUN_FAILED: logging.ERROR,
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
+    AlertKind.IMAGE_LOST: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
     AlertKind.GUARD: logging.CRITICAL,
     AlertKind.APPROVAL: logging.WARNING,
 }
+
+
+class ImageLostError(AirflowFailException):
+    """A blob that an Image names was deleted: the loudest failure there is. The message says which, whose, and what to
+    do."""
 
 
 class Alert(BaseNotifier):
@@ -95,6 +103,10 @@ class Alert(BaseNotifier):
             return self._guard_body(context)
         if self.kind is AlertKind.APPROVAL:
             return self._body(context, self.cluster.dag_id, self.text)
+        if self.kind is AlertKind.IMAGE_LOST:
+            # Of a task that may fail of other things, too: then the run's own alert tells of it.
+            error = context.get("exception")
+            return self._body(context, self.cluster.dag_id, str(error)) if isinstance(error, ImageLostError) else None
         report = _report(context, self.cluster)
         if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
             return None

@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
+from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, end_tasks
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import Stream
+from include.registry_prune.deletion.attempt_end import AttemptEnd
 from include.registry_prune.deletion.detached_delete import look_command
 from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
-from include.registry_prune.deletion.window_watch import WindowWatch, end_tasks
+from include.registry_prune.deletion.image_watch import ImageWatch, evidence
+from include.registry_prune.deletion.tripwire import Trip, Tripped, Tripwire
+from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_seconds
-
-if TYPE_CHECKING:
-    from include.registry_prune.cluster.async_cluster import AsyncCluster
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +34,8 @@ QUICK_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 0.5
 """A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
 LOOK_MARGIN_SECONDS = 20.0
 """A look may take so much longer than it was asked to."""
+ENDED_PATIENCE_SECONDS = 30.0
+"""A delete that had to be ended is followed for so long; then its task fails, and whoever closes the window ends it."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
 
 
@@ -44,11 +45,11 @@ class DeletedSink(Protocol):
     def add(self, kind: LineKind, subject: str) -> object:
         """Keep one line."""
 
-    async def flush(self) -> bool:
-        """Write what was added so far; False if it could not be, or an earlier one could not."""
+    def flush(self) -> bool:
+        """Have written what was added so far, without waiting; False if something could not be written up to now."""
 
     async def close(self) -> bool:
-        """Finish the file; False as :meth:`flush`. It may be called again."""
+        """Finish the file, within seconds; False as :meth:`flush`. It may be called again."""
 
 
 class PodGoneError(Exception):
@@ -64,7 +65,7 @@ class DeleteFollower:
 
     def __init__(
         self,
-        connect: Callable[[], AbstractAsyncContextManager[AsyncCluster]],
+        connect: Connect,
         delete: Delete,
         settings: FollowSettings,
         deleted: DeletedSink,
@@ -80,7 +81,12 @@ class DeleteFollower:
         self._earlier = delete.earlier
         self._written = True
         self._trouble_since: float | None = None
-        self._window = WindowWatch(connect, holder=delete.holder, lease_seconds=settings.lease)
+        self._end = AttemptEnd(connect, delete.attempt)
+        self._tripwire = Tripwire()
+        self._images = ImageWatch(connect, self._tripwire, on_trip=self._on_trip, end=self._end)
+        self._evidence: asyncio.Task[Tripped] | None = None
+        self._ended_since: float | None = None
+        self._window = WindowWatch(connect, delete, lease_seconds=settings.lease, end=self._end)
         age = (datetime.now(UTC) - self._attempt.begun_at).total_seconds()
         self._started = time.monotonic() - age
         self._progress = Progress(
@@ -99,16 +105,20 @@ class DeleteFollower:
         :param seconds: at most so long.
         :return: None if it goes on after that time: :meth:`handed_on` says where to go on from.
         """
-        guard = asyncio.create_task(self._window.watch())
+        works = (self._window.watch(), self._images.watch(), self._end.carry_out())
+        beside: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
         try:
             end = await self._follow(None if seconds is None else time.monotonic() + seconds)
             self._written = await self._deleted.close() and self._written
-            return None if end is None else self._conclude(*end)
+            return None if end is None else self._conclude(*end, await self._evidence if self._evidence else None)
         finally:
-            guard.cancel()
+            if self._evidence is not None:
+                beside.append(self._evidence)
+            for task in beside:
+                task.cancel()
             # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
             await asyncio.shield(self._deleted.close())
-            await end_tasks(guard)
+            await end_tasks(*beside)
 
     def handed_on(self) -> Delete:
         """The delete as it is now, for another process to follow."""
@@ -125,12 +135,8 @@ class DeleteFollower:
         """How the attempt ended, in words, and whether it was interrupted; None if the time is over before."""
         backoff = FIRST_BACKOFF_SECONDS
         while True:
-            now = time.monotonic()
-            if until is not None and now >= until:
-                self._progress.say(self._log.blobs)
-                return None
-            if now - self._started > self._settings.limit:
-                return f"no end after {format_seconds(self._settings.limit)}", False
+            if not self._may_look(until):
+                return self._why_no_more()
             try:
                 async with self._connect() as cluster:
                     while not self._log.over and self._may_look(until):
@@ -156,7 +162,20 @@ class DeleteFollower:
 
     def _may_look(self, until: float | None) -> bool:
         now = time.monotonic()
+        if self._end.why is not None:
+            # Whoever has it ended sees to its end: handed on, it would look like one that was interrupted.
+            self._ended_since = self._ended_since or now
+            return now - self._ended_since <= ENDED_PATIENCE_SECONDS
         return (until is None or now < until) and now - self._started <= self._settings.limit
+
+    def _why_no_more(self) -> tuple[str, bool] | None:
+        """How the attempt ended, where it may not be looked at any more; None if only this follower's time is over."""
+        if self._end.why is not None:
+            return f"no end is known {format_seconds(ENDED_PATIENCE_SECONDS)} after it was to be ended", False
+        if time.monotonic() - self._started > self._settings.limit:
+            return f"no end after {format_seconds(self._settings.limit)}", False
+        self._progress.say(self._log.blobs)
+        return None
 
     async def _look_on(self, cluster: AsyncCluster, until: float | None) -> None:
         """One look, from where the last ended.
@@ -181,7 +200,7 @@ class DeleteFollower:
             await self._require_pod(cluster)
             raise
         finally:
-            self._written = await self._deleted.flush() and self._written
+            self._written = self._deleted.flush() and self._written
         if not self._log.over and end.exit_status != 0:
             await self._require_pod(cluster)
             raise ClusterError(f"a look at the delete in pod {self._attempt.pod} ended early: {end.how}")
@@ -204,6 +223,9 @@ class DeleteFollower:
         if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
             self._deleted.add(line.kind, line.subject)
             if line.kind is LineKind.BLOB:
+                trip = self._tripwire.blob(line.subject)
+                if trip is not None:
+                    self._on_trip(trip)
                 self._last_blob = line.subject
                 if line.subject == self._earlier.last_blob:
                     blobs = self._earlier.blobs - 1
@@ -212,6 +234,11 @@ class DeleteFollower:
             self._kinds[line.kind] += 1
             show(self._attempt.pod, line, self._kinds[line.kind])
 
+    def _on_trip(self, trip: Trip) -> None:
+        if self._evidence is None:
+            self._end.ask(trip.text())
+            self._evidence = asyncio.create_task(evidence(self._connect, trip))
+
     def _how_it_ended(self) -> tuple[str, bool]:
         if self._log.state is DeleteState.ENDED:
             return f"exit status {self._log.exit_status}", self._log.interrupted
@@ -219,7 +246,7 @@ class DeleteFollower:
             return f"pod {self._attempt.pod} does not know of it", True
         return f"its processes in pod {self._attempt.pod} are gone: its container was restarted", True
 
-    def _conclude(self, how: str, interrupted: bool) -> DeleteEnd:
+    def _conclude(self, how: str, interrupted: bool, tripped: Tripped | None) -> DeleteEnd:
         # Of processes that were killed with all that read them, the last lines are lost.
         whole = self._log.state is DeleteState.ENDED
         delete = self.handed_on()
@@ -234,8 +261,10 @@ class DeleteFollower:
         )
         self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
         log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
-        torn = self._window.torn
-        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and torn is None, torn=torn)
+        lost = self._end.why
+        return DeleteEnd(
+            delete=delete, result=result, interrupted=interrupted and lost is None, lost=lost, tripped=tripped
+        )
 
     def _deleted_earlier(self, result: PrunerResult) -> int:
         """What earlier attempts deleted: counted in their logs, or, where the end of one went with its pod, what the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from include.registry_prune.deletion.detached_log import LogPosition
+from include.registry_prune.deletion.tripwire import Tripped
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.records import Record
 from include.registry_prune.window.lease import DeleteAttempt, Earlier
@@ -64,11 +65,14 @@ class DeleteEnd(Record):
     :param delete: as it is now.
     :param result: of this attempt.
     :param interrupted: it was ended from outside; another one may go on from there.
-    :param torn: why the window is not this run's any more, so that the delete was ended; None if it is whole.
+    :param lost: why the delete was ended, by whoever followed it: the window is not this run's any more, or it is not
+        known what Images name, or the tripwire; None if it was not.
+    :param tripped: the pruner was at work on a blob that an Image names.
     """
 
     version: Literal[1] = 1
     delete: Delete
     result: PrunerResult
     interrupted: bool = False
-    torn: str | None = None
+    lost: str | None = None
+    tripped: Tripped | None = None

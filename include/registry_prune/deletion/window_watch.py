@@ -4,83 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.cluster.exec_channels import Stream
-from include.registry_prune.pruner.processes import PRUNER_GRACE_SECONDS, end_command
-from include.registry_prune.window.config_lease import lease_patch, require_own_lease
-from include.registry_prune.window.lease import LeaseError
+from include.registry_prune.cluster.requests import WATCH_CONFIG, WATCH_PODS
+from include.registry_prune.cluster.watching import changes_noticed
+from include.registry_prune.window.config_lease import held_lease, require_own_lease
+from include.registry_prune.window.lease import Lease, LeaseError, attempt_name
+from include.registry_prune.window.lease_keeper import LeaseRenewal
 
 if TYPE_CHECKING:
-    from include.registry_prune.cluster.async_cluster import AsyncCluster
+    from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect
+    from include.registry_prune.deletion.attempt_end import AttemptEnd
+    from include.registry_prune.deletion.handover import Delete
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 1.0
-"""For the pruner to end when its window is torn. A pod that takes pushes is there some two seconds after the patch."""
 LOOK_AT_CONFIG_SECONDS = 5.0
 """Config and pods are looked at so often even if no watch reports a change."""
-WATCH_SECONDS = 60
-WATCH_PAUSE_SECONDS = 0.1
 RETRY_SECONDS = 1.0
-CANCEL_AGAIN_SECONDS = 0.5
-
-
-async def end_tasks(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks until they are over: a library may swallow a cancellation, and a delete's end must not wait for
-    a watch that goes on."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
 
 
 class WindowWatch:
-    """Keeps the lease of a window, and ends the pruner when the window is not this run's any more.
+    """Keeps the lease of a window, and has the delete ended when the window is not its own any more.
 
     :param connect: makes a connection to the cluster; called again after trouble.
-    :param holder: ``dag_id/run_id`` of the run that deletes.
     :param lease_seconds: how long the lease is valid from each renewal.
+    :param end: of the delete.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[AsyncCluster]],
-        *,
-        holder: str,
-        lease_seconds: float,
-    ) -> None:
+    def __init__(self, connect: Connect, delete: Delete, *, lease_seconds: float, end: AttemptEnd) -> None:
         self._connect = connect
-        self._holder = holder
-        self._lease_seconds = lease_seconds
-        self._renewed = -math.inf
-        self.torn: str | None = None
-        """Why the delete was ended; None if the window is whole."""
+        self._delete = delete
+        self._end = end
+        self._renewal = LeaseRenewal(holder=delete.holder, lasts=timedelta(seconds=lease_seconds))
+        self._changed = asyncio.Event()
 
     async def watch(self) -> None:
-        """Renew the lease; and end the pruner when the window is not this run's any more.
+        """Renew the lease until the window is lost; then have the delete ended, for good: pushes may have been taken.
 
         That a person sets ``readOnly`` back, takes the lease away, or brings pods that take pushes past the operator is
         noticed by watches: within a fraction of a second, long before such a pod takes pushes.
         """
         while True:
             try:
-                async with self._connect() as cluster, _Changes(cluster) as changes:
-                    while True:
-                        # Once torn, it stays so: pushes may have been taken since.
-                        self.torn = self.torn or await self._look_at_window(cluster)
-                        if self.torn is not None:
-                            log.error("The delete is ended: %s", self.torn)
-                            await self._end_pruners(cluster)
-                            return
-                        await changes.wait(LOOK_AT_CONFIG_SECONDS)
+                async with (
+                    self._connect() as cluster,
+                    changes_noticed(cluster, (WATCH_CONFIG, WATCH_PODS), self._changed.set),
+                ):
+                    while await self._is_whole(cluster):
+                        await self._wait_for_change()
+                    return
             except ClusterError as error:
                 if error.status == 409:
                     continue
@@ -89,79 +65,48 @@ class WindowWatch:
                 log.exception("The window could not be looked after, it is tried again")
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _look_at_window(self, cluster: AsyncCluster) -> str | None:
-        """Why the window is torn, or None; renews the lease of one that is whole, when it is time."""
-        config = await cluster.config()
-        try:
-            lease = require_own_lease(config, self._holder)
-        except LeaseError as error:
-            return str(error)
-        if not config["spec"].get("readOnly"):
-            return "Config cluster: somebody has set spec.readOnly to false while the delete was at work"
-        if time.monotonic() - self._renewed >= self._lease_seconds / 3:
-            until = datetime.now(UTC) + timedelta(seconds=self._lease_seconds)
-            version = config["metadata"]["resourceVersion"]
-            await cluster.patch_config(lease_patch(lease.renewed(until)), resource_version=version)
-            self._renewed = time.monotonic()
-        # With the operator Unmanaged, or the Deployment rolled back, there are such pods and the Config says nothing.
-        writable = [pod.name for pod in await cluster.pods() if not pod.read_only and not pod.ended]
-        if writable:
-            return (
-                f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
-                "Deployment image-registry, or its pods, while the delete was at work"
-            )
-        return None
-
-    async def _end_pruners(self, cluster: AsyncCluster) -> None:
-        """As :func:`pruner_processes.end_pruners`; a pod that cannot be looked into is deleted."""
-        pods = [pod for pod in await cluster.pods() if pod.running]
-        ends = await asyncio.gather(*(self._end_in_pod(cluster, pod.name) for pod in pods))
-        for pod, ended in zip(pods, ends, strict=True):
-            if not ended:
-                log.warning("Pod %s is deleted: it is not known whether a pruner lives in it", pod.name)
-                await cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
-
-    async def _end_in_pod(self, cluster: AsyncCluster, pod: str) -> bool:
-        def take(stream: Stream, line: str) -> None:
-            if stream is Stream.STDOUT:
-                log.warning("Pod %s: a pruner still lives: %s", pod, line)
-
-        try:
-            end = await cluster.exec(pod, end_command(STOP_SECONDS), take, limit_seconds=30)
-        except ClusterError as error:
-            log.warning("Pod %s: %s", pod, error)
-            return False
-        return end.exit_status == 0
-
-
-class _Changes:
-    """Notices changes of the Config CR and of the registry's pods while the context is open."""
-
-    def __init__(self, cluster: AsyncCluster) -> None:
-        self._watches = (cluster.config_changes, cluster.pod_changes)
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._notice(watch)) for watch in self._watches]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await end_tasks(*self._tasks)
-
-    async def wait(self, seconds: float) -> None:
-        """Return when something has changed since the last call, at the latest after so many seconds."""
+    async def _wait_for_change(self) -> None:
         with suppress(TimeoutError):
             # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a change.
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(LOOK_AT_CONFIG_SECONDS):
                 await self._changed.wait()
         self._changed.clear()
 
-    async def _notice(self, watch: Callable[..., AsyncIterator[None]]) -> None:
-        while True:
-            try:
-                async for _ in watch(seconds=WATCH_SECONDS):
-                    self._changed.set()
-                # A watch that is ended as soon as it begins, by a proxy say, must not be begun anew without a pause.
-                await asyncio.sleep(WATCH_PAUSE_SECONDS)
-            except ClusterError:
-                await asyncio.sleep(RETRY_SECONDS)
+    async def _is_whole(self, cluster: AsyncCluster) -> bool:
+        """Whether the window is whole; renews its lease then, when it is time, and has the delete ended otherwise."""
+        config = await cluster.config()
+        if not self._is_own(config):
+            return False
+        # With the operator Unmanaged, or the Deployment rolled back, there are such pods and the Config says nothing.
+        writable = [pod.name for pod in await cluster.pods() if not pod.read_only and not pod.ended]
+        if writable:
+            self._end.ask(
+                f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
+                "Deployment image-registry, or its pods, while the delete was at work"
+            )
+            return False
+        await self._renewal.renew(cluster, config)
+        return True
+
+    def _is_own(self, config: dict[str, Any]) -> bool:
+        """Whether the Config shows the window that the delete was begun in, still read-only."""
+        another = True
+        try:
+            another = self._is_another(held_lease(config))
+            require_own_lease(config, self._delete.holder)
+        except LeaseError as error:
+            self._end.ask(str(error), may_delete_pod=not another)
+        else:
+            if another:
+                self._end.ask(
+                    f"Config cluster: another window of {self._delete.holder} is open. That of this delete is gone: "
+                    "nobody followed it for longer than its lease",
+                    may_delete_pod=False,
+                )
+            elif not config["spec"].get("readOnly"):
+                self._end.ask("Config cluster: somebody has set spec.readOnly to false while the delete was at work")
+        return self._end.why is None
+
+    def _is_another(self, lease: Lease | None) -> bool:
+        attempt = self._delete.attempt
+        return lease is not None and attempt_name(lease.holder, lease.armed_at, attempt.number) != attempt.name

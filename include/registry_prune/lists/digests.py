@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 
 DIGEST_BYTES = 32
 HEXADECIMAL = "0123456789abcdef"
-_PREFIX_AND_SUFFIX = struct.Struct(">H30s")
-_SUFFIX_BYTES = 30
+SHORT_BYTES = 8
+"""Enough to tell digests apart: ten million blobs and a million other digests meet by accident once in two million
+times."""
+_PREFIX_BYTES, _NUMBER_BYTES = 2, 4
 
 
 class DigestSet(Collection[bytes]):
@@ -18,11 +20,15 @@ class DigestSet(Collection[bytes]):
     behind the other; of a million digests 15 are in a bucket. To look one up takes a microsecond.
 
     :param packed: digests, one behind the other.
+    :param kept_bytes: so much of each digest is kept: with ``SHORT_BYTES`` each takes about 20 bytes of memory. What
+        comes out of an iteration is as short.
     :raises ValueError: if ``packed`` is no multiple of 32 bytes.
     """
 
-    def __init__(self, packed: bytes = b"") -> None:
-        self._buckets = [b""] * (1 << 16)
+    def __init__(self, packed: bytes = b"", *, kept_bytes: int = DIGEST_BYTES) -> None:
+        self._buckets = [b""] * (1 << 8 * _PREFIX_BYTES)
+        self._suffix_bytes = kept_bytes - _PREFIX_BYTES
+        self._parts = struct.Struct(f">H{self._suffix_bytes}s{DIGEST_BYTES - kept_bytes}x")
         self._count = 0
         self.add_packed(packed)
 
@@ -34,25 +40,53 @@ class DigestSet(Collection[bytes]):
         if len(packed) % DIGEST_BYTES:
             raise ValueError(f"{len(packed)} bytes are no sha256 digests: each has {DIGEST_BYTES} bytes")
         buckets = self._buckets
-        for prefix, suffix in _PREFIX_AND_SUFFIX.iter_unpack(packed):
+        for prefix, suffix in self._parts.iter_unpack(packed):
             buckets[prefix] += suffix
         self._count += len(packed) // DIGEST_BYTES
 
     def __contains__(self, digest: object) -> bool:
         if not isinstance(digest, bytes) or len(digest) != DIGEST_BYTES:
             return False
-        prefix, suffix = _PREFIX_AND_SUFFIX.unpack(digest)
-        bucket: bytes = self._buckets[prefix]
-        place = bucket.find(suffix)
-        # Not at a multiple of its length: the end of one and the beginning of the next.
-        while place > 0 and place % _SUFFIX_BYTES:
-            place = bucket.find(suffix, place + 1)
-        return place >= 0
+        prefix, suffix = self._parts.unpack(digest)
+        return next(_places(self._buckets[prefix], suffix, self._suffix_bytes), None) is not None
 
     def __iter__(self) -> Iterator[bytes]:
         for prefix, bucket in enumerate(self._buckets):
-            for place in range(0, len(bucket), _SUFFIX_BYTES):
-                yield _PREFIX_AND_SUFFIX.pack(prefix, bucket[place : place + _SUFFIX_BYTES])
+            for place in range(0, len(bucket), self._suffix_bytes):
+                yield prefix.to_bytes(_PREFIX_BYTES) + bucket[place : place + self._suffix_bytes]
 
     def __len__(self) -> int:
         return self._count
+
+
+class DigestIndex:
+    """Which numbers belong to a digest, such as those of the Images that name it; each pair takes about 15 bytes.
+
+    As :class:`DigestSet`, with a number behind each digest, of which ``SHORT_BYTES`` are kept.
+    """
+
+    def __init__(self) -> None:
+        self._buckets = [b""] * (1 << 8 * _PREFIX_BYTES)
+
+    def add(self, digest: bytes, number: int) -> None:
+        """Add a pair; the number is below 2³²."""
+        prefix = int.from_bytes(digest[:_PREFIX_BYTES])
+        self._buckets[prefix] += digest[_PREFIX_BYTES:SHORT_BYTES] + number.to_bytes(_NUMBER_BYTES)
+
+    def numbers(self, digest: bytes) -> Iterator[int]:
+        """The numbers of a digest."""
+        bucket = self._buckets[int.from_bytes(digest[:_PREFIX_BYTES])]
+        suffix = digest[_PREFIX_BYTES:SHORT_BYTES]
+        for place in _places(bucket, suffix, len(suffix) + _NUMBER_BYTES):
+            number = place + len(suffix)
+            yield int.from_bytes(bucket[number : number + _NUMBER_BYTES])
+
+
+def _places(bucket: bytes, suffix: bytes, entry_bytes: int) -> Iterator[int]:
+    """Where an entry of the bucket begins with the suffix."""
+    place = bucket.find(suffix)
+    while place >= 0:
+        # At a multiple of its length: not the end of one and the beginning of the next.
+        if not place % entry_bytes:
+            yield place
+        place = bucket.find(suffix, place + 1)

@@ -76,9 +76,10 @@ WINDOW = (
     *_each("patch", _OPERATOR, "imagepruners", name="cluster"),
     *_each("delete", "", "pods", namespace=NAMESPACE),
     *_each("list", "build.openshift.io", "builds"),
+    *_each("watch", "image.openshift.io", "images"),
 )
 """What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
-RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watch", "delete"))
+RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and each.resource != "images")
 """What replacing the registry's pods after the base prune needs."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.run_context import Run
@@ -129,18 +130,20 @@ class HardPrune(RegistryOperator):
     def _conclude(self, run: Run, end: DeleteEnd) -> PrunerResult:
         result = self._listed(run, end.result)
         run.hand_over(result)
+        if end.tripped is not None:
+            raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.done()}")
         problem = result.problem()
         if problem and self._worth_another_try(end):
             raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")
         if problem:
-            raise AirflowFailException(f"{end.torn}. {problem}" if end.torn else problem)
+            raise AirflowFailException(f"{end.lost}. {problem}" if end.lost else problem)
         return result
 
     def _worth_another_try(self, end: DeleteEnd) -> bool:
         """Whether the delete may still be at work, in a window that is whole: it would be ended if the task failed."""
         age = datetime.now(UTC) - end.delete.attempt.begun_at
         in_time = age.total_seconds() < self.cluster.seconds("delete_limit")
-        return end.result.exit_status is None and end.torn is None and in_time
+        return end.result.exit_status is None and end.lost is None and in_time
 
     def _listed(self, run: Run, result: PrunerResult) -> PrunerResult:
         """The result, with the place of the lists of what was deleted: ``*`` in it stands for their parts."""

@@ -30,7 +30,7 @@ from include.registry_prune.names import NAMESPACE
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, read_lease
-from include.registry_prune.window.lease import DeleteAttempt, LeaseError
+from include.registry_prune.window.lease import DeleteAttempt, LeaseError, attempt_name
 from include.registry_prune.window.opening import arm, begin_attempt, open_window
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
@@ -55,7 +55,7 @@ class Kept:
     def add(self, kind: LineKind, subject: str) -> None:
         self.lines.append((kind, subject))
 
-    async def flush(self) -> bool:
+    def flush(self) -> bool:
         return True
 
     async def close(self) -> bool:
@@ -154,7 +154,7 @@ def test_a_delete_is_followed_to_its_end_with_progress_and_the_whole_list(
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     assert end.result.complete
-    assert (end.interrupted, end.torn, end.result.list_complete) == (False, None, True)
+    assert (end.interrupted, end.lost, end.result.list_complete) == (False, None, True)
     assert end.result.said is not None
     assert end.result.said.blobs == end.result.counted_blobs == len(kept.blobs) == ORPHANS
     assert_all_deleted_by(window, attempts=1)
@@ -300,7 +300,7 @@ def test_an_api_server_that_is_killed_in_mid_delete_ends_neither_the_delete_nor_
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     killer.join(60)
-    assert (end.interrupted, end.torn, end.result.complete, end.result.list_complete) == (False, None, True, True)
+    assert (end.interrupted, end.lost, end.result.complete, end.result.list_complete) == (False, None, True, True)
     assert end.result.said is not None
     assert end.result.said.blobs == end.result.counted_blobs == len(kept.blobs) == ORPHANS
     assert_all_deleted_by(window, attempts=1)
@@ -417,11 +417,46 @@ def test_somebody_who_sets_read_only_back_ends_the_delete_in_a_fraction_of_a_sec
     thread = meanwhile(window, set_back, 3)
     end = follow(cluster, attempt)
     thread.join()
-    assert end.torn is not None
-    assert "somebody has set spec.readOnly to false" in end.torn
+    assert end.lost is not None
+    assert "somebody has set spec.readOnly to false" in end.lost
     assert not end.interrupted
     assert end.result.exit_status == 143
     assert 3 <= end.result.counted_blobs <= ORPHANS // 2
+    assert window.verify().orphans_left >= ORPHANS // 2
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_one_edit_that_takes_lease_and_window_away_ends_the_delete_in_a_fraction_of_a_second(
+    window: Sandbox, cluster: Cluster, admin: client.ApiClient, made_anew: bool
+) -> None:
+    """As ``oc replace`` does, and with ``--force``, and what applies a repository to the cluster."""
+    slow(window, 0.2)
+    attempt = begin(cluster)
+    custom = client.CustomObjectsApi(admin)
+    configs = ("imageregistry.operator.openshift.io", "v1", "configs")
+    alive_for: list[float] = []
+
+    def replace() -> None:
+        config = custom.get_cluster_custom_object(*configs, "cluster")
+        config["metadata"].pop("annotations")
+        config["spec"]["readOnly"] = False
+        changed = time.monotonic()
+        if made_anew:
+            custom.delete_cluster_custom_object(*configs, "cluster")
+            for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "finalizers"):
+                config["metadata"].pop(field, None)
+            custom.create_cluster_custom_object(*configs, config)
+        else:
+            custom.replace_cluster_custom_object(*configs, "cluster", config)
+        wait_for(lambda: window.pruners_alive() == 0)
+        alive_for.append(time.monotonic() - changed)
+
+    thread = meanwhile(window, replace, 3)
+    end = follow(cluster, attempt)
+    thread.join()
+    assert end.lost is not None
+    assert (end.interrupted, end.result.exit_status) == (False, 143)
+    assert alive_for[0] < 5
     assert window.verify().orphans_left >= ORPHANS // 2
 
 
@@ -430,8 +465,8 @@ def test_somebody_who_takes_the_lease_away_ends_the_delete(window: Sandbox, clus
     attempt = begin(cluster)
     meanwhile(window, lambda: cluster.patch_config({"metadata": {"annotations": {"registry-prune/lease": None}}}), 3)
     end = follow(cluster, attempt)
-    assert end.torn is not None
-    assert "somebody took the window away from this run" in end.torn
+    assert end.lost is not None
+    assert "somebody took the window away from this run" in end.lost
     assert window.pruners_alive() == 0
     with pytest.raises(LeaseError):
         begin(cluster, end)
@@ -460,8 +495,8 @@ def test_somebody_who_brings_a_writable_pod_past_the_operator_ends_the_delete(
     thread = meanwhile(window, make_writable, 3)
     end = follow(cluster, attempt)
     thread.join()
-    assert end.torn is not None
-    assert "is not read-only although spec.readOnly is true" in end.torn
+    assert end.lost is not None
+    assert "is not read-only although spec.readOnly is true" in end.lost
     assert (end.interrupted, end.result.exit_status) == (False, 143)
     assert alive_for[0] < 5
     assert window.get_object("configs.imageregistry.operator.openshift.io", "cluster")["spec"]["readOnly"] is True
@@ -505,6 +540,19 @@ def test_a_closed_window_ends_the_delete_and_no_other_is_begun(window: Sandbox, 
     assert window.pruners_alive() == 0
     deletes = [line for line in window.pruner_journal() if line["event"] == "start" and line["mode"] == "delete"]
     assert len(deletes) == 1
+
+
+def test_a_follower_of_an_earlier_window_leaves_the_delete_of_this_one_alone(window: Sandbox, cluster: Cluster) -> None:
+    """A triggerer that was suspended for longer than its lease wakes up beside the next window of the same run."""
+    slow(window, 0.1)
+    attempt = begin(cluster)
+    old = attempt.model_copy(update={"name": attempt_name(HOLDER, attempt.begun_at - timedelta(days=1), 1)})
+    stale = follow(cluster, old)
+    assert stale.lost is not None
+    assert not stale.interrupted
+    assert window.pruners_alive() == 1
+    assert follow(cluster, attempt).result.complete
+    assert_all_deleted_by(window, attempts=1)
 
 
 def test_the_lease_is_renewed_while_a_delete_is_followed(
