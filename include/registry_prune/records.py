@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Record(BaseModel):
@@ -15,6 +18,13 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        """No text in a record has what PostgreSQL refuses in an XCom, and JSON in UTF-8 has not: a NUL, or half of a
+        surrogate pair. Lines of the pruner may have either."""
+        return _without_unstorable(value)
 
     def to_json(self) -> dict[str, Any]:
         """The value as plain JSON types."""
@@ -27,3 +37,13 @@ class Record(BaseModel):
         :raises pydantic.ValidationError: if it is something else.
         """
         return cls.model_validate(value)
+
+
+def _without_unstorable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if _UNSTORABLE.search(value) else value
+    if type(value) in (list, tuple):
+        return type(value)(map(_without_unstorable, value))
+    if type(value) is dict:
+        return {key: _without_unstorable(each) for key, each in value.items()}
+    return value

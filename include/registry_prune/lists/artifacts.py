@@ -25,8 +25,11 @@ from include.registry_prune.lists.candidate_list import (
     whole_lines,
 )
 from include.registry_prune.lists.digests import DigestSet
+from include.registry_prune.lists.list_thread import ListThread
 from include.registry_prune.pruner.dockerregistry import LineKind
 
+STORE_PATIENCE_SECONDS = 120.0
+"""A bucket that is busy, or a share that fails over, has answered by then."""
 _ENDING = ".txt.gz"
 
 
@@ -54,7 +57,7 @@ def _seal_path(path: ObjectStoragePath) -> ObjectStoragePath:
 
 
 @contextmanager
-def candidate_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterator[ListWriter]:
+def list_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterator[ListWriter]:
     """Opens a list for writing, in place of an earlier one.
 
     It is finished when the ``with`` block ends without an exception. Otherwise it can be read by people, and no program
@@ -68,6 +71,23 @@ def candidate_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterat
     with path.open("wb") as file, ListWriter(file, head) as writer:
         yield writer
     seal_path.write_text(writer.seal.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def candidate_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterator[ListThread]:
+    """As :func:`list_writer`, for a task that does not wait for ever: beside it a lease is renewed, and the registry
+    may be read-only.
+
+    :raises ListStalledError: if the storage takes nothing for two minutes.
+    """
+    writing = ListThread(lambda: list_writer(path, head), path, patience_seconds=STORE_PATIENCE_SECONDS)
+    writing.start()
+    try:
+        yield writing
+    except BaseException:
+        writing.abandon()
+        raise
+    writing.finish()
 
 
 def read_seal(url: str) -> Seal:

@@ -11,9 +11,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
@@ -25,9 +23,6 @@ from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.records import Record
 
 _GZIP, _SMALL_WINDOW_GZIP, _LITTLE_MEMORY = 16 + zlib.MAX_WBITS, 16 + 13, 2
-_BATCH_BYTES = 256 * 1024
-_BATCHES_UNDER_WAY = 4
-"""So much is kept in memory while the storage is slower than the pruner."""
 _READ_BYTES = 256 * 1024
 
 
@@ -41,6 +36,7 @@ class Seal(Record):
     :param sha256: of the compressed file, as ``sha256sum`` prints it.
     :param counts: lines of each kind.
     :param head: run, cluster, time and pod, as in the list's first line.
+    :param complete: all that there was to write is in it: False where the storage was too slow for all of it.
     """
 
     version: Literal[1] = 1
@@ -48,10 +44,11 @@ class Seal(Record):
     size_bytes: int
     counts: dict[str, int]
     head: dict[str, Any]
+    complete: bool = True
 
 
 class ListWriter:
-    """Writes a list, as a context manager. A thread compresses and writes, so that reading the pruner does not wait.
+    """Writes a list, as a context manager.
 
     :param file: open for writing, in binary; stays open.
     :param head: run, cluster and time, as JSON.
@@ -59,6 +56,8 @@ class ListWriter:
 
     seal: Seal
     """There when the ``with`` block has ended."""
+    complete = True
+    """To be set to False where not all that was to be written was handed on."""
 
     def __init__(self, file: BinaryIO, head: Mapping[str, Any]) -> None:
         self._file = file
@@ -70,63 +69,43 @@ class ListWriter:
         self._sha256 = hashlib.sha256()
         self._size_bytes = 0
         self._counts = dict.fromkeys((LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY), 0)
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidates")
-        self._under_way: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
-        self._put(json.dumps({"version": 1, **self._head}).encode() + b"\n")
+        self._pack(json.dumps({"version": 1, **self._head}).encode() + b"\n")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(OSError) if error else nullcontext(), self._thread:
-            self._hand_on()
-            for written in self._under_way:
-                written.result()
+        with suppress(OSError) if error else nullcontext():
             self._write(self._packer.flush())
         self.seal = Seal(
             sha256=self._sha256.hexdigest(),
             size_bytes=self._size_bytes,
             counts={str(kind): count for kind, count in self._counts.items()},
             head=self._head,
+            complete=self.complete,
         )
 
     def add(self, kind: LineKind, subject: str) -> None:
-        """Add one line.
-
-        :raises OSError: if an earlier one could not be written; so does :meth:`add_blobs`.
-        """
+        """Add one line."""
         self._counts[kind] += 1
-        self._put(f"{kind} {subject}\n".encode(errors="replace"))
+        self._pack(f"{kind} {subject}\n".encode(errors="replace"))
 
     def add_blobs(self, digests: Sequence[bytes]) -> None:
         """Add many blobs at once: 64 hexadecimal digits each."""
         if digests:
             self._counts[LineKind.BLOB] += len(digests)
-            self._put(b"blob sha256:" + b"\nblob sha256:".join(digests) + b"\n")
-
-    def _put(self, data: bytes) -> None:
-        self._batch.append(data)
-        self._batch_bytes += len(data)
-        if self._batch_bytes >= _BATCH_BYTES:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
-        if len(self._under_way) >= _BATCHES_UNDER_WAY:
-            self._under_way.popleft().result()
-        self._under_way.append(self._thread.submit(self._pack, b"".join(self._batch)))
-        self._batch, self._batch_bytes = [], 0
+            self._pack(b"blob sha256:" + b"\nblob sha256:".join(digests) + b"\n")
 
     def _pack(self, data: bytes) -> None:
         self._write(self._packer.compress(data))
 
     def _write(self, packed: bytes) -> None:
-        self._file.write(packed)
-        self._sha256.update(packed)
-        self._size_bytes += len(packed)
+        if packed:
+            self._file.write(packed)
+            self._sha256.update(packed)
+            self._size_bytes += len(packed)
 
 
 def whole_lines(file: BinaryIO, seal: Seal, name: str) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from heapq import nsmallest
 from math import ceil
 from typing import Literal, NamedTuple
 
-from include.registry_prune.lists.digests import DIGEST_BYTES, HEXADECIMAL
+from include.registry_prune.lists.digests import DIGEST_BYTES, HEXADECIMAL, DigestSet
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -44,6 +44,8 @@ class Reconciliation(Record):
     :param not_deleted: of these, the others.
     :param unlisted: blobs that were deleted although the dry run had not listed them.
     :param not_deleted_names: the first few; likewise ``unlisted_names``.
+    :param unlisted_in_use: of the unlisted, some that an Image names now, each in words; ``unlisted_in_use_count``: of
+        all. None: it is not known, or there are no unlisted ones.
     :param list_complete: the delete's list has all that was deleted; otherwise ``unlisted`` is a lower bound.
     :param stopped: the delete did not come to its end. The last blob that its list names may be there still: the pruner
         says that it deletes one before it does.
@@ -60,6 +62,8 @@ class Reconciliation(Record):
     unlisted: int = 0
     not_deleted_names: tuple[str, ...] = ()
     unlisted_names: tuple[str, ...] = ()
+    unlisted_in_use: tuple[str, ...] = ()
+    unlisted_in_use_count: int | None = None
     list_complete: bool = True
     stopped: bool = False
     candidates_artifact: str | None = None
@@ -89,12 +93,30 @@ class Reconciliation(Record):
         """What a person should look into; None if nothing."""
         if not self.unlisted:
             return None
-        return (
+        unlisted = (
             f"{format_count(self.unlisted, 'blob')} deleted that the dry run had not listed: "
-            f"{_some(self.unlisted_names, self.unlisted)}. That is right if somebody deleted images between dry run "
-            "and delete, or broke off a push while the survey stood for the dry run. If nobody did, look at "
-            "integrity_after, and pause this DAG until it is known why"
+            f"{_some(self.unlisted_names, self.unlisted)}"
         )
+        if self.unlisted_in_use_count:
+            more = self.unlisted_in_use_count - len(self.unlisted_in_use)
+            return (
+                f"BLOBS THAT IMAGES NAME WERE DELETED. {unlisted}; of these Images name "
+                f"{self.unlisted_in_use_count:,}: {'; '.join(self.unlisted_in_use)}"
+                + (f"; and {more:,} more" if more > 0 else "")
+                + ". Push or import those images again. Pause this DAG until it is known why the pruner took them for "
+                "orphans"
+            )
+        known = "" if self.unlisted_in_use_count is None else " No Image that was there before the window names one."
+        return (
+            f"{unlisted}.{known} That is right if somebody deleted images between dry run and delete, or broke off a "
+            "push while the survey stood for the dry run. If nobody did, look at integrity_after, and pause this DAG "
+            "until it is known why"
+        )
+
+    @property
+    def lost_images(self) -> bool:
+        """Whether a blob was deleted that an Image names."""
+        return bool(self.unlisted_in_use_count)
 
 
 def _some(names: tuple[str, ...], count: int) -> str:
@@ -120,11 +142,19 @@ class Comparison(NamedTuple):
     second_only: Share
 
 
-def compare(first: DigestReader, second: DigestReader, *, size: int, at_once: int = DIGESTS_AT_ONCE) -> Comparison:
+def compare(
+    first: DigestReader,
+    second: DigestReader,
+    *,
+    size: int,
+    at_once: int = DIGESTS_AT_ONCE,
+    second_only: DigestSet | None = None,
+) -> Comparison:
     """Compare two lists; what is in one of them more than once counts once.
 
     :param size: digests in the longer list, about.
     :param at_once: so many of either are held in memory, about; up to sixteen times as many are in a list.
+    :param second_only: gets what is in the second alone.
     """
     passes = min(max(ceil(size / at_once), 1), len(HEXADECIMAL))
     counts, names = [0, 0, 0], [[], [], []]  # type: tuple[list[int], list[list[bytes]]]
@@ -137,6 +167,8 @@ def compare(first: DigestReader, second: DigestReader, *, size: int, at_once: in
             counts[place] += sum((digest in others) is shared for digest in ones)
             found = (digest for digest in ones if (digest in others) is shared)
             names[place] = nsmallest(KEPT_NAMES, [*names[place], *nsmallest(KEPT_NAMES, found)])
+        if second_only is not None:
+            second_only.add_packed(b"".join(seconds - firsts))
     shares = (
         Share(count, tuple(f"sha256:{digest.hex()}" for digest in kept))
         for count, kept in zip(counts, names, strict=True)

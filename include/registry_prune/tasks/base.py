@@ -97,6 +97,12 @@ class CandidateList(RegistryOperator):
             if hands_over:
                 run.hand_over(result)
             problem = result.problem()
+            if problem and result.exit_status is None and result.seconds >= self.cluster.seconds("dry_run_limit"):
+                # Inside the window the registry is read-only meanwhile.
+                raise AirflowFailException(
+                    f"{problem} It is not done again: it would take as long. Raise the setting dry_run_limit, or see "
+                    "why the storage is slow."
+                )
             if problem and result.exit_status is None:
                 # A lost connection is worth another try; what the pruner itself reports is not.
                 raise AirflowException(f"{problem} The dry run is done again, if retries are left: it changes nothing.")

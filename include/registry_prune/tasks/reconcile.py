@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.registry_prune.lists.reconciliation import Basis, Comparison, Reconciliation, compare
+from include.registry_prune.alerts.alerts import ImageLostError
+from include.registry_prune.lists.digests import SHORT_BYTES, DigestSet
+from include.registry_prune.lists.reconciliation import KEPT_NAMES, Basis, Comparison, Reconciliation, compare
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.tasks.base import CandidateList
 from include.registry_prune.tasks.run_context import Run
@@ -20,7 +22,8 @@ class Reconcile(CandidateList):
 
     By the list that the delete left. Where that is incomplete or cannot be read, by a dry run now, while the registry
     takes pushes: a candidate that is listed again was not deleted. That something could not be found out is said, and
-    is no reason for a run to fail: whether the delete did its work is not decided here.
+    is no reason for a run to fail: whether the delete did its work is not decided here. A blob that was none, was
+    deleted, and is named by an Image, is one: the loudest.
     """
 
     def work(self, run: Run) -> Record | None:
@@ -34,12 +37,17 @@ class Reconcile(CandidateList):
             found = self._reconcile(run, dry_run.artifact, deletion)
         self.log.info("%s", found.words())
         alarm = found.alarm()
+        if alarm and found.lost_images:
+            run.hand_over(found)
+            raise ImageLostError(alarm)
         if alarm:
             self.log.error("%s", alarm)
         return found
 
     def _reconcile(self, run: Run, listed: str, deletion: PrunerResult | None) -> Reconciliation:
-        by_list = self._by_list(listed, deletion)
+        by_list, unlisted = self._by_list(listed, deletion)
+        if by_list is not None and len(unlisted):
+            by_list = self._held_against_images(run, by_list, unlisted)
         if by_list is not None and by_list.list_complete:
             return by_list
         self.log.info("Not all that was deleted is known. A dry run, which changes nothing, shows what is left")
@@ -54,8 +62,35 @@ class Reconcile(CandidateList):
             self.log.warning("What is left could not be found out: %s", error)
             return Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed, problem=str(error))
 
-    def _by_list(self, listed: str, deletion: PrunerResult | None) -> Reconciliation | None:
-        """By what the delete's list has; None if it has nothing that can be read.
+    def _held_against_images(self, run: Run, found: Reconciliation, unlisted: DigestSet) -> Reconciliation:
+        """Whether Images name what was deleted unlisted.
+
+        Only Images that were there before the window: the blobs of later ones have been pushed since.
+        """
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.verdict.references import audit, audit_streams
+        from include.registry_prune.window.lease import Lease
+
+        armed = run.result("arm_window", Lease)
+        try:
+            images = audit(unlisted, run.cluster.images(), older_than=armed.armed_at if armed else None)
+            if images.hit_count:
+                tags = audit_streams((), run.cluster.image_streams(), images=images.named_images()).tags
+                images = images.with_tags(tags)
+        except (ClusterError, ValueError) as error:
+            if run.has_another_try:
+                raise
+            self.log.warning("It is not known whether an Image names what was deleted unlisted: %s", error)
+            return found
+        return found.model_copy(
+            update={
+                "unlisted_in_use": tuple(hit.words() for hit in images.hits[:KEPT_NAMES]),
+                "unlisted_in_use_count": images.hit_count,
+            }
+        )
+
+    def _by_list(self, listed: str, deletion: PrunerResult | None) -> tuple[Reconciliation | None, DigestSet]:
+        """By what the delete's list has; None if it has nothing that can be read. And what was deleted unlisted.
 
         The parts may be out of sight: a triggerer may have written its own to a disk of another machine. So they are
         taken for the whole list only if they name as many blobs as the delete counted.
@@ -63,22 +98,22 @@ class Reconcile(CandidateList):
         from include.registry_prune.lists.artifacts import finished_parts, read_seal
 
         if deletion is None or deletion.artifact is None:
-            return None
+            return None, DigestSet()
         try:
             begun = read_seal(listed).head["time"]
             parts = finished_parts(deletion.artifact)
             # An earlier part is of an earlier delete: the dry run, and so this run, was cleared and done again.
             of_this = [part for part in parts if read_seal(part).head["time"] >= begun]
-            compared = _compare([listed], of_this)
+            compared, unlisted = _compare_all([listed], of_this)
             whole = _names_all(compared, deletion)
             if not whole and of_this != parts:
                 # Or the clock of the machine that wrote it is slow.
-                with_all = _compare([listed], parts)
-                whole = _names_all(with_all, deletion)
-                compared = with_all if whole else compared
+                with_all = _compare_all([listed], parts)
+                whole = _names_all(with_all[0], deletion)
+                compared, unlisted = with_all if whole else (compared, unlisted)
         except OSError as error:
             self.log.warning("The delete's list cannot be used: %s", error)
-            return None
+            return None, DigestSet()
         if not whole:
             self.log.warning(
                 "%d blobs are in the delete's lists at %s, but the delete counted %d. If its tasks and the triggerer "
@@ -87,7 +122,7 @@ class Reconcile(CandidateList):
                 deletion.artifact,
                 _counted(deletion),
             )
-        return Reconciliation(
+        found = Reconciliation(
             basis=Basis.LIST,
             candidates=compared.both.count + compared.first_only.count,
             deleted=compared.both.count,
@@ -100,6 +135,7 @@ class Reconcile(CandidateList):
             candidates_artifact=listed,
             deleted_artifact=deletion.artifact,
         )
+        return found, unlisted
 
     def _by_closing_check(self, listed: str, left: str, by_list: Reconciliation | None) -> Reconciliation:
         """By what a dry run lists now; what was deleted unlisted is known from the delete's list alone."""
@@ -118,11 +154,17 @@ class Reconcile(CandidateList):
         )
 
 
-def _compare(first: list[str], second: list[str]) -> Comparison:
+def _compare(first: list[str], second: list[str], second_only: DigestSet | None = None) -> Comparison:
     from include.registry_prune.lists.artifacts import digest_reader, read_seal
 
     sizes = [sum(read_seal(url).counts[LineKind.BLOB] for url in urls) for urls in (first, second)]
-    return compare(digest_reader(*first), digest_reader(*second), size=max(sizes))
+    return compare(digest_reader(*first), digest_reader(*second), size=max(sizes), second_only=second_only)
+
+
+def _compare_all(first: list[str], second: list[str]) -> tuple[Comparison, DigestSet]:
+    """Also with all that is in the second alone."""
+    second_only = DigestSet(kept_bytes=SHORT_BYTES)
+    return _compare(first, second, second_only), second_only
 
 
 def _named(compared: Comparison) -> int:

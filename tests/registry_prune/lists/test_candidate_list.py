@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import threading
-import time
 from io import BytesIO
 from typing import Any
 
@@ -109,7 +107,7 @@ def test_a_damaged_list_is_an_error_that_names_it_and_never_a_shorter_list(case:
     assert what
 
 
-def test_a_storage_that_is_full_is_an_error_and_the_thread_has_ended() -> None:
+def test_a_storage_that_is_full_is_an_error() -> None:
     class Full(BytesIO):
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")
@@ -119,12 +117,10 @@ def test_a_storage_that_is_full_is_an_error_and_the_thread_has_ended() -> None:
             while True:
                 writer.add_blobs(digit_digests(1_000))
 
-    before = threading.active_count()
     with pytest.raises(OSError, match="No space left"):
         write_much()
     with pytest.raises(OSError, match="No space left"), ListWriter(Full(), HEAD):
         pass
-    assert threading.active_count() == before
 
 
 def test_the_error_inside_is_the_one_that_is_seen() -> None:
@@ -134,33 +130,3 @@ def test_the_error_inside_is_the_one_that_is_seen() -> None:
 
     with pytest.raises(ValueError, match="the connection was lost"), ListWriter(Full(), HEAD):
         raise ValueError("the connection was lost")
-
-
-def test_what_waits_for_a_slow_storage_is_bounded() -> None:
-    """Guards the memory of a worker whose bucket is slower than the pruner."""
-
-    class Slow(BytesIO):
-        def write(self, data: Any) -> int:
-            may_write.wait(30)
-            return super().write(data)
-
-    may_write, handed_on = threading.Event(), 0
-    digests = digit_digests(1_000)
-
-    def write_much() -> None:
-        nonlocal handed_on
-        with ListWriter(Slow(), HEAD) as writer:
-            for _ in range(200):
-                writer.add_blobs(digests)
-                handed_on += 1
-
-    thread = threading.Thread(target=write_much)
-    thread.start()
-    seen = -1
-    while seen != handed_on or handed_on == 0:
-        seen = handed_on
-        time.sleep(0.2)  # nothing more is taken while the storage does not move
-    may_write.set()
-    thread.join(30)
-    assert seen < 40
-    assert handed_on == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,16 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.alerts.alerts import ImageLostError
+from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.lists.artifacts import artifact_path, candidate_writer
 from include.registry_prune.lists.reconciliation import Basis, Reconciliation
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult, Summary
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.reconcile import Reconcile
+from include.registry_prune.window.lease import Lease
+
+ARMED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def digest(number: int) -> str:
@@ -34,6 +40,8 @@ class World:
         self.has_another_try = False
         self.closing_checks = 0
         self.left: list[int] | Exception = AssertionError("no dry run is needed")
+        self.images: list[dict[str, Any]] | Exception = []
+        self.handed_over: list[Any] = []
 
     def path(self, what: str, task_id: str = "hard_prune") -> Any:
         return artifact_path(self.folder.as_uri(), dag_id="dag", run_id="run", task_id=task_id, what=what)
@@ -69,6 +77,11 @@ class World:
         path = self.write(self.path("candidates", "reconcile"), self.left, "2026-01-01T13:00:00+00:00")
         return SimpleNamespace(artifact=str(path))
 
+    def list_images(self) -> list[dict[str, Any]]:
+        if isinstance(self.images, Exception):
+            raise self.images
+        return self.images
+
     def reconcile(self, monkeypatch: pytest.MonkeyPatch) -> Reconciliation | None:
         task = Reconcile(task_id="reconcile", cluster=ClusterSettings())
         monkeypatch.setattr(
@@ -78,6 +91,8 @@ class World:
             task_states=lambda: self.states,
             has_another_try=self.has_another_try,
             result=lambda task_id, kind: self.results.get(task_id),
+            cluster=SimpleNamespace(images=self.list_images, image_streams=list),
+            hand_over=self.handed_over.append,
         )
         found = task.work(run)
         assert found is None or isinstance(found, Reconciliation)
@@ -212,3 +227,57 @@ def test_without_a_list_of_candidates_it_is_said(world: World, monkeypatch: pyte
     found = world.reconcile(monkeypatch)
     assert found is not None
     assert found.problem == "there is no list of candidates"
+
+
+def image(number: int, *layers: int, made: str = "2026-01-01T11:00:00Z") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name(number), "creationTimestamp": made},
+        "dockerImageManifestMediaType": "application/vnd.oci.image.manifest.v1+json",
+        "dockerImageLayers": [{"name": name(layer)} for layer in layers],
+    }
+
+
+HIGH = 1 << 250
+"""Digests differ in their first bytes, as real ones do."""
+
+
+def test_a_blob_that_was_not_listed_and_that_an_image_names_is_the_loudest_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.dry_run(1, 2)
+    world.part("1", 1, 2, HIGH)
+    world.images = [image(8, 1), image(9, HIGH)]
+    with pytest.raises(ImageLostError) as error:
+        world.reconcile(monkeypatch)
+    for part in (name(HIGH), f"Image {name(9)}", "Images name 1:", "Push or import those images again"):
+        assert part in str(error.value)
+    (found,) = world.handed_over
+    assert (found.unlisted, found.unlisted_in_use_count) == (1, 1)
+
+
+def test_a_blob_that_was_not_listed_and_that_no_image_names_is_counted_and_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.dry_run(1, 2)
+    world.part("1", 1, 2, HIGH)
+    world.images = [image(8, 1), image(9, HIGH, made="2026-01-01T12:30:00Z")]
+    world.results["arm_window"] = Lease(holder="d/r", armed_at=ARMED, expires_at=ARMED)  # type: ignore[assignment]
+    found = world.reconcile(monkeypatch)
+    assert found is not None
+    assert (found.unlisted, found.unlisted_in_use_count) == (1, 0), "what was pushed since is there"
+    assert "No Image that was there before the window names one" in str(found.alarm())
+
+
+def test_images_that_cannot_be_listed_are_asked_for_again_and_then_done_without(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.dry_run(1, 2)
+    world.part("1", 1, 2, HIGH)
+    world.images = ClusterError("503", 503)
+    world.has_another_try = True
+    with pytest.raises(ClusterError):
+        world.reconcile(monkeypatch)
+    world.has_another_try = False
+    found = world.reconcile(monkeypatch)
+    assert found is not None
+    assert (found.unlisted, found.unlisted_in_use_count) == (1, None)
