@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.errors import SandboxError
+from sandbox.base.errors import SandboxError
 
 NOT_INSTALLED = (
     "docker-registry is not installed (Debian, Ubuntu: apt-get install docker-registry): "

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
 
 CHECK = "check"
 DELETE = "delete"
@@ -39,9 +39,9 @@ class PrunerFaults:
     :param seconds_before_start: how long it says and does nothing at first, as one that waits for an API server.
     :param seconds_per_blob: how much longer each orphaned blob (of the base prune: each image) takes.
     :param seconds_per_deletion: the same, of a delete only.
-    :param made_up_orphans: the storage is not looked at: there are so many orphans that are in none
-        (:mod:`sandbox.registry.made_up`), and they are told of as quickly as can be. Of the other orders the two above
-        and ``kill_after_blobs`` hold for them too.
+    :param made_up_orphans: the pruner does not look at the storage, and lists that many orphans that are in none
+        (:mod:`sandbox.registry.hard_pruner.made_up`), as quickly as it can. Of the other orders the two above and
+        ``kill_after_blobs`` hold for them too.
     :param made_up_bytes: size of each of those.
     :param fail_delete_after_blobs: so many blobs are deleted, the next one is refused with
         "operation not permitted" (transcripts 43 and 44).

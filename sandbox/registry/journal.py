@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sandbox.kubelet.proc_files import started_at
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
+from sandbox.base.proc_files import started_at
 
 _READ_ONLY = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
 

@@ -8,30 +8,30 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.server import discovery, openapi
+from sandbox.server.access.authentication import TokenAuthenticator, User
+from sandbox.server.access.escalation import EscalationCheck
+from sandbox.server.access.impersonation import effective_user
+from sandbox.server.access.policy import create_default_policy
+from sandbox.server.access.rbac import Action, Authorizer
 from sandbox.server.administration import ROOT as ADMINISTRATION
 from sandbox.server.administration import Administration
-from sandbox.server.api_request import ApiRequest
-from sandbox.server.authentication import TokenAuthenticator, User
 from sandbox.server.backends import PodBackend
 from sandbox.server.errors import ApiError
-from sandbox.server.escalation import EscalationCheck
 from sandbox.server.faults import ApiFaults, FaultRequest, FaultRule
-from sandbox.server.impersonation import effective_user
-from sandbox.server.paging import Pager
-from sandbox.server.patching import Patcher
-from sandbox.server.pod_access import PodAccess
-from sandbox.server.policy import create_default_policy
-from sandbox.server.rbac import Action, Authorizer
-from sandbox.server.reading import Reader
+from sandbox.server.kubectl import discovery, openapi
+from sandbox.server.objects.store import Store
 from sandbox.server.request_counts import RequestCounts, RequestKind
 from sandbox.server.request_info import RequestInfo, request_info
 from sandbox.server.responses import cut_connection, error_response, json_response
-from sandbox.server.reviews import Reviewer
-from sandbox.server.scaling import Scaler
-from sandbox.server.store import Store
-from sandbox.server.watching import Watcher
-from sandbox.server.writing import Writer
+from sandbox.server.verbs.api_request import ApiRequest
+from sandbox.server.verbs.paging import Pager
+from sandbox.server.verbs.patching import Patcher
+from sandbox.server.verbs.pod_access import PodAccess
+from sandbox.server.verbs.reading import Reader
+from sandbox.server.verbs.reviews import Reviewer
+from sandbox.server.verbs.scaling import Scaler
+from sandbox.server.verbs.watching import Watcher
+from sandbox.server.verbs.writing import Writer
 
 Handler = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 LONGEST_BODY_BYTES = 3 * 1024 * 1024

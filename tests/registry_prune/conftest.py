@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from kubernetes import client, config
 
 from include.registry_prune.cluster.cluster import Cluster
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
 
 PROJECT = Path(__file__).parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"

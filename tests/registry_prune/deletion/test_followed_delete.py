@@ -32,11 +32,11 @@ from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, read_lease
 from include.registry_prune.window.lease import DeleteAttempt, LeaseError
 from include.registry_prune.window.opening import arm, begin_attempt, open_window
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.registry.faults import PrunerFaults
 from sandbox.server.faults import FaultRule
-from sandbox.settings import SandboxSettings
 from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.deletion.detached_pod import wait_for
 

@@ -30,7 +30,7 @@ from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Verdict
 from include.registry_prune.verdict.history import History
 from sandbox.cluster import Sandbox
-from sandbox.registry.seed import SeedPlan
+from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS, start_sandbox
 

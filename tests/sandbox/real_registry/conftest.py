@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from registry_tools import Skopeo
 
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.settings import SandboxSettings
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
-from sandbox.names import NAMESPACE
-from sandbox.pusher import SmallImage, push
-from sandbox.registry import media_types
-from sandbox.registry.digests import digest_of
+from sandbox.real_registry.pusher import SmallImage, push
+from sandbox.registry.storage import media_types
+from sandbox.registry.storage.digests import digest_of
 
 Result = TypeVar("Result")
 

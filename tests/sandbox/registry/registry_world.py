@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tiny_api import TinyApi
 
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
-from sandbox.registry.images import Blob, Image, ImageBuilder, ManifestFormat
-from sandbox.registry.layout import StorageLayout
 from sandbox.registry.objects import TagItem, image_object, image_stream_object
+from sandbox.registry.storage.images import Blob, Image, ImageBuilder, ManifestFormat
+from sandbox.registry.storage.layout import StorageLayout
 
 PROJECT_ROOT = Path(__file__).parents[3]
 TRANSCRIPTS = PROJECT_ROOT / "tests" / "transcripts"

@@ -12,11 +12,11 @@ import pytest
 from kubernetes import client, config
 from kubernetes.stream import stream
 
+from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.names import CLUSTER, CONFIGS, CONTAINER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
 
 PLAN = SeedPlan(images=40, orphans=60, size="100KiB")
 

@@ -1,0 +1,142 @@
+"""The deletions of the base prune: each prints its line, is done unless it is a dry run, and is counted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.registry.api import IMAGE_STREAMS, IMAGES, ApiClient, ApiFailureError, JsonObject
+from sandbox.registry.base_pruner.registry_service import RegistryService, RegistryServiceError
+
+
+@dataclass
+class PruneStatistics:
+    """What was deleted; as text the end of the real summary line."""
+
+    images: int = 0
+    tag_items: int = 0
+    streams: int = 0
+    layer_links: int = 0
+    manifest_links: int = 0
+    blobs: int = 0
+
+    def __str__(self) -> str:
+        told = (
+            (self.images, "deleted {} image object(s)"),
+            (self.tag_items, "deleted {} image stream tag item(s)"),
+            (self.streams, "updated {} image stream(s)"),
+            (self.layer_links, "deleted {} layer link(s)"),
+            (self.manifest_links, "deleted {} manifest link(s)"),
+            (self.blobs, "deleted {} blob(s)"),
+        )
+        return ", ".join(text.format(count) for count, text in told if count) or "deleted 0 objects"
+
+
+class Deletions:
+    """Deletes in API and registry.
+
+    :param service: the registry; None leaves it alone.
+    :param dry_run: print and count, but do nothing.
+    :ivar errors: what could not be deleted, in words.
+    """
+
+    def __init__(self, api: ApiClient, service: RegistryService | None, *, dry_run: bool) -> None:
+        self._api = api
+        self._service = service
+        self.dry_run = dry_run
+        self.statistics = PruneStatistics()
+        self.errors: list[str] = []
+        self._unlinked: set[tuple[str, str]] = set()
+
+    @property
+    def in_registry(self) -> bool:
+        """Is anything to be deleted in the registry?"""
+        return self._service is not None
+
+    def current(self, stream: JsonObject) -> JsonObject:
+        """The image stream as it is now.
+
+        :raises ApiFailureError: it is gone, or the API does not answer.
+        """
+        metadata = stream["metadata"]
+        return stream if self.dry_run else self._api.get(IMAGE_STREAMS, metadata["name"], metadata["namespace"])
+
+    def update_stream(self, stream: JsonObject, items: int) -> JsonObject:
+        """Write the status of an image stream that so many items were taken from.
+
+        :raises ApiFailureError: 409 if it was changed meanwhile.
+        """
+        name = f"{stream['metadata']['namespace']}/{stream['metadata']['name']}"
+        print(f"Deleting {items} items from image stream {name}")
+        try:
+            updated = stream if self.dry_run else self._api.replace_status(IMAGE_STREAMS, stream)
+        except ApiFailureError as error:
+            print(f"error updating image stream {name} to remove image references: {error}", file=sys.stderr)
+            raise
+        self.statistics.tag_items += items
+        self.statistics.streams += 1
+        return updated
+
+    def layer_link(self, repository: str, digest: str) -> None:
+        """Take a layer or a config from a repository, once."""
+        if (repository, digest) in self._unlinked:
+            return
+        print(f"Deleting layer link {digest} in repository {repository}")
+        failure = self._in_registry(lambda service: service.delete_layer_link(repository, digest))
+        if failure:
+            print(
+                f"error deleting repository {repository} layer link {digest} from the registry: {failure}",
+                file=sys.stderr,
+            )
+            self.errors.append(f"imagestream {repository}: failed to delete layer link {digest}: {failure}")
+            return
+        self._unlinked.add((repository, digest))
+        self.statistics.layer_links += 1
+
+    def manifest_link(self, repository: str, digest: str) -> None:
+        """Take a manifest from a repository."""
+        print(f"Deleting manifest link {digest} in repository {repository}")
+        failure = self._in_registry(lambda service: service.delete_manifest(repository, digest))
+        if failure:
+            print(
+                f"error deleting manifest link {digest} from repository {repository}: {failure}",
+                file=sys.stderr,
+            )
+            self.errors.append(f"imagestream {repository}: failed to delete manifest link {digest}: {failure}")
+            return
+        self.statistics.manifest_links += 1
+
+    def blob(self, image: str, digest: str) -> bool:
+        """Delete a blob of an image. False if that failed."""
+        print(f"Deleting blob {digest}")
+        failure = self._in_registry(lambda service: service.delete_blob(digest))
+        if failure:
+            print(f"error deleting blob {digest} from the registry: {failure}", file=sys.stderr)
+            self.errors.append(f"image {image}: failed to delete blob {digest}: {failure}")
+            return False
+        self.statistics.blobs += 1
+        return True
+
+    def image(self, digest: str) -> None:
+        """Delete an Image object."""
+        print(f"Deleting image {digest}")
+        try:
+            if not self.dry_run:
+                self._api.delete(IMAGES, digest)
+        except ApiFailureError as error:
+            print(f"error deleting image {digest} from server: {error}", file=sys.stderr)
+            if error.code != 404:
+                self.errors.append(f"image {digest}: failed to delete image {digest}: {error}")
+            return
+        self.statistics.images += 1
+
+    def _in_registry(self, deletion: Callable[[RegistryService], None]) -> str | None:
+        """Why it failed; None if it did not."""
+        if self._service is None or self.dry_run:
+            return None
+        try:
+            deletion(self._service)
+        except RegistryServiceError as error:
+            return str(error)
+        return None
