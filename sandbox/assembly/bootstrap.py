@@ -22,10 +22,11 @@ from sandbox.server.objects.store import Store
 _MANIFESTS = Path(__file__).parents[1] / "manifests"
 _PROJECT = Path(__file__).parents[2]
 
-_STAND_INS = {
+STAND_INS = {
     "dockerregistry": "sandbox.registry.hard_pruner.dockerregistry",
     "oc": "sandbox.registry.base_pruner.image_pruner",
 }
+"""Programs that pods find, by the module that each is."""
 _EXECUTABLE = """\
 #!{python} -I
 import os
@@ -111,7 +112,7 @@ def _node(node: Node) -> dict[str, Any]:
 def write_executables(state: StateDirectory) -> None:
     """Write the programs that pods find: the stand-ins for ``dockerregistry`` and ``oc``, and links to coreutils."""
     state.executables.mkdir(parents=True, exist_ok=True)
-    for name, module in _STAND_INS.items():
+    for name, module in STAND_INS.items():
         path = state.executables / name
         path.write_text(_EXECUTABLE.format(python=sys.executable, project=str(_PROJECT), module=module))
         path.chmod(0o755)

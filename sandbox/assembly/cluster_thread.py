@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sandbox.assembly.composition import Cluster
+from sandbox.assembly.control import Control
 from sandbox.base.errors import SandboxError
 from sandbox.base.paths import StateDirectory
 from sandbox.base.settings import SandboxSettings
@@ -75,7 +76,7 @@ class ClusterThread:
         self._loop = asyncio.get_running_loop()
         self._cluster = cluster = Cluster(self.state, self.settings)
         try:
-            await cluster.start()
+            await cluster.start(Control(cluster).add_routes)
             stop = asyncio.ensure_future(self._stop.wait())
             ready = asyncio.ensure_future(cluster.wait_until_ready(_START_SECONDS + self.settings.readiness))
             await asyncio.wait([ready, stop], return_when=asyncio.FIRST_COMPLETED)

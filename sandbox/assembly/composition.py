@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
+from aiohttp import web
+
 from sandbox.assembly.bootstrap import create_objects, write_executables
-from sandbox.assembly.control import Control
 from sandbox.assembly.credentials import Credentials
 from sandbox.base.errors import SandboxError
 from sandbox.base.names import (
@@ -51,6 +53,8 @@ from sandbox.server.request_counts import RequestCounts
 
 log = logging.getLogger(__name__)
 
+AddRoutes = Callable[[web.Application], None]
+
 _POLL_SECONDS = 0.05
 _SAFE_ROOT = re.compile(r"/[\w./+@-]*")
 
@@ -78,10 +82,10 @@ class Cluster:
         self.request_counts = RequestCounts()
         self.url = ""
         nodes = [Node(index) for index in range(settings.nodes)]
-        self._authenticator = self.credentials.prepare()
+        self.authenticator = self.credentials.prepare()
         self.registries = RegistryServers.find(settings.real_registry, state, self.store)
         self.kubelet = Kubelet(
-            state, settings, self.store, nodes, self._authenticator.service_account_token, self.registries
+            state, settings, self.store, nodes, self.authenticator.service_account_token, self.registries
         )
         self._nodes = nodes
         self._listener: Listener | None = None
@@ -90,9 +94,10 @@ class Cluster:
 
     # --- start and stop
 
-    async def start(self) -> None:
+    async def start(self, add_routes: AddRoutes) -> None:
         """Serve the API and start everything; the registry is not ready yet.
 
+        :param add_routes: adds the sandbox's own paths to the API (:mod:`sandbox.assembly.control`).
         :raises SandboxError: the port is taken.
         """
         kill_everything(self.state.root)
@@ -104,7 +109,7 @@ class Cluster:
             log.info("%s", self.registry_server)
         write_executables(self.state)
         create_objects(self.store, self.settings, self._nodes)
-        port = await self._serve()
+        port = await self._serve(add_routes)
         self.url = f"https://{LOOPBACK}:{port}"
         self.credentials.write_administrator_kubeconfig(self.url)
         address = ApiAddress(LOOPBACK, port, self.credentials.authority.decode())
@@ -138,15 +143,15 @@ class Cluster:
         remove_pod_folders(self.state)
         self.state.kubeconfig.unlink(missing_ok=True)
 
-    async def _serve(self) -> int:
+    async def _serve(self, add_routes: AddRoutes) -> int:
         application = build_application(
             self.store,
-            self._authenticator,
+            self.authenticator,
             pods=self.kubelet,
             faults=self.api_faults,
             counts=self.request_counts,
         )
-        Control(self, self._authenticator).add_routes(application)
+        add_routes(application)
         self._listener = Listener(application, server_context(self.credentials.tls_directory))
         return await self._listener.start(self.settings.port)
 

@@ -19,20 +19,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
+from sandbox.assembly.composition import Cluster
 from sandbox.controllers.operator.cluster_version import set_cluster_version
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.registry.journal import most_at_once, read_journal
 from sandbox.registry.verify.pruners import pruner_processes
-from sandbox.server.access.authentication import MASTERS, TokenAuthenticator
+from sandbox.server.access.authentication import MASTERS
 from sandbox.server.errors import ApiError
 from sandbox.server.responses import error_response, json_response
-
-if TYPE_CHECKING:
-    from sandbox.assembly.composition import Cluster
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request], Awaitable[Any]]
@@ -45,9 +43,8 @@ EVICTION_MESSAGE = "The node was low on resource: ephemeral-storage."
 class Control:
     """Answers requests to the paths above."""
 
-    def __init__(self, cluster: Cluster, authenticator: TokenAuthenticator) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._authenticator = authenticator
         self._absence: asyncio.Task[None] | None = None
 
     def add_routes(self, application: web.Application) -> None:
@@ -85,7 +82,7 @@ class Control:
 
     def _check(self, request: web.Request) -> None:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        user = self._authenticator.authenticate(token)
+        user = self._cluster.authenticator.authenticate(token)
         if user is None:
             raise ApiError.unauthorized()
         if MASTERS not in user.groups:

@@ -129,7 +129,10 @@ def _up(arguments: argparse.Namespace, state: StateDirectory) -> int:
     settings = _settings(arguments)
     if arguments.foreground:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        service.serve(state, settings)
+        # Late: it loads the whole cluster, which no other command needs.
+        from sandbox.command_line.foreground import serve
+
+        serve(state, settings)
         return 0
     if not service.start(state, settings, _options(arguments)):
         print("It was up already, and stays as it is.")

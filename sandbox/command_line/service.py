@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.assembly.composition import Cluster
 from sandbox.base.errors import SandboxError
 from sandbox.base.paths import StateDirectory
 from sandbox.base.pod_folders import remove_pod_folders
 from sandbox.base.proc_files import started_at
 from sandbox.base.settings import SandboxSettings
-from sandbox.command_line.persistence import restore_images, save_images
 from sandbox.kubelet.processes import kill_everything
 
 _PROJECT = Path(__file__).parents[2]
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _LOG_LINES = 15
-_STORAGE_OF_NOBODY = (
-    "NOTE: {storage} holds blobs whose images nobody knows any more (the last sandbox was killed): to the pruner "
-    "all of them are orphans. `down --purge` removes them.\n"
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class ServerProcess:
     def find(cls, state: StateDirectory) -> ServerProcess | None:
         """The one of that state folder, if it lives."""
         try:
-            noted = cls(**json.loads(_lock_file(state).read_text()))
+            noted = cls(**json.loads(lock_file(state).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
         return noted if noted.alive else None
@@ -73,7 +65,8 @@ class ServerProcess:
         raise SandboxError(f"the sandbox's server, process {self.pid}, does not end")
 
 
-def _lock_file(state: StateDirectory) -> Path:
+def lock_file(state: StateDirectory) -> Path:
+    """Locked by the process that runs the sandbox, and tells which one that is."""
     return state.root / "server.lock"
 
 
@@ -103,72 +96,6 @@ def _description(state: StateDirectory) -> dict[str, Any] | None:
     return found if server is not None and found["pid"] == server.pid else None
 
 
-# --- in this process
-
-
-def serve(state: StateDirectory, settings: SandboxSettings) -> None:
-    """Run a sandbox until SIGTERM or SIGINT.
-
-    :raises SandboxError: one is up in that folder already; its port is taken; its registry does not come up.
-    """
-    state.root.mkdir(parents=True, exist_ok=True)
-    with _locked(state):
-        asyncio.run(_serve(state, settings))
-
-
-@contextlib.contextmanager
-def _locked(state: StateDirectory) -> Iterator[None]:
-    with _lock_file(state).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SandboxError(f"a sandbox is up already in {state.root}") from error
-        lock.truncate(0)
-        json.dump({"pid": os.getpid(), "started": started_at(os.getpid())}, lock)
-        lock.flush()
-        state.description.unlink(missing_ok=True)
-        try:
-            yield
-        finally:
-            state.description.unlink(missing_ok=True)
-            lock.truncate(0)
-
-
-async def _serve(state: StateDirectory, settings: SandboxSettings) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    cluster = Cluster(state, settings)
-    try:
-        await cluster.start()
-        note = "" if restore_images(cluster.store, state) else _STORAGE_OF_NOBODY.format(storage=state.storage)
-        ready = asyncio.ensure_future(cluster.wait_until_ready(_START_SECONDS + settings.readiness))
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
-            await ready
-            cluster.record_baseline()
-            description = {
-                "pid": os.getpid(),
-                "url": cluster.url,
-                "settings": settings.to_json(),
-                "note": f"{note}{cluster.registry_server[0].upper()}{cluster.registry_server[1:]}.\n",
-            }
-            _write_whole(state.description, json.dumps(description, indent=2) + "\n")
-            print(instructions(state), flush=True)
-            await stop.wait()
-        save_images(cluster.store, state)
-    finally:
-        await cluster.stop()
-
-
-def _write_whole(path: Path, content: str) -> None:
-    """Write a file that others wait for: it is there with all of its content or not at all."""
-    new = path.with_suffix(".new")
-    new.write_text(content)
-    new.replace(path)
-
-
 def instructions(state: StateDirectory) -> str:
     """How to use a sandbox that is up."""
     description = describe(state)
@@ -182,9 +109,6 @@ def instructions(state: StateDirectory) -> str:
     )
 
 
-# --- in the background
-
-
 def start(state: StateDirectory, settings: SandboxSettings, options: list[str]) -> bool:
     """Start a sandbox in a process of its own; returns when it is ready.
 
@@ -192,7 +116,7 @@ def start(state: StateDirectory, settings: SandboxSettings, options: list[str]) 
     :returns: False if one was up (or about to be) already; it stays as it is.
     :raises SandboxError: it does not come up; the message has the end of its log.
     """
-    deadline = time.monotonic() + _START_SECONDS + settings.readiness + settings.container_start
+    deadline = time.monotonic() + START_SECONDS + settings.readiness + settings.container_start
     present = ServerProcess.find(state)
     if present is not None:
         _wait_until_ready(state, lambda: present.alive, deadline)

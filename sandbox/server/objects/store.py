@@ -1,92 +1,26 @@
-"""All objects of the cluster, in memory: one writer, one order of changes, as etcd behind the API server."""
+"""What a write to the cluster's objects does, and what follows from it.
+
+Defaults and checks of a new object; grace of pods, finalizers, and what depends on an object that is gone.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 from sandbox.server.errors import ApiError, JsonObject
-from sandbox.server.objects import deletion, history
-from sandbox.server.objects.collection import Collection, Key, Record, copy_of
+from sandbox.server.objects.collection import Record, copy_of
 from sandbox.server.objects.defaults import with_defaults
-from sandbox.server.objects.history import Change, ChangeStream, History, Subscription
-from sandbox.server.objects.metadata import new_object, updated_object
-from sandbox.server.objects.ownership import OwnerIndex
-from sandbox.server.objects.resources import RESOURCE_TYPES, ResourceType, resource_type
-from sandbox.server.objects.selectors import field_selector, label_selector
+from sandbox.server.objects.metadata import new_object, pod_grace_seconds, terminating, updated_object
+from sandbox.server.objects.ownership import owner_uids
+from sandbox.server.objects.resources import RESOURCE_TYPES, resource_type
+from sandbox.server.objects.state import ObjectState
 from sandbox.server.objects.validation import check_object, check_update
 
-HISTORY_LIMIT = 10_000
+_FOREGROUND = "foregroundDeletion"
 
 
-class Store:
-    """The objects, by resource name (``pods``, ``deployments.apps``), namespace and name.
-
-    Used from one event loop; no method waits. Methods that return ``dict`` hand out copies.
-
-    :param history_limit: how many changes of each resource a watch can go back.
-    """
-
-    def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
-        self._version = 1
-        self._collections = {name: Collection() for name in RESOURCE_TYPES}
-        self._histories = {name: History(history_limit, self._version) for name in RESOURCE_TYPES}
-        self._versions = dict.fromkeys(RESOURCE_TYPES, self._version)
-        self._streams: defaultdict[str | None, list[ChangeStream]] = defaultdict(list)
-        self.owners = OwnerIndex()
-
-    # --- reading
-
-    def get(self, resource: str, name: str, namespace: str | None = None) -> JsonObject:
-        """A copy of the object.
-
-        :raises ApiError: 404.
-        """
-        return copy_of(self.record(resource, name, namespace).object)
-
-    def list(
-        self,
-        resource: str,
-        namespace: str | None = None,
-        labels: str | None = None,
-        fields: str | None = None,
-    ) -> list[JsonObject]:
-        """Copies of all objects that the selectors let through, ordered by namespace and name."""
-        return [copy_of(record.object) for record in self.records(resource, namespace, labels, fields)]
-
-    def record(self, resource: str, name: str, namespace: str | None = None) -> Record:
-        """The present state of the object, not copied: read only.
-
-        :raises ApiError: 404.
-        """
-        found = self.find(resource, name, namespace)
-        if found is None:
-            raise ApiError.not_found(resource, name)
-        return found
-
-    def find(self, resource: str, name: str, namespace: str | None = None) -> Record | None:
-        """Like :meth:`record`, but None when there is no such object."""
-        return self._collections[resource].get(_key(resource_type(resource), name, namespace))
-
-    def records(
-        self,
-        resource: str,
-        namespace: str | None = None,
-        labels: str | None = None,
-        fields: str | None = None,
-    ) -> Iterable[Record]:
-        """Like :meth:`list`, but the states themselves, not copied: read only, and before the next write."""
-        records = self._collections[resource].iterate(namespace)
-        if not labels and not fields:
-            return records
-        by_label, by_field = label_selector(labels), field_selector(resource_type(resource), fields)
-        return (record for record in records if by_label(record.object) and by_field(record.object))
-
-    def version(self, resource: str | None = None) -> int:
-        """The resourceVersion of the last write, of all or of one resource."""
-        return self._version if resource is None else self._versions[resource]
-
-    # --- writing
+class Store(ObjectState):
+    """All objects of the cluster: one writer, one order of changes, as etcd behind the API server."""
 
     def create(self, resource: str, obj: JsonObject, *, dry_run: bool = False) -> JsonObject:
         """Add an object; uid, resourceVersion, times, generation and a generated name are filled in.
@@ -102,7 +36,7 @@ class Store:
         if self.find(resource, metadata["name"], metadata.get("namespace")) is not None:
             raise ApiError.already_exists(resource, metadata["name"])
         if not dry_run:
-            self._commit(resource, None, created)
+            self.commit(resource, None, created)
         return copy_of(created)
 
     def update(
@@ -122,8 +56,8 @@ class Store:
         check_object(kind, updated)
         check_update(kind, old.object, updated)
         if not dry_run:
-            self._commit(resource, old, updated)
-            if deletion.is_over(updated):
+            self.commit(resource, old, updated)
+            if _is_over(updated):
                 self._drop(resource, self.record(resource, *reversed(old.key)))
         return copy_of(updated)
 
@@ -164,16 +98,16 @@ class Store:
         :raises ApiError: 404.
         """
         record = self.record(resource, name, namespace)
-        marked = deletion.mark(resource, record.object, grace_seconds, propagation)
+        marked = _marked(resource, record.object, grace_seconds, propagation)
         if dry_run:
             return copy_of(marked or record.object)
         if marked is None:
             return self._drop(resource, record, orphan=propagation == "Orphan")
         if marked != record.object:
-            self._commit(resource, record, marked)
+            self.commit(resource, record, marked)
         if propagation == "Foreground":
-            deletion.delete_dependents(self, record.uid)
-            return deletion.finish_foreground(self, record.uid) or copy_of(marked)
+            self._delete_dependents(record.uid)
+            return self._finish_foreground(record.uid) or copy_of(marked)
         return copy_of(marked)
 
     def remove(self, resource: str, name: str, namespace: str | None = None) -> None:
@@ -183,60 +117,88 @@ class Store:
         """
         self._drop(resource, self.record(resource, name, namespace))
 
-    # --- changes
-
-    def subscribe(self, resource: str | None = None) -> Subscription:
-        """The changes from now on, of one resource or of all, for a controller."""
-        return Subscription(self.stream(resource))
-
-    def stream(self, resource: str | None = None) -> ChangeStream:
-        """Like :meth:`subscribe`, not copied: read only."""
-        stream = ChangeStream(self._streams[resource].remove)
-        self._streams[resource].append(stream)
-        return stream
-
-    def changes_since(self, resource: str, version: int) -> Sequence[Change]:
-        """The changes of a resource after a resourceVersion, not copied: read only.
-
-        :raises ApiError: 410, that is too long ago.
-        """
-        return self._histories[resource].since(version)
-
-    def expire_history(self, resource: str) -> None:
-        """Forget all changes of a resource so far: a watch that starts from one of them gets 410."""
-        self._histories[resource].forget(self._version)
-
-    # --- inside
-
-    def _commit(self, resource: str, old: Record | None, value: JsonObject) -> Record:
-        self._version += 1
-        value["metadata"]["resourceVersion"] = str(self._version)
-        record = Record(copy_of(value), self._version)
-        self._collections[resource].put(record)
-        self.owners.replace(resource, old, record)
-        self._publish(Change(history.MODIFIED if old else history.ADDED, resource, record, old))
-        return record
+    # --- what follows
 
     def _drop(self, resource: str, record: Record, *, orphan: bool = False) -> JsonObject:
-        self._version += 1
-        last = copy_of(record.object)
-        last["metadata"]["resourceVersion"] = str(self._version)
-        self._collections[resource].drop(record.key)
-        self.owners.replace(resource, record, None)
-        self._publish(Change(history.DELETED, resource, Record(last, self._version), record))
-        deletion.clean_up_after(self, resource, record, orphan=orphan)
-        return copy_of(last)
+        last = self.drop(resource, record)
+        self._clean_up_after(resource, record, orphan=orphan)
+        return last
 
-    def _publish(self, change: Change) -> None:
-        self._versions[change.resource] = self._version
-        self._histories[change.resource].append(change)
-        for stream in (*self._streams[change.resource], *self._streams[None]):
-            stream.publish(change)
+    def _delete_dependents(self, uid: str) -> None:
+        """Delete what names this owner and no other one that is still there."""
+        for resource, (namespace, name) in self.owners.dependents(uid):
+            record = self.find(resource, name, namespace)
+            if record is None:
+                continue
+            others = [other for other in owner_uids(record.object) if other != uid and self.owners.place(other)]
+            if not others:
+                self.delete(resource, name, namespace, propagation="Background")
+
+    def _finish_foreground(self, uid: str) -> JsonObject | None:
+        """Remove the owner that waits for its dependents, if none of them is left; returns its last state."""
+        place = self.owners.place(uid)
+        if place is None or self.owners.dependents(uid):
+            return None
+        resource, (namespace, name) = place
+        owner = self.get(resource, name, namespace)
+        finalizers = owner["metadata"].get("finalizers") or []
+        if _FOREGROUND not in finalizers:
+            return None
+        owner["metadata"]["finalizers"] = [finalizer for finalizer in finalizers if finalizer != _FOREGROUND]
+        return self.update(resource, owner)
+
+    def _clean_up_after(self, resource: str, record: Record, *, orphan: bool) -> None:
+        """What follows when an object is gone: its dependents, its waiting owners, a namespace's content."""
+        if orphan:
+            self._orphan_dependents(record.uid)
+        else:
+            self._delete_dependents(record.uid)
+        for uid in owner_uids(record.object):
+            self._finish_foreground(uid)
+        if resource == "namespaces":
+            self._empty_namespace(record.key[1])
+
+    def _orphan_dependents(self, uid: str) -> None:
+        for resource, (namespace, name) in self.owners.dependents(uid):
+            dependent = self.get(resource, name, namespace)
+            references = dependent["metadata"]["ownerReferences"]
+            dependent["metadata"]["ownerReferences"] = [ref for ref in references if ref["uid"] != uid]
+            self.update(resource, dependent)
+
+    def _empty_namespace(self, namespace: str) -> None:
+        for kind in RESOURCE_TYPES.values():
+            # What goes may take others of the same list with it.
+            for _, name in [record.key for record in self.records(kind.name, namespace)] if kind.namespaced else ():
+                if self.find(kind.name, name, namespace):
+                    self.remove(kind.name, name, namespace)
 
 
-def _key(kind: ResourceType, name: str, namespace: str | None) -> Key:
-    if not kind.namespaced:
-        return "", name
-    if not namespace:
-        raise ValueError(f"{kind.name} are namespaced: say in which namespace {name!r} is")
-    return namespace, name
+def _marked(resource: str, value: JsonObject, grace_seconds: int | None, propagation: str | None) -> JsonObject | None:
+    """The object as it waits for its end; None if it can go at once.
+
+    :param grace_seconds: what the caller of the API asked for; only pods have a grace.
+    """
+    grace = pod_grace_seconds(value, grace_seconds) if resource == "pods" else 0
+    metadata = value["metadata"]
+    finalizers = list(metadata.get("finalizers") or [])
+    if propagation == "Foreground" and _FOREGROUND not in finalizers:
+        finalizers.append(_FOREGROUND)
+    if not grace and not finalizers:
+        return None
+    # A second delete may shorten the time that is left, never lengthen it.
+    remaining = metadata.get("deletionGracePeriodSeconds")
+    later = "deletionTimestamp" in metadata and remaining is not None and grace >= remaining
+    marked = copy_of(value) if later else terminating(value, grace)
+    if finalizers:
+        marked["metadata"]["finalizers"] = finalizers
+    return marked
+
+
+def _is_over(value: JsonObject) -> bool:
+    """Deleted, without finalizers and without a grace that a kubelet has to end?"""
+    metadata = value["metadata"]
+    return bool(
+        "deletionTimestamp" in metadata
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+    )

@@ -43,7 +43,7 @@ def registry_pod(api: TinyApi) -> None:
 
 
 def prune(world: RegistryWorld, *more: str) -> Ended:
-    return world.run(*ARGUMENTS, *more, stand_in="image_pruner")
+    return world.run(*ARGUMENTS, *more, stand_in="oc")
 
 
 def last_line(ended: Ended) -> str:
@@ -271,7 +271,7 @@ def test_a_wrong_command_line_exits_with_1(world: RegistryWorld, arguments: list
 
 
 def test_a_command_that_is_not_known_is_refused(world: RegistryWorld) -> None:
-    ended = world.run("adm", "prune", "builds", stand_in="image_pruner")
+    ended = world.run("adm", "prune", "builds", stand_in="oc")
     assert ended == Ended(1, "", "error: the sandbox's oc knows only `oc adm prune images`\n")
 
 
