@@ -22,10 +22,10 @@ from sandbox.cluster import Sandbox
 Result = TypeVar("Result")
 
 CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 
 
-def eventually(look: Callable[[], Result], told: str, seconds: float = 20.0) -> Result:
+def eventually(look: Callable[[], Result], told: str, seconds: float = 60.0) -> Result:
     """What ``look`` returns as soon as that is true; fails the test when it does not become so."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -79,6 +79,22 @@ class Kubectl:
         return self("exec", pod, "--", "/bin/sh", "-c", script)
 
 
+def create_job(kubectl: Kubectl, script: str, name: str = "work", **spec: object) -> None:
+    pod_spec = {"restartPolicy": spec.pop("restartPolicy", "Never"), "terminationGracePeriodSeconds": 1}
+    container = {"name": "main", "image": "image", "command": ["/bin/sh", "-c", script]}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {"backoffLimit": 0, **spec, "template": {"spec": {**pod_spec, "containers": [container]}}},
+    }
+    kubectl("create", "-f", "-", stdin=json.dumps(job))
+
+
+def wait_for_job(kubectl: Kubectl, kind: str, name: str = "work") -> None:
+    kubectl("wait", f"--for=condition={kind}", f"job/{name}", "--timeout=90s")
+
+
 def api_client(sandbox: Sandbox) -> client.ApiClient:
     return config.new_client_from_config(str(sandbox.kubeconfig))
 
@@ -90,6 +106,11 @@ def names(pods: list[dict[str, Any]]) -> list[str]:
 def condition(obj: dict[str, Any], kind: str) -> dict[str, Any]:
     found = [entry for entry in obj.get("status", {}).get("conditions") or [] if entry["type"] == kind]
     return found[0] if found else {}
+
+
+def wait_for_commands(sandbox: Sandbox, *commands: str) -> None:
+    """Return when all of these commands run in pods: one that was just started is still the shell that starts it."""
+    eventually(lambda: set(commands) <= set(commands_in_pods(sandbox)), f"these run in pods: {', '.join(commands)}")
 
 
 def commands_in_pods(sandbox: Sandbox) -> list[str]:

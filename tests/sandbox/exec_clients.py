@@ -61,7 +61,7 @@ async def async_exec(sandbox: Sandbox, pod: str, *command: str) -> dict[int, byt
 def assert_refused(sandbox: Sandbox, pod: str, message: str) -> None:
     """A v5 client hears of it in the error channel, a v4 client by the HTTP status."""
     with python_exec(sandbox, pod, "/bin/true") as response:
-        response.run_forever(timeout=20)
+        response.run_forever(timeout=60)
         assert message in response.read_channel(channels.ERROR)
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         asyncio.run(async_exec(sandbox, pod, "/bin/true"))

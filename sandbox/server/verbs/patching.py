@@ -11,8 +11,7 @@ from sandbox.server.objects.collection import copy_of
 from sandbox.server.objects.resources import ResourceType
 from sandbox.server.objects.store import Store
 from sandbox.server.verbs.api_request import ApiRequest, decode
-from sandbox.server.verbs.patches import json_patch, merge_patch
-from sandbox.server.verbs.strategic_merge import strategic_merge
+from sandbox.server.verbs.patches import json_patch, merge_patch, strategic_merge
 from sandbox.server.verbs.writing import Writer
 
 JSON_PATCH = "application/json-patch+json"

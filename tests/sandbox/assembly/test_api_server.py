@@ -34,11 +34,11 @@ def test_it_is_gone_with_every_connection_and_comes_back_at_the_same_address(
 def test_an_open_exec_is_cut_and_its_command_goes_on(sandbox: Sandbox, pod: str) -> None:
     memory = sandbox.state.pod(sandbox.get_object("pods", pod, NAMESPACE)["metadata"]["uid"]) / "shm"
     with python_exec(sandbox, pod, "/bin/sh", "-c", _SCRIPT) as response:
-        response.update(timeout=20)
+        response.update(timeout=60)
         assert response.read_stdout() == "started\n"
         sandbox.stop_api_server()
         with pytest.raises((WebSocketConnectionClosedException, OSError)):
-            response.run_forever(timeout=20)
+            response.run_forever(timeout=60)
     (memory / "go").touch()
     eventually((memory / "over").exists, "the command has gone on to its end")
 

@@ -100,7 +100,7 @@ class TestIdling:
         custom = client.CustomObjectsApi(api_client(sandbox))
         phases = []
         for event in watch.Watch().stream(
-            custom.list_cluster_custom_object, "build.openshift.io", "v1", "builds", timeout_seconds=20
+            custom.list_cluster_custom_object, "build.openshift.io", "v1", "builds", timeout_seconds=90
         ):
             phases.append(event["object"]["status"]["phase"])
             if phases[-1] == "Running":

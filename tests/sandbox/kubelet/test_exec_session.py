@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, commands_in_pods, eventually, names
+from cluster_tools import Kubectl, commands_in_pods, eventually, names, wait_for_commands
 from exec_clients import assert_refused, async_exec, python_exec
 from kubernetes_asyncio import client as async_client
 from kubernetes_asyncio import config as async_config
@@ -61,7 +61,7 @@ class TestKubectl(Shared):
 
 def test_the_python_client_gets_streams_and_exit_code(sandbox: Sandbox, pod: str) -> None:
     with python_exec(sandbox, pod, "/bin/sh", "-c", SCRIPT) as response:
-        response.run_forever(timeout=20)
+        response.run_forever(timeout=60)
         assert response.read_stdout() == "out\n"
         assert response.read_stderr() == "err\n"
         assert response.returncode == 3
@@ -156,6 +156,7 @@ class TestInside(Shared):
             pod,
             "/usr/bin/setsid sleep 3002 >/dev/null 2>&1 & /usr/bin/setsid /usr/bin/setsid sleep 3003 >/dev/null 2>&1 &",
         )
+        wait_for_commands(sandbox, "sleep 3001", "sleep 3002", "sleep 3003")
         script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done"
         told = {line.strip() for line in kubectl.shell(pod, script).splitlines()} - {""}
         assert told & before, "the container's main process"
@@ -181,7 +182,7 @@ class TestEnds:
         ) as process:
             eventually(lambda: commands_in_pods(sandbox).count("sleep 3005") == 2, "the command runs")
             kubectl("delete", "pod", pod)
-            stdout, stderr = process.communicate(timeout=20)
+            stdout, stderr = process.communicate(timeout=60)
         assert (stdout, process.returncode) == ("", 137)
         assert "exit code 137" in stderr
         assert "sleep 3005" not in commands_in_pods(sandbox)
@@ -190,7 +191,7 @@ class TestEnds:
         with kubectl.start("exec", pod, "--", "/bin/sh", "-c", "sleep 3006; echo ended") as process:
             eventually(lambda: "sleep 3006" in commands_in_pods(sandbox), "the command runs")
             kubectl("delete", "pod", pod, "--force", "--grace-period=0")
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
         assert process.returncode == 137
 
     def test_a_client_that_goes_does_not_end_the_command(self, sandbox: Sandbox, kubectl: Kubectl, pod: str) -> None:
@@ -210,7 +211,7 @@ class TestEnds:
         with kubectl.start("exec", pod, "--", "sleep", "3007") as process:
             eventually(lambda: "sleep 3007" in commands_in_pods(sandbox), "the command runs")
             sandbox.lose_node(node)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
         assert process.returncode != 137
         assert "sleep 3007" in commands_in_pods(sandbox)
         refused = kubectl.run("exec", pod, "--", "true")
@@ -219,14 +220,14 @@ class TestEnds:
 
 
 class TestNotYet:
-    """Containers take their time to start."""
+    """Containers take their time to start: longer than any test."""
 
     @pytest.fixture
     def settings(self) -> SandboxSettings:
-        return SandboxSettings.quick(container_start=2.0)
+        return SandboxSettings.quick(replicas=0, container_start=3600.0)
 
     def test_a_container_that_does_not_run_yet_is_not_found(self, sandbox: Sandbox, kubectl: Kubectl) -> None:
-        sandbox.configure_registry(readOnly=True)
+        sandbox.configure_registry(replicas=1)
         waiting = eventually(
             lambda: [
                 pod

@@ -125,7 +125,7 @@ def test_kubectl_watches_waits_and_describes(sandbox: Sandbox, kubectl: Kubectl,
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith("ADDED")
         kubectl("delete", "pod", pod)
-        kubectl("wait", "--for=condition=Ready", "pod", "-l", "docker-registry=default", "--timeout=20s")
+        kubectl("wait", "--for=condition=Ready", "pod", "-l", "docker-registry=default", "--timeout=90s")
         while not (line := watching.stdout.readline()).startswith("DELETED"):
             assert line
         assert pod in line

@@ -83,7 +83,7 @@ class TestServing:
 class TestLongGoodbye:
     @pytest.fixture
     def settings(self) -> SandboxSettings:
-        return SandboxSettings.quick(nodes=5, pre_stop=2.0, grace=6, real_registry=True)
+        return SandboxSettings.quick(nodes=5, pre_stop=3600, grace=7200, real_registry=True)
 
     def test_terminating_pods_take_pushes_when_the_new_ones_refuse_them(self, sandbox: Sandbox) -> None:
         old = sandbox.registry_addresses()
@@ -105,6 +105,7 @@ class TestLongGoodbye:
             expected = 201 if pod in old else 405
             assert push(address, "shop/frontend", "latest", SmallImage.make()) == expected
         assert not sandbox.settled()
+        kubectl(sandbox, "delete", "pods", *old, "--force", "--grace-period=0")
         sandbox.wait_until_settled()
         assert not old.keys() & sandbox.registry_addresses().keys()
         assert not any(map(answers, old.values()))

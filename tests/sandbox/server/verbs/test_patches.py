@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.server.errors import ApiError
-from sandbox.server.verbs.patches import json_patch, merge_patch
-from sandbox.server.verbs.strategic_merge import strategic_merge
+from sandbox.server.verbs.patches import json_patch, merge_patch, strategic_merge
 
 
 def test_merge_patch_deletes_nulls_and_replaces_lists() -> None:
