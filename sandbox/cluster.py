@@ -92,8 +92,8 @@ class Sandbox(ClusterThread):
     def configure_registry(self, **changes: Any) -> dict[str, Any]:
         """Change fields of the ``spec`` of the registry's Config (``readOnly=True``, ``managementState="Removed"``).
 
-        ``storage`` may be the name of a kind (``pvc``, ``emptyDir``, ``s3``, ``swift``, ``none``): what is told of the
-        storage changes, the blobs stay in their folder.
+        ``storage`` may be the name of a kind (``pvc``, ``emptyDir``, ``s3``, ``swift``, ``none``): Config, Deployment
+        and conditions change, the blobs stay in their folder.
 
         :raises ValueError: there is no such storage.
         """
@@ -168,7 +168,7 @@ class Sandbox(ClusterThread):
         return read_journal(self.state.pruner_journal)
 
     def most_pruners_at_once(self) -> int:
-        """How many hard pruners, of whatever mode and in whatever pods, have lived at the same moment at most."""
+        """The highest number of hard pruners, of any mode and in any pods, that have lived at the same moment."""
         from sandbox.registry.journal import most_at_once
 
         return most_at_once(self.pruner_journal())
@@ -214,10 +214,10 @@ class Sandbox(ClusterThread):
         self.allow_readiness()
 
     def forget_media_types(self, count: int = 1) -> list[str]:
-        """Empty ``dockerImageManifestMediaType`` of so many Images: the pruner takes their configs.
+        """Empty ``dockerImageManifestMediaType`` of ``count`` Images: the pruner takes their configs.
 
         :returns: the names of these Images.
-        :raises SandboxError: there are not so many Images with a config.
+        :raises SandboxError: fewer Images than that have a config.
         """
         return situations.forget_media_types(self.state, count)
 

@@ -3,7 +3,7 @@
 * ``GET /sandbox/status``: operator, nodes, addresses of the registries, pruner processes, faults in
   force.
 * ``POST /sandbox/operator`` ``{"running": bool}``.
-* ``POST /sandbox/api-server`` ``{"seconds": float}``: gone for so long, right after the answer.
+* ``POST /sandbox/api-server`` ``{"seconds": float}``: how long it is gone, beginning right after the answer.
 * ``POST /sandbox/exec-faults`` with the fields of :class:`~sandbox.kubelet.exec_faults.ExecFault`; ``DELETE`` clears.
 * ``POST /sandbox/nodes/NAME`` ``{"alive": bool, "power_off": bool}``.
 * ``POST /sandbox/pods/NAMESPACE/NAME/evict`` ``{"message": str}``.

@@ -32,10 +32,12 @@ _OTHER_CLUSTER_ID = "0c1d7f06-52a9-4f0b-9d5e-b1f6f8a7c9d4"
 
 
 def forget_media_types(state: StateDirectory, count: int = 1) -> list[str]:
-    """Empty ``dockerImageManifestMediaType`` of so many Images: the pruner takes their configs (transcripts 91 to 93).
+    """Empty ``dockerImageManifestMediaType`` of ``count`` Images: the pruner takes their configs.
+
+    Transcripts 91 to 93.
 
     :returns: the names of these Images.
-    :raises SandboxError: there are not so many Images with a config, or the sandbox does not answer.
+    :raises SandboxError: fewer Images than that have a config, or the sandbox does not answer.
     """
     with _administrator(state) as api:
         whole = [image for image in api.list(IMAGES) if image.get("dockerImageManifestMediaType") in IMAGE_MANIFESTS]

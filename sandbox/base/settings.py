@@ -48,7 +48,7 @@ class SandboxSettings:
     :param progress_deadline: ``progressDeadlineSeconds`` of the registry's Deployment.
     :param real_registry: the registry pods run ``docker-registry`` and serve; False, they idle; None, they serve if
         it is installed.
-    :param storage: of the registry, as Config and Deployment tell of it: ``pvc``, ``emptyDir``, ``s3``, ``swift``, or
+    :param storage: of the registry, as Config and Deployment name it: ``pvc``, ``emptyDir``, ``s3``, ``swift``, or
         ``none``: then the registry is Removed at first, as after an installation without storage. The blobs are in
         the state folder in any case.
     :param shared_memory: False: nothing can be written to the pods' ``/dev/shm``.

@@ -1,6 +1,7 @@
 """Where the registry keeps its blobs, as Config, Deployment and conditions tell it.
 
-After ``pkg/storage`` of cluster-image-registry-operator. In the sandbox the blobs are in one folder, whatever is told.
+After ``pkg/storage`` of cluster-image-registry-operator. In the sandbox the blobs are in one folder for each of
+these kinds.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="the registry pods run docker-registry and serve (if it is installed)",
     )
-    up.add_argument("--storage", choices=STORAGE_KINDS, help="what is told of the registry's storage (pvc)")
+    up.add_argument("--storage", choices=STORAGE_KINDS, help="kind of storage that the registry's Config names (pvc)")
     up.add_argument("--foreground", action="store_true", help="run it in this process, until Ctrl-C")
     up.set_defaults(run=_up)
 
@@ -64,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--purge", action="store_true", help="remove the state folder, the storage included")
     down.set_defaults(run=_down)
 
-    for name, module, told in (
+    for name, module, purpose in (
         ("seed", seed, "fill the registry with images and orphaned blobs"),
         ("verify", verify, "look whether the cluster is as a run has to leave it"),
     ):
-        command = commands.add_parser(name, help=told)
+        command = commands.add_parser(name, help=purpose)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
 

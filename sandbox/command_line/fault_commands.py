@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     node.add_argument(
         "event",
         choices=("lost", "off", "back"),
-        help="lost: nobody hears from it, its processes go on; off: they end too",
+        help="lost: it is silent, its processes go on; off: they end too",
     )
     node.set_defaults(command=_node)
     api_server = commands.add_parser("api-server", help="killed, and started again; objects and pods live on")
@@ -71,15 +71,15 @@ def _add_situations(commands: Any) -> None:
 
 
 def _add_exec(commands: Any) -> None:
-    told = "; ".join(f"{effect}: {meaning}" for effect, meaning in meanings().items())
-    parser = commands.add_parser("exec", help="of a command in a pod", description=told)
+    effects = "; ".join(f"{effect}: {meaning}" for effect, meaning in meanings().items())
+    parser = commands.add_parser("exec", help="of a command in a pod", description=effects)
     parser.add_argument("effect", choices=get_args(Effect))
     parser.add_argument("--after-seconds", type=float)
     parser.add_argument("--after-bytes", type=int)
     parser.add_argument("--at-exit", action="store_true", help="instead of the exit status")
     parser.add_argument("--of-command", default="", help="only commands with this text in them")
-    parser.add_argument("--pod", default="", help="only pods whose name starts so")
-    parser.add_argument("--times", type=int, default=1, help="for so many execs (%(default)s); 0: for all")
+    parser.add_argument("--pod", default="", help="only pods whose name starts with this text")
+    parser.add_argument("--times", type=int, default=1, help="how many execs it meets (%(default)s); 0: all")
     parser.set_defaults(command=_exec)
 
 

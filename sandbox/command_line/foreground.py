@@ -25,9 +25,9 @@ from sandbox.registry.storage.layout import BLOBS_ROOT
 from sandbox.server.objects.store import Store
 
 _RESOURCES = ("images.image.openshift.io", "imagestreams.image.openshift.io")
-_STORAGE_OF_NOBODY = (
-    "NOTE: {storage} holds blobs whose images nobody knows any more (the last sandbox was killed): to the pruner "
-    "all of them are orphans. `down --purge` removes them.\n"
+_IMAGES_LOST = (
+    "NOTE: {storage} holds blobs, but the Images that name them were lost when the last sandbox was killed: to "
+    "the pruner all of them are orphans. `down --purge` removes them.\n"
 )
 
 
@@ -66,7 +66,7 @@ async def _serve(state: StateDirectory, settings: SandboxSettings) -> None:
     cluster = Cluster(state, settings)
     try:
         await cluster.start(Control(cluster).add_routes)
-        note = "" if _restore_images(cluster.store, state) else _STORAGE_OF_NOBODY.format(storage=state.storage)
+        note = "" if _restore_images(cluster.store, state) else _IMAGES_LOST.format(storage=state.storage)
         ready = asyncio.ensure_future(cluster.wait_until_ready(START_SECONDS + settings.readiness))
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -106,8 +106,8 @@ def _save_images(store: Store, state: StateDirectory) -> None:
 def _restore_images(store: Store, state: StateDirectory) -> bool:
     """Put back what :func:`_save_images` kept, once.
 
-    :returns: False if there is a storage that nobody knows the images of any more: the sandbox was killed. What
-        was known of its content (the seeds) is forgotten too.
+    :returns: False if there is a storage whose images were lost, because the sandbox was killed. What was known of its
+        content (the seeds) is forgotten too.
     """
     kept = _file(state)
     if not kept.exists():

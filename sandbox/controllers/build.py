@@ -1,4 +1,4 @@
-"""Runs builds: nothing is built, but at the end a push is tried, and a read-only registry refuses it."""
+"""Runs builds: they build nothing, but push at their end, and a read-only registry refuses that push."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class BuildController(Controller):
         return _Push(image.digest)
 
     def _write(self, build: dict[str, Any], status: dict[str, Any], annotations: dict[str, str] | None = None) -> None:
-        """Change a build unless it was ended by somebody else meanwhile."""
+        """Change a build, unless another client has ended it meanwhile."""
 
         def change(obj: dict[str, Any]) -> None:
             if obj.get("status", {}).get("phase") == build.get("status", {}).get("phase"):

@@ -21,7 +21,7 @@ from sandbox.base.proc_files import (
 from sandbox.kubelet.orphans import Orphans
 
 _YOUNG_SECONDS = 2.0
-"""A process may still be between fork and exec, with its parent's environment: look again for so long."""
+"""A process may still be between fork and exec, with its parent's environment: look again until it is that old."""
 _KILL_INTERVAL_SECONDS = 0.01
 _KILL_ROUNDS = 300
 _EMPTY_ROUNDS = 2

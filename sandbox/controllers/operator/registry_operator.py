@@ -1,4 +1,4 @@
-"""The registry's operator: the Config becomes the Deployment, and its status tells the truth a little late."""
+"""The registry's operator: the Config becomes the Deployment, and its status follows a little late."""
 
 from __future__ import annotations
 

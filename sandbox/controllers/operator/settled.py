@@ -40,7 +40,7 @@ def is_settled(config: dict[str, Any], deployment: dict[str, Any] | None, pods: 
 
 
 def _is_left_over(pod: dict[str, Any]) -> bool:
-    """It was evicted, say: it has ended, serves nothing, and stays until somebody deletes it."""
+    """It has ended (it was evicted, say), serves nothing, and stays until it is deleted."""
     ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
     return ended and "deletionTimestamp" not in pod["metadata"]
 

@@ -25,7 +25,7 @@ def new_pod(owner: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_active(pod: dict[str, Any]) -> bool:
-    """It has not ended and nobody has deleted it: it counts as a replica."""
+    """It has neither ended nor been deleted: it counts as a replica."""
     return "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") not in _FINISHED
 
 

@@ -73,7 +73,7 @@ class LogWriter:
 def read_lines(path: Path, tail_lines: int | None = None) -> Iterator[LogLine]:
     """The lines that a log file has now; nothing if there is no such file.
 
-    :param tail_lines: only so many last ones.
+    :param tail_lines: how many of the last ones; None for all.
     """
     try:
         with path.open("rb") as file:

@@ -31,8 +31,8 @@ class InterruptedPruneError(Exception):
 class Retention:
     """What the base prune has to keep.
 
-    :param tag_revisions: so many revisions of each tag.
-    :param since: whatever was created after that.
+    :param tag_revisions: how many revisions of each tag.
+    :param since: everything that was created after that.
     :param all_images: False keeps Images that were imported from elsewhere.
     """
 

@@ -63,7 +63,9 @@ class Deletions:
         return stream if self.dry_run else self._api.get(IMAGE_STREAMS, metadata["name"], metadata["namespace"])
 
     def update_stream(self, stream: JsonObject, items: int) -> JsonObject:
-        """Write the status of an image stream that so many items were taken from.
+        """Write the status of an image stream.
+
+        :param items: how many were taken from it.
 
         :raises ApiFailureError: 409 if it was changed meanwhile.
         """

@@ -102,7 +102,7 @@ def _check_level(variable: str, value: str) -> None:
 
 
 def _storage(environ: Mapping[str, str]) -> Path:
-    # What is told of an object storage is not meant: in a pod the blobs are always in the sandbox's folder.
+    # Variables of an object storage do not count: in a pod the blobs are always in the sandbox's folder.
     state = environ.get("SANDBOX_STATE")
     default = StateDirectory(Path(state)).storage if state else _MOUNT
     return Path(environ.get("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", default))

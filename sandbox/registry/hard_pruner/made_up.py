@@ -21,7 +21,7 @@ from sandbox.registry.storage.layout import blob_path
 
 _BLOCK_LINES = 2000
 _CHUNK_SECONDS = 0.02
-"""When each orphan takes a time of its own, as many are told of at once as this long takes."""
+"""When each orphan takes time, the lines of this long are written at once."""
 _NUMBER = "@" * 16
 """Stands for the number of a block: the last digits of the digests in it."""
 _STDERR = 2
@@ -52,7 +52,7 @@ class MadeUpOrphans:
 
     @classmethod
     def ordered(cls, faults: PrunerFaults, environ: Mapping[str, str]) -> Self | None:
-        """Those that a process in a pod is ordered to tell of; None: of those in the storage."""
+        """Those that a process in a pod is ordered to list; None: it lists those in the storage."""
         if faults.made_up_orphans is None:
             return None
         state = StateDirectory(Path(environ["SANDBOX_STATE"]))
@@ -62,7 +62,7 @@ class MadeUpOrphans:
         """Write the line of each orphan that is left, and delete it if that is wanted.
 
         :param seconds_each: how long one takes.
-        :returns: an iterator that gives, after each write, how many orphans have been told of.
+        :returns: an iterator that gives, after each write, how many orphans have been listed.
         """
         first, started = self._first(), time.monotonic()
         at_once = _BLOCK_LINES if seconds_each <= 0 else max(int(_CHUNK_SECONDS / seconds_each), 1)

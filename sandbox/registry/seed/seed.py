@@ -38,7 +38,7 @@ class SeedPlan:
         size of their own, so a small one is exceeded.
     :param seed: the same number makes the same content; each can be used once in a sandbox.
     :param causes: of the orphans.
-    :param images_without_media_type: so many Images have an empty ``dockerImageManifestMediaType``: the real
+    :param images_without_media_type: how many Images have an empty ``dockerImageManifestMediaType``: the real
         pruner takes their config blobs (transcripts 91 to 93), and so does the stand-in.
     :param multi_architecture: all images are lists of two architectures, not only some.
     """

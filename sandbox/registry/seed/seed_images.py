@@ -41,9 +41,10 @@ class ImageSeeder:
         self._without_media_type = 0
 
     def seed(self, images: int, without_media_type: int) -> None:
-        """Make so many images that tags name; multi-architecture ones bring their children on top.
+        """Make images that tags name.
 
-        :param without_media_type: of so many Images ``dockerImageManifestMediaType`` is empty.
+        :param images: how many; multi-architecture ones bring their children on top.
+        :param without_media_type: how many of the Images have an empty ``dockerImageManifestMediaType``.
         """
         self._without_media_type = without_media_type
         number = 0

@@ -56,8 +56,9 @@ class OrphanSeeder:
         self._count = OrphanCount()
 
     def seed(self, blobs: int, size: int, causes: Sequence[Cause]) -> None:
-        """Make exactly so many orphaned blobs, spread evenly over the causes.
+        """Make orphaned blobs, spread evenly over the causes.
 
+        :param blobs: how many, exactly.
         :param size: their bytes in all, met as nearly as configs and manifests allow.
         """
         share, more = divmod(blobs, len(causes))
@@ -98,7 +99,7 @@ class OrphanSeeder:
             self._sink.create_stream(image_stream_object(namespace, name, tags, created))
 
     def _image(self, blobs: int) -> Image:
-        """An image of which so many blobs are needed by nobody else: manifest, config, then layers."""
+        """An image of which that many blobs belong to no other: manifest, config, then layers."""
         own = [self._layer() for _ in range(max(blobs - 2, 0))]
         layers = [*self._base(), *own]
         manifest_format = ManifestFormat.OCI

@@ -78,7 +78,7 @@ class ImageBuilder:
         self.random = random.Random(seed)
 
     def layer(self, size: int) -> Blob:
-        """A layer of so many bytes of random content (16 at least, so that no two are alike)."""
+        """A layer of random content: ``size`` bytes, but at least 16, so that no two are alike."""
         return self._write(self.random.randbytes(max(size, 16)))
 
     def config(self, layers: Sequence[Blob], architecture: str = "amd64") -> Blob:

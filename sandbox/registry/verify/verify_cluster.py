@@ -94,7 +94,7 @@ def _is_true(condition: JsonObject, kind: str) -> bool:
 
 
 def _is_scheduled(job: JsonObject) -> bool:
-    """Did the cluster's own schedule start it? Of a Job that somebody made from the CronJob an annotation tells."""
+    """Did the cluster's own schedule start it? A Job that a person made from the CronJob carries an annotation."""
     metadata = job["metadata"]
     owners = metadata.get("ownerReferences") or []
     owned = any(owner["kind"] == "CronJob" and owner["name"] == PRUNER_CRON_JOB for owner in owners)

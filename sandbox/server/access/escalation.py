@@ -1,4 +1,4 @@
-"""Nobody may hand out rights that he does not have: the checks on writes of roles and bindings."""
+"""Nobody may hand out rights beyond their own: the checks on writes of roles and bindings."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _SOURCES = (ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS)
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody wants to do.
+    """What a user wants to do.
 
     :param resource: with the subresource (``pods/exec``).
     :param namespace: None at the cluster scope or for all namespaces.

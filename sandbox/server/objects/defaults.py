@@ -1,4 +1,4 @@
-"""What the API server fills in when a built-in object leaves it open (only what somebody reads)."""
+"""What the API server fills in when a built-in object leaves it open (only what has a reader here)."""
 
 from __future__ import annotations
 

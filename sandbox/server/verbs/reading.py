@@ -16,7 +16,7 @@ from sandbox.server.verbs.api_request import ApiRequest
 from sandbox.server.verbs.paging import Pager, Query
 
 _TURN = 500
-"""So many objects are encoded at a time."""
+"""How many objects are encoded before other requests have their turn."""
 
 
 class Reader:
