@@ -105,6 +105,10 @@ def test_every_folder_with_python_has_rules() -> None:
         ),
         ("dags/registry_prune.py", "import sandbox.base.settings", "do not know the DAGs"),
         ("local_airflow/__init__.py", "import dags.registry_prune", "do not know the DAGs"),
+        ("sandbox/server/errors.py", "import sandbox.registry.journal", "The rooms of the sandbox are layers"),
+        ("sandbox/new_room.py", "", "The rooms of the sandbox are layers"),
+        ("sandbox/assembly/composition.py", "import sandbox.assembly.control", "in a circle"),
+        ("sandbox/server/errors.py", "import sandbox.server.verbs.reading", "in a circle"),
     ],
 )
 def test_a_wrong_import_would_be_noticed(copy_of_the_project: Path, file: str, line: str, broken: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from sandbox.cluster import Sandbox
 def settings() -> SandboxSettings:
     """Overridden by tests that need other timings."""
     return SandboxSettings.quick(real_registry=True)
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, settings: SandboxSettings) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path / "sandbox", settings) as running:
-        yield running
 
 
 @pytest.fixture
