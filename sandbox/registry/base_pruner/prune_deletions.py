@@ -66,7 +66,6 @@ class Deletions:
         """Write the status of an image stream.
 
         :param items: how many were taken from it.
-
         :raises ApiFailureError: 409 if it was changed meanwhile.
         """
         name = f"{stream['metadata']['namespace']}/{stream['metadata']['name']}"
@@ -82,43 +81,35 @@ class Deletions:
 
     def layer_link(self, repository: str, digest: str) -> None:
         """Take a layer or a config from a repository, once."""
-        if (repository, digest) in self._unlinked:
-            return
-        print(f"Deleting layer link {digest} in repository {repository}")
-        failure = self._in_registry(lambda service: service.delete_layer_link(repository, digest))
-        if failure:
-            print(
-                f"error deleting repository {repository} layer link {digest} from the registry: {failure}",
-                file=sys.stderr,
-            )
-            self.errors.append(f"imagestream {repository}: failed to delete layer link {digest}: {failure}")
-            return
-        self._unlinked.add((repository, digest))
-        self.statistics.layer_links += 1
+        if (repository, digest) not in self._unlinked and self._in_registry(
+            lambda service: service.delete_layer_link(repository, digest),
+            f"layer link {digest} in repository {repository}",
+            f"repository {repository} layer link {digest} from the registry",
+            f"imagestream {repository}: failed to delete layer link {digest}",
+        ):
+            self._unlinked.add((repository, digest))
+            self.statistics.layer_links += 1
 
     def manifest_link(self, repository: str, digest: str) -> None:
         """Take a manifest from a repository."""
-        print(f"Deleting manifest link {digest} in repository {repository}")
-        failure = self._in_registry(lambda service: service.delete_manifest(repository, digest))
-        if failure:
-            print(
-                f"error deleting manifest link {digest} from repository {repository}: {failure}",
-                file=sys.stderr,
-            )
-            self.errors.append(f"imagestream {repository}: failed to delete manifest link {digest}: {failure}")
-            return
-        self.statistics.manifest_links += 1
+        if self._in_registry(
+            lambda service: service.delete_manifest(repository, digest),
+            f"manifest link {digest} in repository {repository}",
+            f"manifest link {digest} from repository {repository}",
+            f"imagestream {repository}: failed to delete manifest link {digest}",
+        ):
+            self.statistics.manifest_links += 1
 
     def blob(self, image: str, digest: str) -> bool:
         """Delete a blob of an image. False if that failed."""
-        print(f"Deleting blob {digest}")
-        failure = self._in_registry(lambda service: service.delete_blob(digest))
-        if failure:
-            print(f"error deleting blob {digest} from the registry: {failure}", file=sys.stderr)
-            self.errors.append(f"image {image}: failed to delete blob {digest}: {failure}")
-            return False
-        self.statistics.blobs += 1
-        return True
+        deleted = self._in_registry(
+            lambda service: service.delete_blob(digest),
+            f"blob {digest}",
+            f"blob {digest} from the registry",
+            f"image {image}: failed to delete blob {digest}",
+        )
+        self.statistics.blobs += deleted
+        return deleted
 
     def image(self, digest: str) -> None:
         """Delete an Image object."""
@@ -133,12 +124,19 @@ class Deletions:
             return
         self.statistics.images += 1
 
-    def _in_registry(self, deletion: Callable[[RegistryService], None]) -> str | None:
-        """Why it failed; None if it did not."""
-        if self._service is None or self.dry_run:
-            return None
+    def _in_registry(self, delete: Callable[[RegistryService], None], what: str, kept: str, problem: str) -> bool:
+        """Delete something in the registry, if there is one and this is no dry run.
+
+        :param what: how ``oc`` names it before.
+        :param kept: how ``oc`` names it on stderr when that failed.
+        :param problem: what ``oc`` says of it in the end when that failed.
+        """
+        print(f"Deleting {what}")
         try:
-            deletion(self._service)
+            if self._service is not None and not self.dry_run:
+                delete(self._service)
         except RegistryServiceError as error:
-            return str(error)
-        return None
+            print(f"error deleting {kept}: {error}", file=sys.stderr)
+            self.errors.append(f"{problem}: {error}")
+            return False
+        return True
