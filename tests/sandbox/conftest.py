@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, names
 
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import Kubectl, names
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from cluster_tools import api_client
 from kubernetes import client
 from kubernetes.stream import stream
 from kubernetes_asyncio import client as async_client
@@ -19,6 +18,7 @@ from kubernetes_asyncio.stream import WsApiClient
 from sandbox.base.names import CONTAINER, NAMESPACE
 from sandbox.cluster import Sandbox
 from sandbox.kubelet import channels
+from tests.sandbox.cluster_tools import api_client
 
 
 @contextmanager

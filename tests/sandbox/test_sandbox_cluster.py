@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, eventually, names, wait_for_commands
 
 from sandbox.base.errors import SandboxError
 from sandbox.base.proc_files import pod_processes
@@ -15,6 +14,7 @@ from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.registry.verify.baseline import Baseline
+from tests.sandbox.cluster_tools import Kubectl, eventually, names, wait_for_commands
 
 
 def test_nothing_lives_after_an_exception(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import threading
 from typing import Any
 
 import pytest
-from cluster_tools import CONFIG, Kubectl, api_client, eventually
-from exec_clients import python_exec
 from kubernetes import client, watch
 from urllib3.exceptions import HTTPError
 from websocket import WebSocketConnectionClosedException
 
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import CONFIG, Kubectl, api_client, eventually
+from tests.sandbox.exec_clients import python_exec
 
 _SCRIPT = "echo started; while ! test -e /dev/shm/go; do sleep 0.05; done; touch /dev/shm/over"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cluster_tools import Kubectl, names
 
 from sandbox.base.errors import SandboxError
 from sandbox.base.names import CLUSTER_VERSION, CLUSTER_VERSIONS, NAMESPACE
@@ -13,6 +12,7 @@ from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.registry.storage.media_types import OCI_MANIFEST
+from tests.sandbox.cluster_tools import Kubectl, names
 
 ORPHANS = 10
 

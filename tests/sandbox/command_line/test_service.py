@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import CONFIG, Kubectl, eventually
 
 from sandbox.base.paths import StateDirectory
 from sandbox.base.proc_files import pod_processes
 from sandbox.command_line.service import ServerProcess
 from sandbox.kubelet.processes import kill_everything
+from tests.sandbox.cluster_tools import CONFIG, Kubectl, eventually
 
 PROJECT = Path(__file__).parents[3]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

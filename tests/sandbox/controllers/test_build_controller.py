@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cluster_tools import Kubectl, api_client, eventually
 from kubernetes import client, watch
 
 from sandbox.base.settings import SandboxSettings
@@ -15,6 +14,7 @@ from sandbox.controllers.builds import BUILDS
 from sandbox.real_registry.program import NOT_INSTALLED, find_program
 from sandbox.registry.api import IMAGE_STREAMS
 from sandbox.server.errors import ApiError
+from tests.sandbox.cluster_tools import Kubectl, api_client, eventually
 
 ENDED = ("Complete", "Failed")
 PUSH_FAILED = ("Failed", "PushImageToRegistryFailed")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_tools import Kubectl, commands_in_pods, eventually, names, wait_for_commands
 
 from sandbox.base.names import NAMESPACE
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
+from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, eventually, names, wait_for_commands
 
 IN_BACKGROUND = ("{} >/dev/null 2>&1 &", "nohup {} >/dev/null 2>&1 &", "/usr/bin/setsid {} >/dev/null 2>&1 &")
 PRUNER = "/usr/bin/dockerregistry -prune={}"

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 import pytest
-from cluster_tools import Kubectl, commands_in_pods, eventually
-from exec_clients import assert_refused, python_exec
 from websocket import WebSocketConnectionClosedException
 
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
+from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, eventually
+from tests.sandbox.exec_clients import assert_refused, python_exec
 
 SCRIPT = "echo started; while ! test -e /dev/shm/go; do sleep 0.05; done; echo ended; touch /dev/shm/over"
 

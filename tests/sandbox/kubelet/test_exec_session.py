@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, commands_in_pods, eventually, names, wait_for_commands
-from exec_clients import assert_refused, async_exec, python_exec
 from kubernetes_asyncio import client as async_client
 from kubernetes_asyncio import config as async_config
 from kubernetes_asyncio import watch as async_watch
@@ -19,6 +17,8 @@ from websocket import ABNF
 from sandbox.base.names import NAMESPACE, POD_SELECTOR
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, eventually, names, wait_for_commands
+from tests.sandbox.exec_clients import assert_refused, async_exec, python_exec
 
 SCRIPT = "echo out; echo err >&2; exit 3"
 

@@ -6,11 +6,10 @@ import os
 import signal
 import time
 
-from cluster_tools import Kubectl, commands_in_pods, condition, eventually, names
-
 from sandbox.base.names import NAMESPACE
 from sandbox.base.proc_files import pod_processes
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, condition, eventually, names
 
 
 def uid_of(sandbox: Sandbox, pod: str) -> str:

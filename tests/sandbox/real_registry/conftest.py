@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from registry_tools import Skopeo
 
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
+from tests.sandbox.real_registry.registry_tools import Skopeo
 
 
 @pytest.fixture

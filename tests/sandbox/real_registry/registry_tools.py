@@ -17,8 +17,6 @@ from sandbox.cluster import Sandbox
 from sandbox.real_registry.pusher import SmallImage, push
 from sandbox.registry.storage import media_types
 from sandbox.registry.storage.digests import digest_of
-
-# By its whole name: tests of other folders use these tools too.
 from tests.sandbox.cluster_tools import Kubectl, eventually
 
 IMAGES = "images.image.openshift.io"

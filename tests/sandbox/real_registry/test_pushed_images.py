@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from registry_tools import (
+
+from sandbox.base.names import NAMESPACE
+from sandbox.cluster import Sandbox
+from sandbox.real_registry.pusher import SmallImage, push
+from sandbox.registry.seed.seed import SeedPlan
+from sandbox.registry.storage import media_types
+from sandbox.registry.storage.digests import digest_of
+from tests.sandbox.real_registry.registry_tools import (
     IMAGES,
     Skopeo,
     eventually,
@@ -22,13 +29,6 @@ from registry_tools import (
     revisions,
     revoke,
 )
-
-from sandbox.base.names import NAMESPACE
-from sandbox.cluster import Sandbox
-from sandbox.real_registry.pusher import SmallImage, push
-from sandbox.registry.seed.seed import SeedPlan
-from sandbox.registry.storage import media_types
-from sandbox.registry.storage.digests import digest_of
 
 pytestmark = needs_registry
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from registry_tools import ask, eventually, kubectl, needs_registry
 
 from sandbox.base.errors import SandboxError
 from sandbox.base.names import ADDRESS_ANNOTATION
@@ -23,6 +22,7 @@ from sandbox.kubelet.processes import kill_everything
 from sandbox.real_registry.program import find_program
 from sandbox.real_registry.pusher import SmallImage, push
 from sandbox.registry.storage import media_types
+from tests.sandbox.real_registry.registry_tools import ask, eventually, kubectl, needs_registry
 
 PROJECT = Path(__file__).parents[3]
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tiny_api import TinyApi
-
 from sandbox.assembly.bootstrap import STAND_INS
 from sandbox.base.paths import StateDirectory
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.objects import TagItem, image_object, image_stream_object
 from sandbox.registry.storage.images import Blob, Image, ImageBuilder, ManifestFormat
 from sandbox.registry.storage.layout import StorageLayout
+from tests.sandbox.registry.tiny_api import TinyApi
 
 PROJECT_ROOT = Path(__file__).parents[3]
 TRANSCRIPTS = PROJECT_ROOT / "tests" / "transcripts"

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tiny_api import TOKEN, TinyApi
 
 from sandbox.registry.api import IMAGES, ApiClient, ApiFailureError
+from tests.sandbox.registry.tiny_api import TOKEN, TinyApi
 
 
 def image(name: str) -> dict[str, object]:

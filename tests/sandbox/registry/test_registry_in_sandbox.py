@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cluster_tools import eventually
 from kubernetes import client, config
 from kubernetes.stream import stream
 
@@ -16,6 +15,7 @@ from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
+from tests.sandbox.cluster_tools import eventually
 
 PLAN = SeedPlan(images=40, orphans=60, size="100KiB")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import requests
-from http_client import HttpClient
-from registry_objects import CONFIGS, REGISTRY
-from running_server import Server
 
 from sandbox.server.faults import ApiFaults, FaultRequest, FaultRule
+from tests.sandbox.server.http_client import HttpClient
+from tests.sandbox.server.registry_objects import CONFIGS, REGISTRY
+from tests.sandbox.server.running_server import Server
 
 PODS = f"/api/v1/namespaces/{REGISTRY}/pods"
 CONFIG = "/apis/imageregistry.operator.openshift.io/v1/configs/cluster"

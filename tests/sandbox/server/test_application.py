@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from http_client import HttpClient
-from registry_objects import REGISTRY
-from running_server import Server
+
+from tests.sandbox.server.http_client import HttpClient
+from tests.sandbox.server.registry_objects import REGISTRY
+from tests.sandbox.server.running_server import Server
 
 PODS = f"/api/v1/namespaces/{REGISTRY}/pods"
 pytestmark = pytest.mark.usefixtures("registry")

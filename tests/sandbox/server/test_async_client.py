@@ -9,8 +9,9 @@ import pytest
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.stream import WsApiClient
-from registry_objects import REGISTRY
-from running_server import Server
+
+from tests.sandbox.server.registry_objects import REGISTRY
+from tests.sandbox.server.running_server import Server
 
 GROUP, VERSION = "imageregistry.operator.openshift.io", "v1"
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from kubectl_program import Kubectl
-from registry_objects import CONFIGS, REGISTRY
-from running_server import Server
+
+from tests.sandbox.server.kubectl_program import Kubectl
+from tests.sandbox.server.registry_objects import CONFIGS, REGISTRY
+from tests.sandbox.server.running_server import Server
 
 CONFIG = f"{CONFIGS}/cluster"
 DEPLOYMENT = "deploy/image-registry"

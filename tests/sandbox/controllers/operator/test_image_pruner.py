@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-from cluster_tools import Kubectl, condition, eventually, wait_for_job
-
 from sandbox.base.names import CLUSTER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
+from tests.sandbox.cluster_tools import Kubectl, condition, eventually, wait_for_job
 
 IMAGE_PRUNER = "imagepruners.imageregistry.operator.openshift.io/cluster"
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster_tools import CONFIG, Kubectl, api_client, condition, eventually, names
 from kubernetes import client, watch
 from urllib3.exceptions import ProtocolError
 
@@ -17,6 +16,7 @@ from sandbox.base.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE, READ_ONL
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.controllers.operator.settled import is_read_only
+from tests.sandbox.cluster_tools import CONFIG, Kubectl, api_client, condition, eventually, names
 
 DEPLOYMENTS = "deployments.apps"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_tools import Kubectl, condition, eventually, names
 
 from sandbox.base.names import CLUSTER, CLUSTER_VERSION, CLUSTER_VERSIONS, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
+from tests.sandbox.cluster_tools import Kubectl, condition, eventually, names
 
 
 @pytest.fixture(scope="module")

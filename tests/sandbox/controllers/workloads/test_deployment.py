@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from cluster_tools import Kubectl, eventually, names
-
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
 from sandbox.controllers.workloads.deployment import template_hash
+from tests.sandbox.cluster_tools import Kubectl, eventually, names
 
 DEPLOYMENT_OF_SOMEBODY = """
 apiVersion: apps/v1

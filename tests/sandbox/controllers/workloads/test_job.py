@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from cluster_tools import Kubectl, commands_in_pods, condition, create_job, eventually, wait_for_job
-
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, condition, create_job, eventually, wait_for_job
 
 IMAGE_PRUNER = "imagepruners.imageregistry.operator.openshift.io/cluster"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cluster_tools import Kubectl, create_job, eventually, wait_for_job
 
 from sandbox.cluster import Sandbox
+from tests.sandbox.cluster_tools import Kubectl, create_job, eventually, wait_for_job
 
 IMAGE_PRUNER = "imagepruners.imageregistry.operator.openshift.io/cluster"
 

@@ -6,8 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from registry_world import OLD, Ended, RegistryWorld
-from tiny_api import TinyApi
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.faults import PrunerFaults
@@ -15,6 +13,8 @@ from sandbox.registry.objects import CREATED_ANNOTATION, REGISTRY_HOST, api_time
 from sandbox.registry.seed.seed import SeedPlan, seed
 from sandbox.registry.storage.images import Image, ManifestFormat
 from sandbox.registry.storage.layout import layer_link_path, manifest_link_path
+from tests.sandbox.registry.registry_world import OLD, Ended, RegistryWorld
+from tests.sandbox.registry.tiny_api import TinyApi
 
 ARGUMENTS = (
     "adm", "prune", "images", "--confirm=true",

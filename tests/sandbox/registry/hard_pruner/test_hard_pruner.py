@@ -9,12 +9,12 @@ import sys
 import time
 
 import pytest
-from registry_world import PROJECT_ROOT, Ended, RegistryWorld
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.journal import read_journal
 from sandbox.registry.storage.images import ManifestFormat
+from tests.sandbox.registry.registry_world import PROJECT_ROOT, Ended, RegistryWorld
 
 CHECK, DELETE = "-prune=check", "-prune=delete"
 REPOSITORIES = "docker/registry/v2/repositories"

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from registry_world import Ended, RegistryWorld, Transcript, shape
-from tiny_api import TinyApi
 
 from sandbox.registry.api import IMAGES
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.journal import read_journal
 from sandbox.registry.storage.images import ManifestFormat
+from tests.sandbox.registry.registry_world import Ended, RegistryWorld, Transcript, shape
+from tests.sandbox.registry.tiny_api import TinyApi
 
 
 def play(world: RegistryWorld, name: str, **environ: str) -> tuple[Ended, Ended]:

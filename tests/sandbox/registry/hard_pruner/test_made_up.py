@@ -7,10 +7,10 @@ import re
 import signal
 
 import pytest
-from registry_world import RegistryWorld
 
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.hard_pruner.made_up import digest
+from tests.sandbox.registry.registry_world import RegistryWorld
 
 COUNT = 5_100
 """Two whole blocks and a part of one."""

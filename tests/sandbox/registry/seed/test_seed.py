@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from registry_world import RegistryWorld
-from tiny_api import TinyApi
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.seed import seed as seeding
@@ -17,6 +15,8 @@ from sandbox.registry.seed.inventory import SeedInventory
 from sandbox.registry.seed.seed import SeedError, SeedPlan, seed
 from sandbox.registry.seed.seed_orphans import Cause
 from sandbox.registry.storage import media_types
+from tests.sandbox.registry.registry_world import RegistryWorld
+from tests.sandbox.registry.tiny_api import TinyApi
 
 REPOSITORIES = "docker/registry/v2/repositories"
 SMALL = SeedPlan(images=30, orphans=100, size="200KiB")

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registry_world import RegistryWorld
-from tiny_api import TinyApi
 
 from sandbox.base.names import CLUSTER, CONFIGS, IMAGE_PRUNERS, NAMESPACE
 from sandbox.registry.api import IMAGES
@@ -23,6 +21,8 @@ from sandbox.registry.storage.layout import blob_data_path
 from sandbox.registry.verify import verify as verifying
 from sandbox.registry.verify.baseline import Baseline
 from sandbox.registry.verify.verify import SandboxDownError, verify
+from tests.sandbox.registry.registry_world import RegistryWorld
+from tests.sandbox.registry.tiny_api import TinyApi
 
 BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
 READ_ONLY = {"name": "REGISTRY_STORAGE_MAINTENANCE_READONLY", "value": "{enabled: true}"}

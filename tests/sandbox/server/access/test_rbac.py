@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubectl_program import Kubectl
-from registry_objects import CONFIGS, REGISTRY
-from running_server import Server
 
 from sandbox.server.access.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC_GROUP, ROLE_BINDINGS, ROLES
+from tests.sandbox.server.kubectl_program import Kubectl
+from tests.sandbox.server.registry_objects import CONFIGS, REGISTRY
+from tests.sandbox.server.running_server import Server
 
 ACCOUNT = f"system:serviceaccount:{REGISTRY}:registry"
 IMAGES = "images.image.openshift.io"

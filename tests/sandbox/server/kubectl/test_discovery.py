@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from http_client import HttpClient
+
+from tests.sandbox.server.http_client import HttpClient
 
 pytestmark = pytest.mark.usefixtures("registry")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from http_client import HttpClient
-from kubectl_program import Kubectl
-from running_server import Server
 
 from sandbox.server.errors import ApiError
 from sandbox.server.kubectl.protobuf import CONTENT_TYPE, decode_object
+from tests.sandbox.server.http_client import HttpClient
+from tests.sandbox.server.kubectl_program import Kubectl
+from tests.sandbox.server.running_server import Server
 
 TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"app": "pruner"}},

@@ -6,10 +6,11 @@ import json
 
 import pytest
 import websocket
-from http_client import HttpClient
-from kubectl_program import Kubectl
-from registry_objects import REGISTRY
-from running_server import Server
+
+from tests.sandbox.server.http_client import HttpClient
+from tests.sandbox.server.kubectl_program import Kubectl
+from tests.sandbox.server.registry_objects import REGISTRY
+from tests.sandbox.server.running_server import Server
 
 PODS = f"/api/v1/namespaces/{REGISTRY}/pods"
 pytestmark = pytest.mark.usefixtures("registry")
