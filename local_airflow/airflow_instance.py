@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import requests
 
-from local_airflow import processes
+from local_airflow import kept_database, processes
 from local_airflow.environment import (
     LOOPBACK,
     AirflowSettings,
@@ -51,7 +50,7 @@ class AirflowInstance:
 
     def __init__(self, settings: AirflowSettings, state_folder: Path, interruption: Interruption) -> None:
         self.settings = settings
-        self.secrets = Secrets.generate()
+        self.secrets = Secrets.generate(settings.home / "secrets.json")
         self._interruption = interruption
         self._environment = processes.with_mark(
             airflow_environment(settings, self.secrets, os.environ), state_folder, "airflow"
@@ -63,24 +62,27 @@ class AirflowInstance:
         """Where the output of one process goes."""
         return self.settings.home / "logs" / f"{name}.log"
 
-    def create_database(self) -> None:
-        """Make the database and the files with the keys.
+    def create_database(self) -> list[str]:
+        """Make the database and the files with the keys. One that was kept is migrated, and its unfinished runs ended.
 
-        :raises LocalAirflowError: if ``airflow db migrate`` fails.
+        :return: the ids of those runs.
+        :raises LocalAirflowError: if ``airflow db migrate`` fails, or the database that was kept is damaged.
         """
-        self.settings.home.mkdir(parents=True, exist_ok=True)
-        self.secrets.write(self.settings.home / "secrets.json")
+        home, database = self.settings.home, self.settings.database
+        home.mkdir(parents=True, exist_ok=True)
+        self.secrets.write(home / "secrets.json")
         if self.settings.login:
             write_private(self.settings.password_file, f'{{"admin": "{self.secrets.admin_password}"}}\n')
+        kept, version_file = database.exists(), home / "airflow-version"
+        copy = kept_database.copy_before_upgrade(database, version_file)
         child = self._start("db-migrate", ["db", "migrate"])
         while child.poll() is None:
             self._interruption.wait(POLL_SECONDS)
         if child.returncode != 0:
-            raise LocalAirflowError(self._failure("db-migrate", child.returncode))
-        with sqlite3.connect(self.settings.database) as connection:
-            # Readers and the one writer no longer keep each other out. The mode stays with the file.
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
+            raise LocalAirflowError(self._failure("db-migrate", child.returncode) + self._way_on(copy, kept=kept))
+        kept_database.note_version(version_file)
+        kept_database.let_readers_and_writer_work_at_once(database)
+        return kept_database.end_what_was_cut_off(database) if kept else []
 
     def start_processes(self) -> list[processes.ProcessIdentity]:
         """Start the four processes side by side.
@@ -149,6 +151,16 @@ class AirflowInstance:
             return ["api-server"]
         parts = {"scheduler": "scheduler", "triggerer": "triggerer", "dag_processor": "dag-processor"}
         return [name for key, name in parts.items() if health.get(key, {}).get("status") != "healthy"]
+
+    def _way_on(self, copy: Path | None, *, kept: bool) -> str:
+        """What a person can do about a kept database that this Airflow cannot migrate."""
+        if not kept:
+            return ""
+        told = "" if copy is None else f" {copy} is a copy from before, named after the Airflow that it belongs to."
+        return (
+            f"\nThe database was kept from earlier runs.{told} Use the Airflow that it belongs to, or move the folder "
+            f"{self.settings.home} away to begin a new history; the lists of earlier runs stay in it."
+        )
 
     def _failure(self, name: str, exit_status: int) -> str:
         log = self.log_file(name)

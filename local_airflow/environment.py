@@ -52,7 +52,7 @@ RECOMMENDED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Secrets:
-    """What Airflow's parts sign and encrypt with, and the password of ``admin``; made anew for each start."""
+    """What Airflow's parts sign and encrypt with, and the password of ``admin``."""
 
     fernet_key: str
     jwt_secret: str
@@ -60,11 +60,15 @@ class Secrets:
     admin_password: str
 
     @classmethod
-    def generate(cls) -> Secrets:
-        """New random ones."""
-        # A Fernet key is 32 bytes in url-safe base64 with its padding, which is always one "=".
+    def generate(cls, earlier: Path | None = None) -> Secrets:
+        """New random ones.
+
+        :param earlier: what :meth:`write` wrote for the last start. The Fernet key is taken from there, because the
+            connections in a database that was kept are encrypted with it.
+        """
         return cls(
-            fernet_key=secrets.token_urlsafe(32) + "=",
+            # 32 bytes in url-safe base64 with its padding, which is always one "=".
+            fernet_key=_fernet_key(earlier) or secrets.token_urlsafe(32) + "=",
             jwt_secret=secrets.token_urlsafe(48),
             session_key=secrets.token_urlsafe(48),
             admin_password=secrets.token_urlsafe(12),
@@ -73,6 +77,14 @@ class Secrets:
     def write(self, file: Path) -> None:
         """Write them to a file that nobody else can read."""
         write_private(file, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def _fernet_key(file: Path | None) -> str | None:
+    """The key in a file of :class:`Secrets`; ``None`` if there is none."""
+    try:
+        return None if file is None else str(json.loads(file.read_text(encoding="utf-8"))["fernet_key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ class _Run:
             self._terminal.line(f"error: {error}")
         finally:
             left = self._stack.stop()
+        kept = self._stack.kept_text()
+        if kept:
+            self._terminal.line(kept)
         if left:
             self._terminal.line("error: these processes could not be ended: " + ", ".join(left))
             return status or 1

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 import yaml
 
 from local_airflow.errors import LocalAirflowError
-from local_airflow.kubeconfig import choose_cluster
+from local_airflow.kubeconfig import ChosenCluster, choose_cluster
 
 
 def write(file: Path, current: str | None, *names: str) -> Path:
@@ -47,6 +49,71 @@ def test_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write(tmp_path / "config", "east", "east")
     monkeypatch.chdir(tmp_path)
     assert choose_cluster("config", None).connection.kubeconfig == str(tmp_path / "config")
+
+
+def to(server: str) -> ChosenCluster:
+    context = {"name": "any", "context": {"cluster": "any"}}
+    cluster = {"name": "any", "cluster": {"server": server}}
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump({"current-context": "any", "contexts": [context], "clusters": [cluster]}, file)
+        file.flush()
+        return choose_cluster(file.name, None)
+
+
+def test_a_cluster_has_one_folder_whatever_its_context_is_called(tmp_path: Path) -> None:
+    write(tmp_path / "config", "east", "east", "west")
+    content = yaml.safe_load((tmp_path / "config").read_text())
+    content["contexts"].append({"name": "admin", "context": {"cluster": "east", "user": "another"}})
+    (tmp_path / "renamed").write_text(yaml.safe_dump(content))
+    east = choose_cluster(str(tmp_path / "config"), "east").folder_name
+    assert east == "east_6443"
+    assert choose_cluster(str(tmp_path / "renamed"), "admin").folder_name == east
+    assert choose_cluster(str(tmp_path / "config"), "west").folder_name != east
+
+
+def test_a_context_that_is_pointed_at_another_cluster_has_another_folder(tmp_path: Path) -> None:
+    write(tmp_path / "config", "east", "east")
+    before = choose_cluster(str(tmp_path / "config"), None)
+    (tmp_path / "config").write_text((tmp_path / "config").read_text().replace("https://east", "https://new-east"))
+    assert choose_cluster(str(tmp_path / "config"), None).folder_name == "new-east_6443" != before.folder_name
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("https://api.example.com:6443", "https://API.Example.com.:6443/"),
+        ("https://api.example.com", "https://api.example.com:443"),
+        ("https://proxy/k8s/clusters/c-1", "https://proxy:443/k8s/clusters/c-1/"),
+    ],
+)
+def test_one_server_in_two_spellings_is_one_cluster(one: str, same: str) -> None:
+    assert to(one).folder_name == to(same).folder_name
+
+
+def test_two_servers_never_share_a_folder_and_its_name_is_safe() -> None:
+    servers = [
+        "https://api.example.com:6443",
+        "https://api.example.com:6444",
+        "https://api.example.com:443",
+        "https://proxy/k8s/a/b",
+        "https://proxy/k8s/a_b",
+        "https://proxy/k8s/A_b",
+        "https://proxy/../../etc",
+        "https://[::1]:6443",
+        f"https://{'a' * 300}:6443",
+        f"https://{'a' * 301}:6443",
+    ]
+    names = [to(server).folder_name for server in servers]
+    assert len(set(names)) == len(servers)
+    assert names[0] == "api.example.com_6443"
+    for name in names:
+        assert re.fullmatch(r"[a-z0-9][A-Za-z0-9._-]{0,200}|_+1_6443-[0-9a-f]+", name), name
+
+
+@pytest.mark.parametrize("server", ["", "api.example.com:6443", "https://", "https://api:port", "file:///etc"])
+def test_a_context_without_a_server_is_refused(server: str) -> None:
+    with pytest.raises(LocalAirflowError, match=r"context any of .* leads to no API server"):
+        to(server)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ import io
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from local_airflow.environment import KubernetesConnection
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interrupted, Interruption
+from local_airflow.kubeconfig import ChosenCluster
 from local_airflow.processes import ProcessIdentity
 from local_airflow.stack import Stack, StackOptions
 from local_airflow.state import StateFolder
@@ -89,3 +92,100 @@ def test_ctrl_c_ends_both(stack: Stack, halves: Halves, interruption: Interrupti
     halves.airflow = interrupted_while_waiting
     with pytest.raises(Interrupted, match="SIGINT"):
         stack.start(background=False)
+
+
+class KnownAirflow:
+    """Stands in for the REST API of an Airflow whose DAG was read at this start or an earlier one."""
+
+    def __init__(self, url: str, password: str | None) -> None:
+        self.asked_since: datetime | None = None
+
+    def knows_dag(self, dag_id: str, parsed_since: datetime | None = None) -> bool:
+        self.asked_since = parsed_since
+        return True
+
+    def parameter_choices(self, dag_id: str, parameter: str) -> list[str]:
+        return ["orphan_share", "earlier_runs"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stack]:
+    """A stack whose processes need no starting."""
+
+    def make(stack: Stack, cut_off: Sequence[str] = ()) -> Stack:
+        monkeypatch.setattr(stack.sandbox, "prepare", lambda seed_arguments: "")
+        monkeypatch.setattr(stack.airflow, "create_database", lambda: list(cut_off))
+        monkeypatch.setattr(stack.airflow, "start_processes", list)
+        monkeypatch.setattr(stack.airflow, "wait_until_healthy", lambda: None)
+        monkeypatch.setattr(stack.airflow, "warm_up", lambda: None)
+        monkeypatch.setattr("local_airflow.stack.AirflowApi", KnownAirflow)
+        return stack
+
+    return make
+
+
+@pytest.fixture
+def screen() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def passing(tmp_path: Path, state_root: Path, interruption: Interruption, screen: io.StringIO) -> Callable[..., Stack]:
+    """A stack for a run that is to pass these ceilings; on a real cluster if its address is given."""
+    state_root.mkdir()
+
+    def make(*ceilings: str, address: str = "") -> Stack:
+        cluster = ChosenCluster(KubernetesConnection("/kubeconfig"), "east", address) if address else None
+        parameters = {"pass_ceilings": list(ceilings)} if ceilings else {}
+        options = StackOptions(project=tmp_path, dags_folder=tmp_path, cluster=cluster, parameters=parameters)
+        return Stack(options, StateFolder(state_root), interruption, Terminal(screen))
+
+    return make
+
+
+def test_a_ceiling_that_does_not_exist_is_refused_with_those_that_do(
+    started: Callable[..., Stack], passing: Callable[..., Stack]
+) -> None:
+    with pytest.raises(
+        LocalAirflowError, match=r"no ceiling orphan_shar; the ceilings are: orphan_share, earlier_runs$"
+    ):
+        started(passing("earlier_runs", "orphan_shar")).start(background=False)
+
+
+def test_ceilings_that_exist_are_passed(started: Callable[..., Stack], passing: Callable[..., Stack]) -> None:
+    started(passing("earlier_runs", "orphan_share")).start(background=False)
+
+
+def test_a_dag_that_is_only_remembered_is_not_triggered(
+    started: Callable[..., Stack], passing: Callable[..., Stack]
+) -> None:
+    begun = datetime.now(UTC)
+    api = started(passing()).start(background=False)
+    assert isinstance(api, KnownAirflow)
+    assert api.asked_since is not None
+    assert api.asked_since >= begun
+
+
+def test_runs_that_were_cut_off_are_told_with_what_becomes_of_their_window(
+    started: Callable[..., Stack], passing: Callable[..., Stack], screen: io.StringIO
+) -> None:
+    started(passing(), ["manual__1"]).start(background=False)
+    assert "cut off and is marked failed, not gone on with: manual__1." in screen.getvalue()
+    assert "guard in the cluster closes it" in screen.getvalue()
+
+
+def test_where_the_record_of_a_real_cluster_is_kept_is_said(
+    started: Callable[..., Stack], passing: Callable[..., Stack], state_root: Path
+) -> None:
+    real = started(passing(address="api.east:6443"))
+    assert real.kept_text() is None, "before anything is there"
+    real.start(background=False)
+    told = real.kept_text()
+    assert told is not None
+    assert f"history of api.east:6443 are kept in {state_root} (" in told
+
+
+def test_of_a_sandbox_nothing_is_said_to_be_kept(started: Callable[..., Stack], passing: Callable[..., Stack]) -> None:
+    sandbox = started(passing())
+    sandbox.start(background=False)
+    assert sandbox.kept_text() is None

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from cluster_tools import Kubectl, commands_in_pods, names
+from cluster_tools import Kubectl, commands_in_pods, eventually, names
 
 from sandbox.baseline import Baseline
 from sandbox.cluster import Sandbox
@@ -25,7 +25,7 @@ def test_nothing_lives_after_an_exception(tmp_path: Path) -> None:
         with running:
             kubectl, pod = Kubectl(running.kubeconfig), names(running.registry_pods())[0]
             kubectl.shell(pod, "/usr/bin/setsid sleep 3040 >/dev/null 2>&1 &")
-            assert "sleep 3040" in commands_in_pods(running)
+            eventually(lambda: "sleep 3040" in commands_in_pods(running), "the shell's child has become sleep")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
