@@ -1,4 +1,4 @@
-"""One Airflow of four processes: its database made, its processes started and awaited."""
+"""One Airflow of four processes: makes its database, starts the processes, waits until they are healthy."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interruption
 from local_airflow.rest import loopback_session
 
-# The servers that hand out logs of running tasks listen on all interfaces and cannot be told otherwise;
-# on one machine the api-server reads the files.
+# The servers that hand out the logs of running tasks would listen on all interfaces, and no setting changes
+# that. On one machine they are not needed: the api-server reads the files.
 COMMANDS = {
     "api-server": ["api-server"],
     "dag-processor": ["dag-processor"],
@@ -117,7 +117,7 @@ class AirflowInstance:
             self.check_alive()
             if waited > limit_seconds:
                 raise LocalAirflowError(
-                    f"Airflow's {', '.join(missing)} did not get healthy in {limit_seconds:.0f} s; "
+                    f"Airflow's {', '.join(missing)} did not become healthy within {limit_seconds:.0f} s; "
                     f"see the logs in {self.settings.home / 'logs'}"
                 )
             self._interruption.wait(POLL_SECONDS)
@@ -126,7 +126,7 @@ class AirflowInstance:
     def warm_up(self) -> None:
         """Let the api-server build the API that tasks talk to.
 
-        It does so at its first request and takes 3 s, which otherwise the first task would wait.
+        It does so at its first request, which takes 3 s; otherwise the first task would wait for that.
         """
         with contextlib.suppress(requests.RequestException):
             self._session.get(f"{self.settings.url}/execution/health", timeout=10)

@@ -1,4 +1,4 @@
-"""``up``, ``down`` and ``status``: the same thing kept running in the background, with the UI to look at."""
+"""``up``, ``down`` and ``status``: Airflow and its cluster kept running in the background, with the UI to look at."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
 
 
 def stack_options(options: argparse.Namespace) -> StackOptions:
-    """What is to be started.
+    """What to start.
 
     :raises LocalAirflowError: if the options contradict each other or name what is not there.
     """

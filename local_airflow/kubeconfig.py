@@ -1,4 +1,4 @@
-"""The kubeconfig that a person names for a real cluster, looked at before anything is started."""
+"""The kubeconfig that a person names for a real cluster: read before anything is started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from local_airflow.errors import LocalAirflowError
 class ChosenCluster:
     """What a kubeconfig and a context lead to.
 
-    :param description: context, user and server, in words.
+    :param description: for people: server, user and context.
     :param address: host, port and path of the API server. It names the cluster: two contexts of one cluster have the
         same, however they are called, and a context that is pointed at another cluster has another.
     """

@@ -1,4 +1,4 @@
-"""``run``: one run of the DAG from nothing to the report, and nothing left behind."""
+"""``run``: one run of the DAG, from the start of Airflow to the report; nothing is left running."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from local_airflow.interruption import Interrupted, Interruption
 from local_airflow.progress import RunFollower, seconds_text
 from local_airflow.report import REPORT_TASK, RunReport, failures, render
 from local_airflow.rest import AirflowApi
-from local_airflow.stack import DAG_ID, Stack, StackOptions, starting_text
+from local_airflow.stack import DAG_ID, WHO_CLOSES, Stack, StackOptions, starting_text
 from local_airflow.state import StateFolder, refuse_if_up
 from local_airflow.terminal import Terminal
 
@@ -91,8 +91,8 @@ class _Run:
         self._interruption.forget()
         self._terminal.clear_status()
         self._terminal.line(
-            "The run is ended and what it changed on the cluster is taken back first, the registry set\n"
-            "read-write among it. Ctrl-C again stops at once and LEAVES THE CLUSTER AS IT IS."
+            "Ending the run: its teardowns first take back what it changed on the cluster, and set the registry\n"
+            "read-write again. Ctrl-C again stops at once and LEAVES THE CLUSTER AS IT IS."
         )
         try:
             api.mark_failed(DAG_ID, run_id)
@@ -100,13 +100,17 @@ class _Run:
         except (Interrupted, LocalAirflowError) as error:
             self._terminal.clear_status()
             self._terminal.line(
-                f"warning: the run's teardowns did not end ({error}). Look whether the registry is read-only\n"
-                "(oc get configs.imageregistry.operator.openshift.io/cluster -o yaml, .spec.readOnly) and let\n"
-                " a new run, or the DAG registry_guard, take back what is left."
+                f"warning: the run's teardowns did not come to their end: {error}\n"
+                "See whether the registry is read-only\n"
+                "(oc get configs.imageregistry.operator.openshift.io/cluster -o yaml, .spec.readOnly).\n"
+                f"If it is, {WHO_CLOSES}"
             )
 
     def _report(self, api: AirflowApi, run_id: str, state: str) -> bool:
-        """Print the report, and what went wrong; whether there was a report."""
+        """Print the report, and what went wrong.
+
+        :return: whether there was a report.
+        """
         try:
             report = RunReport.from_xcom(api.xcom(DAG_ID, run_id, REPORT_TASK))
             self._terminal.line("\n" + render(report) + "\n")
@@ -122,7 +126,10 @@ class _Run:
         return reported
 
     def _end_and_verify(self) -> bool:
-        """Let the sandbox look at the end state while Airflow ends; whether all is well."""
+        """End Airflow, and let the sandbox check meanwhile what its registry holds now.
+
+        :return: whether all is well; of a real cluster nothing is checked here.
+        """
         if self._options.cluster is not None:
             self._stack.end_airflow()
             return True

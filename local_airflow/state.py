@@ -1,4 +1,4 @@
-"""The folder in which one start keeps all it has, and what is written down about it."""
+"""The folder in which one start keeps all it has, and the note of what it started."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class InstanceRecord:
     """What is running in a state folder.
 
     :param url: address of Airflow's UI.
-    :param cluster: which cluster it works on, in words.
+    :param cluster: for people: which cluster it works on.
     :param password: of the user ``admin``; ``None`` if no login is asked for.
     :param background: whether it was meant to live on when the one who started it ended.
     """
@@ -144,12 +144,12 @@ class InstanceRecord:
     processes: list[ProcessIdentity]
 
     def write(self, state: StateFolder) -> None:
-        """Write it down, for nobody else to read."""
+        """Write it down; nobody else can read the file."""
         write_private(state.record, json.dumps({"version": 1, **asdict(self)}, indent=2) + "\n")
 
     @classmethod
     def read(cls, state: StateFolder) -> InstanceRecord | None:
-        """What was written down; ``None`` if nothing was, or not to its end."""
+        """What was written down; ``None`` if there is nothing, or only a part."""
         try:
             value = json.loads(state.record.read_text(encoding="utf-8"))
             identities = [ProcessIdentity(**item) for item in value["processes"]]

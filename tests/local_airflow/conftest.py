@@ -10,17 +10,20 @@ import pytest
 
 from local_airflow import processes
 
-WaitFor = Callable[[Callable[[], object], str], None]
+WaitFor = Callable[..., None]
+LONGEST_WAIT_SECONDS = 240.0
+"""Shorter than a test may take, so that the test says what it waited for. A busy machine needs minutes for what an idle
+one does in seconds; a test waits as long as this only if something is wrong."""
 
 
 @pytest.fixture
 def wait_for() -> WaitFor:
-    """``wait_for(condition, what)``: return when the condition holds, fail the test after two minutes."""
+    """``wait_for(condition, what)``: return when the condition holds; fail the test if it never does."""
 
-    def wait(condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 120
+    def wait(condition: Callable[[], object], what: str, seconds: float = LONGEST_WAIT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"waited two minutes for {what}"
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
             time.sleep(0.05)
 
     return wait

@@ -17,9 +17,12 @@ import yaml
 
 from local_airflow import processes
 
-WaitFor = Callable[[Callable[[], object], str], None]
+WaitFor = Callable[..., None]
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
+
+LONGEST_RUN_SECONDS = 480
+"""An idle machine needs 20 s for a run."""
 
 
 @pytest.fixture
@@ -45,7 +48,13 @@ def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
     command: list[str], environment: dict[str, str], state_root: Path
 ) -> None:
     done = subprocess.run(
-        command, env=environment, check=False, timeout=200, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment,
+        check=False,
+        timeout=LONGEST_RUN_SECONDS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
     assert "hard_prune          success in" in done.stdout
@@ -64,10 +73,12 @@ def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing
             [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run")
+        wait_for(
+            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
+        )
         assert tool.poll() is None, output.read_text()
         tool.send_signal(signal.SIGINT)
-        assert tool.wait(150) == 128 + signal.SIGINT, output.read_text()
+        assert tool.wait(LONGEST_RUN_SECONDS) == 128 + signal.SIGINT, output.read_text()
     finally:
         tool.kill()
         tool.wait()
@@ -85,18 +96,26 @@ def test_a_run_that_was_killed_is_not_gone_on_with_and_does_not_hold_up_the_next
             [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run")
+        wait_for(
+            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
+        )
         assert tool.poll() is None, output.read_text()
     finally:
         tool.kill()
         tool.wait()
     (tmp_path / "lingering").unlink()
     done = subprocess.run(
-        command, env=environment, check=False, timeout=200, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment,
+        check=False,
+        timeout=LONGEST_RUN_SECONDS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
     killed, finished = runs(state_root)
-    assert f"is marked failed, not gone on with: {killed[0]}." in done.stdout
+    assert f"is marked failed, and nothing goes on with it: {killed[0]}." in done.stdout
     assert (killed[1], finished[1]) == ("failed", "success")
     assert tasks(state_root, killed[0]) == {
         "set_read_only": "success",

@@ -170,8 +170,8 @@ def test_runs_that_were_cut_off_are_told_with_what_becomes_of_their_window(
     started: Callable[..., Stack], passing: Callable[..., Stack], screen: io.StringIO
 ) -> None:
     started(passing(), ["manual__1"]).start(background=False)
-    assert "cut off and is marked failed, not gone on with: manual__1." in screen.getvalue()
-    assert "guard in the cluster closes it" in screen.getvalue()
+    assert "It is marked failed, and nothing goes on with it: manual__1." in screen.getvalue()
+    assert "If it left a read-only window open, the guard in the cluster closes it" in screen.getvalue()
 
 
 def test_where_the_record_of_a_real_cluster_is_kept_is_said(

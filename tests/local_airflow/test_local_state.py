@@ -15,7 +15,7 @@ from local_airflow.errors import LocalAirflowError
 from local_airflow.processes import ProcessIdentity
 from local_airflow.state import InstanceRecord, StateFolder, end_everything, refuse_if_up
 
-WaitFor = Callable[[Callable[[], object], str], None]
+WaitFor = Callable[..., None]
 
 
 @pytest.fixture
