@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,23 @@ def wait_for() -> WaitFor:
             time.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Of Airflow's tables what is touched; a whole run on a real database is in ``test_local_run.py``."""
+    file = tmp_path / "airflow.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executescript(
+            """
+            CREATE TABLE dag_run (id INTEGER PRIMARY KEY, run_id TEXT, state TEXT, end_date TEXT);
+            CREATE TABLE task_instance (task_id TEXT, state TEXT, start_date TEXT, end_date TEXT, trigger_id INTEGER);
+            CREATE TABLE job (id INTEGER PRIMARY KEY, state TEXT, end_date TEXT);
+            CREATE TABLE "trigger" (id INTEGER PRIMARY KEY);
+            CREATE TABLE import_error (id INTEGER PRIMARY KEY);
+            """
+        )
+    return file
 
 
 @pytest.fixture

@@ -78,6 +78,23 @@ def test_a_real_cluster_has_a_folder_of_its_own_which_run_and_up_share(kubeconfi
     assert default_state("run", None) != default_state("up", None)
 
 
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_a_start_works_in_the_folder_of_its_cluster_unless_another_is_named(
+    command: str, kubeconfig: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots: list[Path] = []
+
+    def start(chosen: StackOptions, state: StateFolder) -> int:
+        roots.append(state.root)
+        return 0
+
+    monkeypatch.setattr(f"local_airflow.cli.{command}", start)
+    main([command, "--kubeconfig", kubeconfig])
+    main([command, "--kubeconfig", kubeconfig, "--state", str(tmp_path)])
+    main([command])
+    assert roots == [PROJECT / ".state" / "clusters" / "east_6443", tmp_path, PROJECT / ".state" / command]
+
+
 def test_down_and_status_look_at_what_was_started_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

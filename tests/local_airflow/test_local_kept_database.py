@@ -15,23 +15,6 @@ from local_airflow.kept_database import airflow_version, copy_before_upgrade, en
 BEGUN = "2026-01-01 00:00:00"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """Of Airflow's tables what is touched; a whole run on a real one is in ``test_local_run.py``."""
-    file = tmp_path / "airflow.db"
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.executescript(
-            """
-            CREATE TABLE dag_run (id INTEGER PRIMARY KEY, run_id TEXT, state TEXT, end_date TEXT);
-            CREATE TABLE task_instance (task_id TEXT, state TEXT, start_date TEXT, end_date TEXT, trigger_id INTEGER);
-            CREATE TABLE job (id INTEGER PRIMARY KEY, state TEXT, end_date TEXT);
-            CREATE TABLE "trigger" (id INTEGER PRIMARY KEY);
-            CREATE TABLE import_error (id INTEGER PRIMARY KEY);
-            """
-        )
-    return file
-
-
 def write(database: Path, statement: str, *rows: tuple[object, ...]) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executemany(statement, rows)
