@@ -86,9 +86,10 @@ class AirflowApi:
 
     :param url: such as ``http://127.0.0.1:41234``.
     :param password: ``None`` if this Airflow lets everybody in.
+    :param timeout_seconds: for one answer. On a machine that is busy with other work, 10 s were too few.
     """
 
-    def __init__(self, url: str, password: str | None = None, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, password: str | None = None, timeout_seconds: float = 30.0) -> None:
         self._url = url
         self._timeout = timeout_seconds
         self._session = loopback_session()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interrupted, Interruption
-from local_airflow.progress import RunFollower, seconds_text
+from local_airflow.progress import PATIENCE_WITH_API_SECONDS, RunFollower, seconds_text
 from local_airflow.report import REPORT_TASK, RunReport, failures, render
-from local_airflow.rest import AirflowApi
+from local_airflow.rest import AirflowApi, ApiUnavailableError
 from local_airflow.stack import DAG_ID, WHO_CLOSES, Stack, StackOptions, starting_text
 from local_airflow.state import StateFolder, refuse_if_up
 from local_airflow.terminal import Terminal
@@ -95,7 +96,7 @@ class _Run:
             "read-write again. Ctrl-C again stops at once and LEAVES THE CLUSTER AS IT IS."
         )
         try:
-            api.mark_failed(DAG_ID, run_id)
+            self._mark_failed(api, run_id)
             self._report(api, run_id, follower.follow())
         except (Interrupted, LocalAirflowError) as error:
             self._terminal.clear_status()
@@ -105,6 +106,17 @@ class _Run:
                 "(oc get configs.imageregistry.operator.openshift.io/cluster -o yaml, .spec.readOnly).\n"
                 f"If it is, {WHO_CLOSES}"
             )
+
+    def _mark_failed(self, api: AirflowApi, run_id: str) -> None:
+        """Mark the run failed; a busy api-server is asked again, because nothing else puts the cluster in order."""
+        needed_by = time.monotonic() + PATIENCE_WITH_API_SECONDS
+        while True:
+            try:
+                return api.mark_failed(DAG_ID, run_id)
+            except ApiUnavailableError:
+                if time.monotonic() > needed_by:
+                    raise
+            self._interruption.wait(POLL_SECONDS)
 
     def _report(self, api: AirflowApi, run_id: str, state: str) -> bool:
         """Print the report, and what went wrong.
