@@ -16,7 +16,7 @@ from local_airflow.interruption import Interruption
 from local_airflow.sandbox_cluster import SandboxCluster
 from local_airflow.state import StateFolder
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(2400)]
 
 PROJECT = Path(__file__).parents[2]
 ORPHANS = 120
@@ -63,7 +63,7 @@ def run(cluster: RealCluster, state_root: Path, *options: str) -> str:
         [*command, "--kubeconfig", str(cluster.kubeconfig), *options],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         check=False,
-        timeout=480,
+        timeout=900,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
