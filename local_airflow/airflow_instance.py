@@ -33,6 +33,9 @@ COMMANDS = {
 }
 
 POLL_SECONDS = 0.1
+HEALTHY_LIMIT_SECONDS = 300.0
+"""An idle machine needs 6 s; one with ten times as much to do as it has cores needed more than 90. A process that ends
+is noticed at once, whatever the limit."""
 
 
 def free_port() -> int:
@@ -104,7 +107,7 @@ class AirflowInstance:
         self._children[name] = self._start(name, COMMANDS[name])
         return processes.ProcessIdentity.of(name, self._children[name].pid)
 
-    def wait_until_healthy(self, limit_seconds: float = 90.0) -> None:
+    def wait_until_healthy(self, limit_seconds: float = HEALTHY_LIMIT_SECONDS) -> None:
         """Wait until the api-server answers and the other three have reported to the database.
 
         :raises LocalAirflowError: if a process ends meanwhile, or it takes longer than the limit.
