@@ -17,7 +17,7 @@ from local_airflow.processes import ProcessIdentity
 TREE = Path(__file__).parent / "process_tree.py"
 ROLES = ("main", "child", "stubborn", "orphan")
 
-WaitFor = Callable[[Callable[[], object], str], None]
+WaitFor = Callable[..., None]
 
 
 def pids(folder: Path) -> dict[str, int]:
@@ -28,12 +28,15 @@ def complete(folder: Path) -> bool:
     return set(ROLES) <= set(pids(folder))
 
 
+def lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def living(folder: Path) -> list[str]:
-    return [
-        role
-        for role, pid in pids(folder).items()
-        if role in ROLES and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    ]
+    return [role for role, pid in pids(folder).items() if role in ROLES and lives(pid)]
 
 
 @pytest.fixture
@@ -44,6 +47,8 @@ def tree(state_root: Path, wait_for: WaitFor) -> Iterator[Path]:
     command = [sys.executable, str(TREE), "main", str(state_root)]
     main = processes.start(command, environment, state_root / "tree.log", state_root)
     wait_for(lambda: complete(state_root), "the tree of processes")
+    # Which lost its parent when that ended, a moment after it had said hello itself.
+    wait_for(lambda: len(processes.marked(state_root)) == len(ROLES), "the orphan's parent to end")
     yield state_root
     main.kill()
     main.wait()

@@ -26,7 +26,7 @@ class Screen(io.StringIO):
         return self._terminal
 
     def lines(self) -> list[str]:
-        """What was printed, without the time at the begin of each line."""
+        """What was printed, without the time at the beginning of each line."""
         return [re.sub(r"^ *\d+:\d\d  ", "", line) for line in self.getvalue().splitlines()]
 
 

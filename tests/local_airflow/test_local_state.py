@@ -15,7 +15,7 @@ from local_airflow.errors import LocalAirflowError
 from local_airflow.processes import ProcessIdentity
 from local_airflow.state import InstanceRecord, StateFolder, end_everything, refuse_if_up
 
-WaitFor = Callable[[Callable[[], object], str], None]
+WaitFor = Callable[..., None]
 
 
 @pytest.fixture
@@ -36,10 +36,17 @@ def record(*identities: ProcessIdentity, background: bool = True) -> InstanceRec
 
 
 def test_a_folder_is_held_by_one_at_a_time(state: StateFolder) -> None:
-    with state.locked(), pytest.raises(LocalAirflowError, match="at work in"), state.locked():
+    with state.locked(), pytest.raises(LocalAirflowError, match=r"at work in .*another --state"), state.locked():
         pass
     with state.locked():
         pass
+
+
+def test_a_cluster_is_worked_on_by_one_at_a_time_and_named(state: StateFolder) -> None:
+    with state.locked():
+        state.begin("api.east:6443")
+        with pytest.raises(LocalAirflowError, match=r"at work on api\.east:6443, .* wait for its end$"), state.locked():
+            pass
 
 
 def test_the_lock_of_a_killed_process_is_free(state: StateFolder) -> None:
@@ -63,16 +70,73 @@ def test_somebody_else_s_folder_is_left_alone(state: StateFolder) -> None:
     assert state.airflow.is_dir()
 
 
-def test_clearing_deletes_what_an_earlier_start_left_and_nothing_else(state: StateFolder) -> None:
+def left_by_a_start(state: StateFolder) -> tuple[Path, Path]:
+    """The files that an Airflow and a sandbox leave: what is kept of a real cluster, and what never is."""
+    database, task_log = state.airflow / "airflow.db", state.airflow / "logs" / "dag_id=registry_prune" / "1.log"
+    process_log, storage = state.airflow / "logs" / "scheduler.log", state.sandbox / "storage"
+    for file in (database, task_log, process_log, storage, state.kubeconfig, state.airflow / "airflow.cfg"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("old")
+    return database, task_log
+
+
+def test_what_a_sandbox_left_is_deleted_and_nothing_else(state: StateFolder) -> None:
     with state.locked():
-        (state.airflow / "logs").mkdir(parents=True)
-        state.kubeconfig.write_text("old")
+        left_by_a_start(state)
         note = state.root / "note"
         note.write_text("mine")
-        state.clear()
+        state.begin("")
     assert not state.airflow.exists()
+    assert not state.sandbox.exists()
     assert not state.kubeconfig.exists()
     assert note.exists()
+
+
+def test_the_history_of_a_real_cluster_is_kept_but_not_what_the_last_start_needed(state: StateFolder) -> None:
+    with state.locked():
+        state.begin("api.east:6443")
+        database, task_log = left_by_a_start(state)
+        state.begin("api.east:6443")
+        assert state.kept_for == "api.east:6443"
+        assert [file for file in state.root.rglob("*") if file.is_file() and file.read_text() == "old"] == [
+            database,
+            task_log,
+        ]
+
+
+@pytest.mark.parametrize("other", ["api.west:6443", ""])
+def test_the_history_of_one_cluster_is_neither_another_s_nor_deleted_for_a_sandbox(
+    state: StateFolder, other: str
+) -> None:
+    with state.locked():
+        state.begin("api.east:6443")
+        database, _ = left_by_a_start(state)
+        with pytest.raises(LocalAirflowError, match=r"keeps the history of api\.east:6443"):
+            state.begin(other)
+    assert database.exists()
+
+
+def test_what_a_sandbox_left_does_not_become_the_history_of_a_real_cluster(state: StateFolder) -> None:
+    with state.locked():
+        state.begin("")
+        database, _ = left_by_a_start(state)
+        state.begin("api.east:6443")
+    assert not database.exists()
+
+
+def test_nobody_else_reads_the_folder_even_if_it_was_open_before(state: StateFolder) -> None:
+    state.root.mkdir(mode=0o755)
+    with state.locked():
+        assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
+
+
+def test_size_is_that_of_all_files(state: StateFolder) -> None:
+    with state.locked():
+        state.begin("api.east:6443")
+        before = state.size_bytes()
+        state.airflow.mkdir()
+        state.airflow.joinpath("list").write_bytes(bytes(1000))
+        assert state.size_bytes() == before + 1000
 
 
 def test_record_is_read_as_it_was_written_and_is_private(state: StateFolder) -> None:

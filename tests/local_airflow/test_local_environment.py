@@ -96,6 +96,19 @@ def test_secrets_differ_and_the_fernet_key_is_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "secrets.json").read_text())["jwt_secret"] == first.jwt_secret
 
 
+def test_a_database_that_was_kept_can_be_decrypted_and_all_else_is_new(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    earlier = Secrets.generate(file)
+    earlier.write(file)
+    now = Secrets.generate(file)
+    assert now.fernet_key == earlier.fernet_key
+    assert {now.jwt_secret, now.session_key, now.admin_password}.isdisjoint(
+        {earlier.jwt_secret, earlier.session_key, earlier.admin_password}
+    )
+    file.write_text("{")
+    assert Secrets.generate(file).fernet_key != earlier.fernet_key
+
+
 def test_private_file_is_readable_by_its_owner_alone_even_if_it_was_not_before(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
     file.write_text("old")

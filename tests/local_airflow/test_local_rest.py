@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -112,9 +113,27 @@ def test_unpause_and_mark_failed(server: FakeApiServer, api: AirflowApi) -> None
 
 
 def test_dag_is_known_by_its_whole_id(server: FakeApiServer, api: AirflowApi) -> None:
-    server.answers[("GET", "/api/v2/dags")] = (200, {"dags": [{"dag_id": "registry_prune_west"}]})
+    dag = {"dag_id": "registry_prune_west", "last_parsed_time": None}
+    server.answers[("GET", "/api/v2/dags")] = (200, {"dags": [dag]})
     assert not api.knows_dag("registry_prune")
     assert api.knows_dag("registry_prune_west")
+
+
+def test_a_dag_that_was_read_at_an_earlier_start_is_not_known_yet(server: FakeApiServer, api: AirflowApi) -> None:
+    begun = datetime(2026, 1, 2, tzinfo=UTC)
+    for parsed, known in ((None, False), ("2026-01-01T23:59:59Z", False), ("2026-01-02T00:00:00.5Z", True)):
+        dag = {"dag_id": "registry_prune", "last_parsed_time": parsed}
+        server.answers[("GET", "/api/v2/dags")] = (200, {"dags": [dag]})
+        assert api.knows_dag("registry_prune", parsed_since=begun) is known
+
+
+def test_choices_of_a_parameter_are_those_of_the_dag(server: FakeApiServer, api: AirflowApi) -> None:
+    described = {"value": [], "schema": {"type": "array", "items": {"type": "string", "enum": ["orphan_share"]}}}
+    path = "/api/v2/dags/registry_prune/details"
+    server.answers[("GET", path)] = (200, {"params": {"pass_ceilings": described, "survey": {"value": True}}})
+    assert api.parameter_choices("registry_prune", "pass_ceilings") == ["orphan_share"]
+    assert api.parameter_choices("registry_prune", "survey") == []
+    assert api.parameter_choices("registry_prune", "unheard_of") == []
 
 
 def test_import_errors_name_the_file(server: FakeApiServer, api: AirflowApi) -> None:
