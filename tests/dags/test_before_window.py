@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.api_fastapi.app import create_app
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import DownstreamTasksSkipped
@@ -54,15 +53,6 @@ class Context(dict[str, Any]):
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.handed_over[key] = value
-
-
-@pytest.fixture
-def rest_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """Airflow's REST API over the test's database, with a user logged in."""
-    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-    with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
-        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
-        yield client
 
 
 class Person(threading.Thread):
