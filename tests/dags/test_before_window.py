@@ -68,7 +68,7 @@ class Person(threading.Thread):
         self._answer = answer
 
     def run(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not self.asked and time.monotonic() < deadline:
             found = self._api.get(
                 "/api/v2/dags/registry_prune_asking/dagRuns/~/hitlDetails", params={"response_received": False}
