@@ -18,7 +18,7 @@ typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
 	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down test lint types imports unit slow fuzz faults bench lock clean
+.PHONY: help setup run up down test quick lint types imports pure unit docs slow fuzz faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,8 @@ down: $(READY) ## ends what `make up` started
 
 test: lint types imports unit ## lint, types, import rules and all tests
 
+quick: lint types imports pure ## lint, types, import rules and the tests that start neither a sandbox nor an Airflow
+
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -54,8 +56,14 @@ types: $(READY) ## mypy, strict
 imports: $(READY) ## import rules
 	@$(BIN)/lint-imports
 
+pure: $(READY) # the tests of `make quick`
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pure $(PYTEST)
+
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
+
+docs: $(READY) ## writes the tables of docs/settings.md from the code
+	@$(BIN)/python -m include.registry_prune.settings.document --write
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)

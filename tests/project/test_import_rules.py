@@ -26,7 +26,7 @@ def python(program: str, folder: Path, **environment: str) -> subprocess.Complet
         env={**inherited, "PYTHONPATH": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -34,7 +34,7 @@ def kubectl(kubeconfig: Path, *arguments: str) -> str:
         [KUBECTL, f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent}/kubectl-cache", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

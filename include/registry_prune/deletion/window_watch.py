@@ -113,7 +113,7 @@ class WindowWatch:
         return None
 
     async def _end_pruners(self, cluster: AsyncCluster) -> None:
-        """As :func:`pruner_processes.end_pruners`; a pod that cannot be looked into is deleted."""
+        """As :func:`processes.end_pruners`; a pod that cannot be looked into is deleted."""
         pods = [pod for pod in await cluster.pods() if pod.running]
         ends = await asyncio.gather(*(self._end_in_pod(cluster, pod.name) for pod in pods))
         for pod, ended in zip(pods, ends, strict=True):

@@ -31,6 +31,12 @@ FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "ab
 """Of the tasks that open, use and close a window, and of the guard: where workers are few, they start before the
 surveys and base prunes of other clusters."""
 
+NO_BACKFILLS: Mapping[str, Any] = {
+    "allowed_run_types": ["scheduled", "manual", "asset_triggered", "operator_triggered", "asset_materialization"]
+}
+"""Of every DAG: each kind of run but a backfill. Airflow does not count the runs of a backfill in ``max_active_runs``
+(seen on 3.3.2), so they would prune one registry side by side."""
+
 
 class RegistryOperator(BaseOperator):
     """A step of a run.
@@ -130,6 +136,6 @@ def closing_timeout(settings: ClusterSettings) -> timedelta:
     """For a task that closes a window: as long as its steps may take one after the other, and time to say so.
 
     They are the end of the pruners, the wait until settled, and the replacement of pods; the margin has the searches,
-    and the wait for a pod that is deleted (``pruner_processes.py``).
+    and the wait for a pod that is deleted (``pruner/processes.py``).
     """
     return timedelta(seconds=settings.seconds("pruner_stop") + 2 * settings.seconds("settle_limit"), minutes=10)

@@ -93,7 +93,7 @@ def guard(
     :param needs_role: whether another run than the holder's may have taken the role binding over; it stays then, and
         goes with that run.
     :raises LeaseError: if the lease is unreadable.
-    :raises PrunerLivesError, NotSettledError: as :func:`window_closing.close_window`; the next round goes on.
+    :raises PrunerLivesError, NotSettledError: as :func:`closing.close_window`; the next round goes on.
     """
     config = cluster.config()
     lease = held_lease(config)

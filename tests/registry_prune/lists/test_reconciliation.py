@@ -59,7 +59,7 @@ compared = compare(*readers, size=400_000, at_once=25_000)
 print(compared.both.count, compared.first_only.count, compared.second_only.count, peak() - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=600
     )
     both, first_only, second_only, mebibytes = done.stdout.split()
     assert (both, first_only, second_only) == ("0", "400000", "400000")

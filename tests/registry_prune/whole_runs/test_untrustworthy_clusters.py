@@ -80,7 +80,7 @@ class Bench:
                 self.cluster,
                 choose_pod(self.cluster.registry_state()),
                 holder="dag/run",
-                limit_seconds=60,
+                limit_seconds=300,
                 candidates=candidates,
                 artifact=str(path),
             )
