@@ -84,12 +84,12 @@ class JobEnding(NamedTuple):
     """How a Job ended.
 
     :param complete: False: it failed.
-    :param text: reason and message of its condition.
+    :param how: reason and message of its condition.
     :param at: when, as the API server writes it.
     """
 
     complete: bool
-    text: str
+    how: str
     at: str | None
 
 

@@ -258,7 +258,7 @@ def _delete_job(cluster: Cluster, name: str) -> str:
 def _failure(name: str, ended: JobEnding, problems: list[str], prune_log: PruneLog) -> BasePruneError:
     cause, deleted = prune_log.cause(), prune_log.figures
     parts = [
-        f"The base prune failed: Job {name}: {ended.text}",
+        f"The base prune failed: Job {name}: {ended.how}",
         *([cause.advice] if cause else []),
         *([f"Before that it deleted {deleted.text()}."] if deleted and not prune_log.dry_run else []),
         *([_MAY_REMEMBER] if deleted and deleted.storage_changed and not prune_log.dry_run else []),

@@ -99,16 +99,16 @@ class DeleteFollower:
         :param seconds: at most so long.
         :return: None if it goes on after that time: :meth:`handed_on` says where to go on from.
         """
-        guard = asyncio.create_task(self._window.watch())
+        watching = asyncio.create_task(self._window.watch())
         try:
             end = await self._follow(None if seconds is None else time.monotonic() + seconds)
             self._written = await self._deleted.close() and self._written
             return None if end is None else self._conclude(*end)
         finally:
-            guard.cancel()
+            watching.cancel()
             # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
             await asyncio.shield(self._deleted.close())
-            await end_tasks(guard)
+            await end_tasks(watching)
 
     def handed_on(self) -> Delete:
         """The delete as it is now, for another process to follow."""
@@ -233,9 +233,9 @@ class DeleteFollower:
             }
         )
         self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
-        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
-        torn = self._window.torn
-        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and torn is None, torn=torn)
+        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.text())
+        lost = self._window.lost
+        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and lost is None, lost=lost)
 
     def _deleted_earlier(self, result: PrunerResult) -> int:
         """What earlier attempts deleted: counted in their logs, or, where the end of one went with its pod, what the

@@ -29,11 +29,11 @@ class RunningBuilds(StrEnum):
 class Obstacle:
     """Something that is in the way and may go by itself.
 
-    :param text: what it is, in words.
+    :param what: what it is.
     :param if_it_stays: what follows when the wait is over and it is still there.
     """
 
-    text: str
+    what: str
     if_it_stays: Action
 
 
@@ -76,4 +76,4 @@ def judge(
         Action.SKIP: "the window is not opened in this run",
         Action.STOP: "the window is not opened",
     }[action]
-    return Verdict(action=action, reasons=(*(f"{each.text}{waited}" for each in found), ending))
+    return Verdict(action=action, reasons=(*(f"{each.what}{waited}" for each in found), ending))

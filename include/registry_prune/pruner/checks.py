@@ -96,7 +96,7 @@ def run_dry_run(
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
     )
-    log.info("dockerregistry -prune=check in pod %s: %s; %s", pod, end.how, result.done())
+    log.info("dockerregistry -prune=check in pod %s: %s; %s", pod, end.how, result.text())
     return result
 
 

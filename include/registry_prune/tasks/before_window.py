@@ -209,7 +209,7 @@ class ApproveWindow(RegistryOperator, ApprovalOperator):
                 asked=True, approved=event["chosen_options"] == [self.APPROVE], by=str(user["name"]) if user else ""
             )
             Run(context, self.cluster).hand_over(answer)
-            self.log.info("%s", answer.sentence())
+            self.log.info("%s", answer.text())
         super().execute_complete(context, event)
         assert answer is not None
         return answer.to_json()
@@ -240,7 +240,7 @@ def _facts(run: Run, verdict: Verdict | None) -> list[str]:
         size = format_size(survey.said.rounded_bytes)
         facts.append(f"orphans: {format_count(survey.said.blobs, 'blob')}, about {size}")
         facts.append(f"list of candidates: {survey.artifact or 'not kept'}")
-    facts.append(f"estimated time of the delete: {estimate.words() if estimate else 'not known'}")
+    facts.append(f"estimated time of the delete: {estimate.text() if estimate else 'not known'}")
     if base_prune:
         facts.append(f"base prune: {base_prune.text()}")
     facts.append(f"images broken already: {'not looked at' if integrity is None else integrity.broken_count}")

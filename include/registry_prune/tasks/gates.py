@@ -67,13 +67,13 @@ class Gate(BaseSensorOperator):
         if verdict is None:
             return PokeReturnValue(is_done=False)
         run.hand_over(verdict)
-        self.log.info("Verdict: %s", verdict.sentence())
+        self.log.info("Verdict: %s", verdict.text())
         if verdict.estimate is not None:
-            self.log.info("A delete would take %s", verdict.estimate.words())
+            self.log.info("A delete would take %s", verdict.estimate.text())
         if verdict.action is Action.STOP:
             raise AirflowFailException(f"Stopped, nothing was deleted: {'; '.join(verdict.reasons)}")
         if verdict.action is Action.SKIP:
-            raise AirflowSkipException(verdict.sentence())
+            raise AirflowSkipException(verdict.text())
         return PokeReturnValue(is_done=True, xcom_value=verdict.to_json())
 
     @abstractmethod
@@ -150,7 +150,7 @@ class RightMoment(Gate):
         )
         if verdict is None:
             reasons = (
-                "; ".join(each.text for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
+                "; ".join(each.what for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
             )
             self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
         return verdict
