@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
-KEPT_LINES = 200
+KEPT_LOG_LINES = 200
 """So many last lines of the log are kept for the message about a failure."""
 
 _PREFIX = "Summary: "
@@ -101,8 +101,8 @@ class PruneLog:
 
     def __init__(self, *, dry_run: bool) -> None:
         self.dry_run = dry_run
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._last_attempt: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        self._last_attempt: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         self.figures: PruneFigures | None = None
         self.summary = ""
         self.attempts = 1

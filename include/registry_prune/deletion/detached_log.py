@@ -13,7 +13,7 @@ from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput
 from include.registry_prune.records import Record
 
-MAXIMUM_LINE_BYTES = 64 * 1024
+LONGEST_LOG_LINE_BYTES = 64 * 1024
 """Of a longer line only so much is looked at; the pruner's own are a few hundred bytes long."""
 _COUNTED = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
 _KEPT = (LineKind.ERROR, LineKind.WARNING, LineKind.UNKNOWN)
@@ -183,8 +183,8 @@ class DeleteLog:
         for line in lines:
             self._lines += 1
             whole, self._partial = self._partial + line, b""
-            self._take_line(whole[:MAXIMUM_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
-        self._partial = (self._partial + rest)[:MAXIMUM_LINE_BYTES]
+            self._take_line(whole[:LONGEST_LOG_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
+        self._partial = (self._partial + rest)[:LONGEST_LOG_LINE_BYTES]
 
     def _take_line(self, text: str) -> None:
         line = self._output.feed(Stream.STDERR, text)

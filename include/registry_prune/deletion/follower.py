@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 30.0
-QUICK_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 0.5
+QUICK_PAUSE_SECONDS, LOOK_PAUSE_SECONDS = 0.1, 0.5
 """A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
 LOOK_MARGIN_SECONDS = 20.0
 """A look may take so much longer than it was asked to."""
@@ -168,7 +168,7 @@ class DeleteFollower:
         seconds = self._settings.follow_every
         if until is not None:
             seconds = max(min(seconds, until - now), 0.1)
-        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else PAUSE_SECONDS
+        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else LOOK_PAUSE_SECONDS
         position = self._log.position()
         command = look_command(
             self._attempt.name, segment=position.segment, offset=position.offset, seconds=seconds, pause=pause

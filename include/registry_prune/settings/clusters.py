@@ -23,7 +23,7 @@ from include.registry_prune.settings.parameters import (
     Size,
     StrictModel,
     WholeNumber,
-    explain,
+    validation_problem,
 )
 from include.registry_prune.units import format_size, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import CeilingLimits
@@ -253,7 +253,7 @@ class ClusterSettings(StrictModel):
         try:
             return cls.model_validate({**values, "name": name})
         except ValidationError as error:
-            raise SettingsError(f"clusters.yaml, cluster {name!r}: {explain(error)}") from error
+            raise SettingsError(f"clusters.yaml, cluster {name!r}: {validation_problem(error)}") from error
 
 
 def load_clusters(file: Path | None = None) -> list[ClusterSettings]:

@@ -84,7 +84,7 @@ class RunParameters(StrictModel):
         return self.survey or self.dry_run_only
 
 
-def explain(error: ValidationError) -> str:
+def validation_problem(error: ValidationError) -> str:
     """What is wrong, value by value, in one line each."""
     lines = []
     for each in error.errors():
@@ -106,7 +106,9 @@ def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunPar
         return RunParameters.model_validate({**defaults.model_dump(), **conf})
     except ValidationError as error:
         known = ", ".join(RunParameters.model_fields)
-        raise SettingsError(f"Parameters of this run: {explain(error)}. The parameters are: {known}.") from error
+        raise SettingsError(
+            f"Parameters of this run: {validation_problem(error)}. The parameters are: {known}."
+        ) from error
 
 
 _THE_RUN, _BASE_PRUNE, _THRESHOLDS, _CEILINGS = "The run", "Base prune", "When to hard-prune", "Ceilings"
