@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from include.registry_prune.settings.opening_hours import OpeningHours
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Verdict
-
-
-class RunningBuilds(StrEnum):
-    """What to do about builds that still run when the wait is over: their push would fail."""
-
-    SKIP = "skip"
-    STOP = "stop"
-    GO_ON = "go_on"
-
-    @property
-    def action(self) -> Action:
-        """As a verdict has it."""
-        return {"skip": Action.SKIP, "stop": Action.STOP, "go_on": Action.PRUNE}[self.value]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.preflight.right_moment import Obstacle, RunningBuilds, judge
+from include.registry_prune.preflight.right_moment import Obstacle, judge
 from include.registry_prune.settings.opening_hours import parse_opening_hours
+from include.registry_prune.settings.parameters import RunningBuilds
 from include.registry_prune.verdict.decision import Action, Verdict
 
 NIGHT = parse_opening_hours("22:00-05:00", "UTC")
