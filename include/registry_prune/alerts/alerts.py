@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from include.registry_prune.names import TAKE_PUSHES_COMMAND
+
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
@@ -139,8 +141,7 @@ class Alert(BaseNotifier):
             f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
             f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
             f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
-            "then oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
-            """'{"spec":{"readOnly":false}}'"""
+            f"then {TAKE_PUSHES_COMMAND}"
         )
 
 

@@ -28,7 +28,7 @@ from include.registry_prune.base_prune.job_log import JobLog
 from include.registry_prune.base_prune.output import PruneLog
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.names import IMAGE_PRUNER_CRON_JOB
+from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _OWN_DEADLINE_SECONDS = 60.0
 
 _MAY_REMEMBER = (
     "The registry's pods may remember these layers until they are replaced (oc rollout restart "
-    "deployment/image-registry -n openshift-image-registry): a push of one succeeds, and the image cannot be pulled."
+    f"deployment/{DEPLOYMENT} -n {NAMESPACE}): a push of one succeeds, and the image cannot be pulled."
 )
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+from include.registry_prune.names import DEPLOYMENT, NAMESPACE
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -169,8 +170,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         re.compile(r"failed to ping registry"),
         Cause(
             False,
-            "The Job's pod does not reach the registry: look at the registry's pods, at Service image-registry, and "
-            "at the NetworkPolicies of namespace openshift-image-registry.",
+            f"The Job's pod does not reach the registry: look at the registry's pods, at Service {DEPLOYMENT}, and "
+            f"at the NetworkPolicies of namespace {NAMESPACE}.",
         ),
     ),
     (

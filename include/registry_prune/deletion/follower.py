@@ -20,7 +20,7 @@ from include.registry_prune.deletion.detached_delete import look_command
 from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
 from include.registry_prune.deletion.window_watch import WindowWatch, end_tasks
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, PrunerResult
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_seconds
@@ -201,7 +201,7 @@ class DeleteFollower:
         self._progress.tick()
 
     def _take_line(self, line: Line) -> None:
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
+        if line.kind in DELETABLE:
             self._deleted.add(line.kind, line.subject)
             if line.kind is LineKind.BLOB:
                 self._last_blob = line.subject

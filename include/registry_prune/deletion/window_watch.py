@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import Stream
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.pruner.processes import PRUNER_GRACE_SECONDS, end_command
 from include.registry_prune.window.config_lease import lease_patch, require_own_lease
 from include.registry_prune.window.lease import LeaseError
@@ -108,7 +109,7 @@ class WindowWatch:
         if writable:
             return (
                 f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
-                "Deployment image-registry, or its pods, while the delete was at work"
+                f"Deployment {DEPLOYMENT}, or its pods, while the delete was at work"
             )
         return None
 

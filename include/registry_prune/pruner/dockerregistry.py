@@ -140,5 +140,5 @@ class LineKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-CANDIDATE_KINDS = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
-"""What a line of the list can be about."""
+DELETABLE = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
+"""What a hard prune deletes: what a list has lines about, and what its logs are counted for."""

@@ -204,7 +204,7 @@ def _form_schemas() -> dict[str, dict[str, Any]]:
         if "items" in schema:
             schema = {**schema, "items": plain(schema["items"])}
         text = {"description": one_line(schema["description"])} if "description" in schema else {}
-        return {name: value for name, value in (schema | text).items() if name not in ("$ref", "anyOf", "default")}
+        return {name: value for name, value in {**schema, **text}.items() if name not in ("$ref", "anyOf", "default")}
 
     return {name: plain(schema) for name, schema in whole["properties"].items()}
 

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
@@ -143,7 +144,7 @@ def survey_basis(run: Run) -> SurveyBasis:
     """What a survey that began now would be made on."""
     deployment = run.cluster.deployment()
     if deployment is None:
-        raise AirflowException("Deployment image-registry is not there: look at the operator.")
+        raise AirflowException(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
     return SurveyBasis.of(run.cluster.images(), deployment, began_at=datetime.now(UTC))
 
 
