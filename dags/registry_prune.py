@@ -32,12 +32,11 @@ what to do; the registry is read-write unless `restore_read_write` itself is red
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings, Limit, load_clusters
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
     IntegrityAfter,
@@ -72,7 +71,7 @@ def step(group_id: str, name: str, tooltip: str) -> TaskGroup:
 def build_dag(cluster: ClusterSettings) -> DAG:
     """The run for one cluster. Why it is wired like this: docs/design/2026-11-23-wiring-of-the-run.md."""
 
-    def limit(name: Any) -> timedelta:
+    def limit(name: Limit) -> timedelta:
         """The task's own bound on waiting, and time to say so before Airflow ends it."""
         return timedelta(seconds=cluster.seconds(name)) + 5 * MINUTE
 

@@ -17,7 +17,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from requests.utils import should_bypass_proxies
 
 from include.registry_prune.cluster.cluster import CONFIG, CONFIGS, PODS
-from include.registry_prune.cluster.error import ClusterError, explain
+from include.registry_prune.cluster.error import ClusterError, request_problem
 from include.registry_prune.cluster.exec_channels import Channels, ExecEnd, LineHandler
 from include.registry_prune.cluster.registry_state import PodState, pod_state
 from include.registry_prune.names import REGISTRY_CONTAINER, REGISTRY_POD_LABELS
@@ -211,7 +211,7 @@ class AsyncCluster:
                 if response.status >= 300:
                     text = await response.text(errors="replace")
                     raise ClusterError(
-                        explain(method, path, str(configuration.host), response.status, text), response.status
+                        request_problem(method, path, str(configuration.host), response.status, text), response.status
                     )
                 yield response
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:

@@ -15,12 +15,13 @@ from include.registry_prune.names import (
     DEPLOYMENT,
     IMAGE_PRUNER_CRON_JOB,
     NAMESPACE,
+    OPERATOR_GROUP,
     REGISTRY_POD_LABELS,
 )
 
-CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
+CONFIGS = f"/apis/{OPERATOR_GROUP}/v1/configs"
 CONFIG = f"{CONFIGS}/cluster"
-IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
+IMAGE_PRUNER = f"/apis/{OPERATOR_GROUP}/v1/imagepruners/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
 IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"
 BUILDS = "/apis/build.openshift.io/v1/builds"

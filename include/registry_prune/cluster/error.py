@@ -30,7 +30,7 @@ def status_message(body: str) -> str:
     return str(message).strip()[:1000]
 
 
-def explain(method: str, path: str, server: str, status: int, body: str) -> str:
+def request_problem(method: str, path: str, server: str, status: int, body: str) -> str:
     """What the API server refused, in words, with what to do about it."""
     what = f"{method} {path} at {server}: {status}: {status_message(body)}"
     hints = {

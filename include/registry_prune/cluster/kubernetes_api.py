@@ -15,7 +15,7 @@ from kubernetes import client
 from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
 
-from include.registry_prune.cluster.error import ClusterError, explain
+from include.registry_prune.cluster.error import ClusterError, request_problem
 
 _CONNECT_AND_READ_SECONDS = (5, 30)
 # Only what may be repeated without a thought is repeated here; writes are repeated by those who know what they mean.
@@ -89,7 +89,7 @@ class KubernetesApi:
             )
         except client.ApiException as error:
             body_text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-            message = explain(method, path, self.server, error.status or 0, body_text or str(error.reason))
+            message = request_problem(method, path, self.server, error.status or 0, body_text or str(error.reason))
             raise ClusterError(message, error.status or 0) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(

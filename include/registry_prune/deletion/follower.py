@@ -20,7 +20,7 @@ from include.registry_prune.deletion.detached_delete import look_command
 from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
 from include.registry_prune.deletion.window_watch import WindowWatch, end_tasks
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, PrunerResult
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_seconds
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 30.0
-QUICK_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 0.5
+QUICK_PAUSE_SECONDS, LOOK_PAUSE_SECONDS = 0.1, 0.5
 """A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
 LOOK_MARGIN_SECONDS = 20.0
 """A look may take so much longer than it was asked to."""
@@ -99,16 +99,16 @@ class DeleteFollower:
         :param seconds: at most so long.
         :return: None if it goes on after that time: :meth:`handed_on` says where to go on from.
         """
-        guard = asyncio.create_task(self._window.watch())
+        watching = asyncio.create_task(self._window.watch())
         try:
             end = await self._follow(None if seconds is None else time.monotonic() + seconds)
             self._written = await self._deleted.close() and self._written
             return None if end is None else self._conclude(*end)
         finally:
-            guard.cancel()
+            watching.cancel()
             # Also for who is cancelled: a compressed file that is not finished cannot be read, and may hold hours.
             await asyncio.shield(self._deleted.close())
-            await end_tasks(guard)
+            await end_tasks(watching)
 
     def handed_on(self) -> Delete:
         """The delete as it is now, for another process to follow."""
@@ -168,7 +168,7 @@ class DeleteFollower:
         seconds = self._settings.follow_every
         if until is not None:
             seconds = max(min(seconds, until - now), 0.1)
-        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else PAUSE_SECONDS
+        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else LOOK_PAUSE_SECONDS
         position = self._log.position()
         command = look_command(
             self._attempt.name, segment=position.segment, offset=position.offset, seconds=seconds, pause=pause
@@ -201,7 +201,7 @@ class DeleteFollower:
         self._progress.tick()
 
     def _take_line(self, line: Line) -> None:
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
+        if line.kind in DELETABLE:
             self._deleted.add(line.kind, line.subject)
             if line.kind is LineKind.BLOB:
                 self._last_blob = line.subject
@@ -233,9 +233,9 @@ class DeleteFollower:
             }
         )
         self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
-        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
-        torn = self._window.torn
-        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and torn is None, torn=torn)
+        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.text())
+        lost = self._window.lost
+        return DeleteEnd(delete=delete, result=result, interrupted=interrupted and lost is None, lost=lost)
 
     def _deleted_earlier(self, result: PrunerResult) -> int:
         """What earlier attempts deleted: counted in their logs, or, where the end of one went with its pod, what the

@@ -64,11 +64,11 @@ class DeleteEnd(Record):
     :param delete: as it is now.
     :param result: of this attempt.
     :param interrupted: it was ended from outside; another one may go on from there.
-    :param torn: why the window is not this run's any more, so that the delete was ended; None if it is whole.
+    :param lost: why the window is not this run's any more, so that the delete was ended; None if it is whole.
     """
 
     version: Literal[1] = 1
     delete: Delete
     result: PrunerResult
     interrupted: bool = False
-    torn: str | None = None
+    lost: str | None = None

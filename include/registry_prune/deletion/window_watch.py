@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import Stream
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.pruner.processes import PRUNER_GRACE_SECONDS, end_command
 from include.registry_prune.window.config_lease import lease_patch, require_own_lease
 from include.registry_prune.window.lease import LeaseError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
-"""For the pruner to end when its window is torn. A pod that takes pushes is there some two seconds after the patch."""
+"""For the pruner to end when its window is lost. A pod that takes pushes is there some two seconds after the patch."""
 LOOK_AT_CONFIG_SECONDS = 5.0
 """Config and pods are looked at so often even if no watch reports a change."""
 WATCH_SECONDS = 60
@@ -61,7 +62,7 @@ class WindowWatch:
         self._holder = holder
         self._lease_seconds = lease_seconds
         self._renewed = -math.inf
-        self.torn: str | None = None
+        self.lost: str | None = None
         """Why the delete was ended; None if the window is whole."""
 
     async def watch(self) -> None:
@@ -74,10 +75,10 @@ class WindowWatch:
             try:
                 async with self._connect() as cluster, _Changes(cluster) as changes:
                     while True:
-                        # Once torn, it stays so: pushes may have been taken since.
-                        self.torn = self.torn or await self._look_at_window(cluster)
-                        if self.torn is not None:
-                            log.error("The delete is ended: %s", self.torn)
+                        # Once lost, it stays so: pushes may have been taken since.
+                        self.lost = self.lost or await self._look_at_window(cluster)
+                        if self.lost is not None:
+                            log.error("The delete is ended: %s", self.lost)
                             await self._end_pruners(cluster)
                             return
                         await changes.wait(LOOK_AT_CONFIG_SECONDS)
@@ -90,7 +91,7 @@ class WindowWatch:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _look_at_window(self, cluster: AsyncCluster) -> str | None:
-        """Why the window is torn, or None; renews the lease of one that is whole, when it is time."""
+        """Why the window is lost, or None; renews the lease of one that is whole, when it is time."""
         config = await cluster.config()
         try:
             lease = require_own_lease(config, self._holder)
@@ -108,7 +109,7 @@ class WindowWatch:
         if writable:
             return (
                 f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
-                "Deployment image-registry, or its pods, while the delete was at work"
+                f"Deployment {DEPLOYMENT}, or its pods, while the delete was at work"
             )
         return None
 

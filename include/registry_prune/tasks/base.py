@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from include.registry_prune.cluster.registry_state import RegistryState
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
+    from include.registry_prune.window.closing import ClosingLimits
 
 
 FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "absolute"}
@@ -110,7 +112,7 @@ class CandidateList(RegistryOperator):
                 raise AirflowFailException(problem)
         return result
 
-    def state(self, run: Run) -> Any:
+    def state(self, run: Run) -> RegistryState:
         """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""
         from include.registry_prune.pruner.checks import end_leftovers
         from include.registry_prune.pruner.own_checks import CheckKind
@@ -120,7 +122,7 @@ class CandidateList(RegistryOperator):
         return state
 
 
-def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> Any:
+def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> ClosingLimits:
     """The limits for closing a window of this cluster."""
     from include.registry_prune.window.closing import ClosingLimits
 

@@ -133,14 +133,14 @@ class HardPrune(RegistryOperator):
         if problem and self._worth_another_try(end):
             raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")
         if problem:
-            raise AirflowFailException(f"{end.torn}. {problem}" if end.torn else problem)
+            raise AirflowFailException(f"{end.lost}. {problem}" if end.lost else problem)
         return result
 
     def _worth_another_try(self, end: DeleteEnd) -> bool:
         """Whether the delete may still be at work, in a window that is whole: it would be ended if the task failed."""
         age = datetime.now(UTC) - end.delete.attempt.begun_at
         in_time = age.total_seconds() < self.cluster.seconds("delete_limit")
-        return end.result.exit_status is None and end.torn is None and in_time
+        return end.result.exit_status is None and end.lost is None and in_time
 
     def _listed(self, run: Run, result: PrunerResult) -> PrunerResult:
         """The result, with the place of the lists of what was deleted: ``*`` in it stands for their parts."""

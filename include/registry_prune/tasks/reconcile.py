@@ -32,7 +32,7 @@ class Reconcile(CandidateList):
             found = Reconciliation(basis=Basis.NOTHING, problem="there is no list of candidates")
         else:
             found = self._reconcile(run, dry_run.artifact, deletion)
-        self.log.info("%s", found.words())
+        self.log.info("%s", found.text())
         alarm = found.alarm()
         if alarm:
             self.log.error("%s", alarm)

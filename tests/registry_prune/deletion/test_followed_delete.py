@@ -154,7 +154,7 @@ def test_a_delete_is_followed_to_its_end_with_progress_and_the_whole_list(
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     assert end.result.complete
-    assert (end.interrupted, end.torn, end.result.list_complete) == (False, None, True)
+    assert (end.interrupted, end.lost, end.result.list_complete) == (False, None, True)
     assert end.result.said is not None
     assert end.result.said.blobs == end.result.counted_blobs == len(kept.blobs) == ORPHANS
     assert_all_deleted_by(window, attempts=1)
@@ -300,7 +300,7 @@ def test_an_api_server_that_is_killed_in_mid_delete_ends_neither_the_delete_nor_
     kept = Kept()
     end = follow(cluster, begin(cluster), kept)
     killer.join()
-    assert (end.interrupted, end.torn, end.result.complete, end.result.list_complete) == (False, None, True, True)
+    assert (end.interrupted, end.lost, end.result.complete, end.result.list_complete) == (False, None, True, True)
     assert end.result.said is not None
     assert end.result.said.blobs == end.result.counted_blobs == len(kept.blobs) == ORPHANS
     assert_all_deleted_by(window, attempts=1)
@@ -417,8 +417,8 @@ def test_somebody_who_sets_read_only_back_ends_the_delete_in_a_fraction_of_a_sec
     thread = meanwhile(window, set_back, 3)
     end = follow(cluster, attempt)
     thread.join()
-    assert end.torn is not None
-    assert "somebody has set spec.readOnly to false" in end.torn
+    assert end.lost is not None
+    assert "somebody has set spec.readOnly to false" in end.lost
     assert not end.interrupted
     assert end.result.exit_status == 143
     assert 3 <= end.result.counted_blobs <= ORPHANS // 2
@@ -430,8 +430,8 @@ def test_somebody_who_takes_the_lease_away_ends_the_delete(window: Sandbox, clus
     attempt = begin(cluster)
     meanwhile(window, lambda: cluster.patch_config({"metadata": {"annotations": {"registry-prune/lease": None}}}), 3)
     end = follow(cluster, attempt)
-    assert end.torn is not None
-    assert "somebody took the window away from this run" in end.torn
+    assert end.lost is not None
+    assert "somebody took the window away from this run" in end.lost
     assert window.pruners_alive() == 0
     with pytest.raises(LeaseError):
         begin(cluster, end)
@@ -460,8 +460,8 @@ def test_somebody_who_brings_a_writable_pod_past_the_operator_ends_the_delete(
     thread = meanwhile(window, make_writable, 3)
     end = follow(cluster, attempt)
     thread.join()
-    assert end.torn is not None
-    assert "is not read-only although spec.readOnly is true" in end.torn
+    assert end.lost is not None
+    assert "is not read-only although spec.readOnly is true" in end.lost
     assert (end.interrupted, end.result.exit_status) == (False, 143)
     assert alive_for[0] < ORPHANS // 2 * 0.5
     assert window.get_object("configs.imageregistry.operator.openshift.io", "cluster")["spec"]["readOnly"] is True

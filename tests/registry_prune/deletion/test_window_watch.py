@@ -129,7 +129,7 @@ def test_a_pod_that_cannot_be_looked_into_is_deleted_and_given_time_to_end() -> 
 
     watch = WindowWatch(connect, holder="dag/run", lease_seconds=900)
     asyncio.run(watch.watch())
-    assert watch.torn is not None
+    assert watch.lost is not None
     ((name, uid, grace),) = cluster.deleted
     assert (name, uid) == ("pod", "uid")
     assert grace >= 1

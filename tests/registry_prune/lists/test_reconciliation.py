@@ -87,8 +87,8 @@ WHOLE = Reconciliation(basis=Basis.LIST, candidates=3, deleted=3, candidates_art
 )
 def test_it_is_said_in_words(found: Reconciliation, parts: tuple[str, ...]) -> None:
     for part in parts:
-        assert part in found.words()
-    assert found.words() in found.lines()[0]
+        assert part in found.text()
+    assert found.text() in found.lines()[0]
 
 
 def test_what_was_deleted_unlisted_is_something_to_look_into() -> None:

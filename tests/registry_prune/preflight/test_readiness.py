@@ -54,7 +54,7 @@ def refusal(cluster: Cluster) -> str:
 
 
 def in_the_way(cluster: Cluster, running_builds: Action = Action.SKIP) -> list[tuple[str, Action]]:
-    return [(each.text, each.if_it_stays) for each in obstacles(cluster, running_builds=running_builds)]
+    return [(each.what, each.if_it_stays) for each in obstacles(cluster, running_builds=running_builds)]
 
 
 @contextmanager

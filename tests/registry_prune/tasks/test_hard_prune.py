@@ -16,7 +16,7 @@ from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.window.lease import DeleteAttempt
 
 
-def conclude(exit_status: int | None, *, hours: float = 1, torn: str | None = None) -> Any:
+def conclude(exit_status: int | None, *, hours: float = 1, lost: str | None = None) -> Any:
     begun_at = datetime.now(UTC) - timedelta(hours=hours)
     attempt = DeleteAttempt(number=1, name="n", pod="pod", pod_uid="uid", begun_at=begun_at)
     said = Summary(blobs=1, rounded_bytes=1) if exit_status == 0 else None
@@ -24,7 +24,7 @@ def conclude(exit_status: int | None, *, hours: float = 1, torn: str | None = No
     run: Any = SimpleNamespace(
         dag_id="d", run_id="r", cluster=SimpleNamespace(server="s"), hand_over=lambda record: None
     )
-    end = DeleteEnd(delete=Delete(holder="d/r", attempt=attempt), result=result, torn=torn)
+    end = DeleteEnd(delete=Delete(holder="d/r", attempt=attempt), result=result, lost=lost)
     return HardPrune(task_id="hard_prune", cluster=ClusterSettings())._conclude(run, end)
 
 
@@ -35,12 +35,12 @@ def test_an_end_that_is_not_known_is_worth_another_try() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_status", "hours", "torn"),
+    ("exit_status", "hours", "lost"),
     [(1, 1, None), (None, 49, None), (None, 1, "somebody has set spec.readOnly to false")],
 )
-def test_what_another_try_cannot_repair_is_final(exit_status: int | None, hours: float, torn: str | None) -> None:
+def test_what_another_try_cannot_repair_is_final(exit_status: int | None, hours: float, lost: str | None) -> None:
     with pytest.raises(AirflowFailException):
-        conclude(exit_status, hours=hours, torn=torn)
+        conclude(exit_status, hours=hours, lost=lost)
 
 
 def test_a_delete_that_is_done_is_no_problem() -> None:

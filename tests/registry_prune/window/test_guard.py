@@ -52,7 +52,7 @@ def test_a_window_whose_lease_ran_out_is_closed_and_everything_put_back(seeded: 
     leave_window_open(cluster)
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
-    assert f"The guard closed the window of {HOLDER}: its lease ran out" in seen.text
+    assert f"The guard closed the window of {HOLDER}: its lease ran out" in seen.message
     assert seen.read_only_seconds is not None
     assert_as_before(seeded)
 
@@ -79,7 +79,9 @@ def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, c
 
 def test_an_armed_lease_of_a_dead_run_gives_the_image_pruner_back(sandbox: Sandbox, cluster: Cluster) -> None:
     arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=False, limits=LIMITS)
-    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.CLOSED
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert seen.found is Found.CLOSED
+    assert seen.message.endswith("was never opened: its run did not make the registry read-only.")
     assert_as_before(sandbox)
 
 
@@ -90,7 +92,7 @@ def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone
     settling.wait_until_settled(cluster, read_only=True, limit_seconds=300)
     seen = guard(cluster, limits=LIMITS, run_is_over=always)
     assert seen.found is Found.UNEXPLAINED
-    assert "no lease of this project says why" in seen.text
+    assert "no lease of this project says why" in seen.message
     assert cluster.registry_state().read_only
 
 
@@ -109,7 +111,7 @@ def test_an_unexplained_read_only_is_told_once_an_hour_however_late_the_rounds(
     began = datetime(2026, 11, 23, tzinfo=UTC)
     last, alerts = None, []
     for age in rounds:
-        seen = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=age)
+        seen = GuardRound(found=Found.UNEXPLAINED, message="", read_only_seconds=age)
         last = seen.judged(last, now=began + timedelta(seconds=age), limit_seconds=3600)
         alerts += [age] if last.alert else []
     assert alerts == told
@@ -117,9 +119,9 @@ def test_an_unexplained_read_only_is_told_once_an_hour_however_late_the_rounds(
 
 def test_a_registry_that_is_read_only_again_is_told_anew() -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
-    unexplained = GuardRound(found=Found.UNEXPLAINED, text="", read_only_seconds=4000)
+    unexplained = GuardRound(found=Found.UNEXPLAINED, message="", read_only_seconds=4000)
     told = unexplained.judged(None, now=now, limit_seconds=3600)
-    quiet = GuardRound(found=Found.NOTHING, text="").judged(told, now=now, limit_seconds=3600)
+    quiet = GuardRound(found=Found.NOTHING, message="").judged(told, now=now, limit_seconds=3600)
     assert (told.alert, quiet.alert) == (True, False)
     assert unexplained.judged(quiet, now=now, limit_seconds=3600).alert
 
@@ -132,7 +134,7 @@ def test_a_window_that_takes_pushes_beside_its_delete_is_closed_at_once(seeded: 
     seeded.configure_registry(readOnly=False)
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
-    assert "somebody has set spec.readOnly of Config cluster to false while it was open" in seen.text
+    assert "somebody has set spec.readOnly of Config cluster to false while it was open" in seen.message
     assert not seeded.pruners_alive()
     assert_as_before(seeded)
 
