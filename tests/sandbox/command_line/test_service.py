@@ -182,15 +182,18 @@ class TestUp:
     """Commands to a sandbox that is up: one for all of them."""
 
     @pytest.fixture(scope="class")
-    def state(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDirectory]:
+    @classmethod
+    def state(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDirectory]:
         yield from folder(tmp_path_factory.mktemp("up") / "state")
 
     @pytest.fixture(scope="class")
-    def command(self, state: StateDirectory) -> Command:
+    @classmethod
+    def command(cls, state: StateDirectory) -> Command:
         return runner(state)
 
     @pytest.fixture(scope="class")
-    def kubectl(self, command: Command, state: StateDirectory) -> Kubectl:
+    @classmethod
+    def kubectl(cls, command: Command, state: StateDirectory) -> Kubectl:
         command("up")
         return Kubectl(state.kubeconfig)
 
