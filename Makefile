@@ -15,9 +15,10 @@ unexport PYTHONHOME
 # For `make run KUBECONFIG=…`: only what was typed on make's own command line, never an inherited variable,
 # so that nobody prunes the cluster he happens to be logged in to.
 typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(subst ','\'',$($(1)))'))
-RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) $(OPTIONS)
+RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
+	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down test lint types imports unit slow fuzz faults bench lock clean
+.PHONY: help setup run up down test quick lint types imports pure unit docs slow fuzz faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +33,7 @@ $(READY): requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-run: $(READY) ## the whole procedure, on a sandbox cluster; KUBECONFIG=… [CONTEXT=…] [MODE=prune] for a real one
+run: $(READY) ## the whole procedure, on a sandbox cluster; KUBECONFIG=… [CONTEXT=…] [MODE=prune] [PASS=…] for a real one
 	@$(BIN)/python -m local_airflow run $(RUN_OPTIONS)
 
 up: $(READY) ## sandbox and Airflow with its UI, kept running
@@ -42,6 +43,8 @@ down: $(READY) ## ends what `make up` started
 	@$(BIN)/python -m local_airflow down
 
 test: lint types imports unit ## lint, types, import rules and all tests
+
+quick: lint types imports pure ## lint, types, import rules and the tests that start neither a sandbox nor an Airflow
 
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check .
@@ -53,8 +56,14 @@ types: $(READY) ## mypy, strict
 imports: $(READY) ## import rules
 	@$(BIN)/lint-imports
 
+pure: $(READY) # the tests of `make quick`
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pure $(PYTEST)
+
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
+
+docs: $(READY) ## writes the tables of docs/settings.md from the code
+	@$(BIN)/python -m include.registry_prune.settings.document --write
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
@@ -72,5 +81,7 @@ lock: ## makes the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock
 
-clean: ## removes the virtual environment and the state of runs
-	rm -rf $(VENV) .state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## removes the virtual environment, caches and sandboxes; what was done to real clusters stays on record
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@test ! -d .state || find .state -mindepth 1 -maxdepth 1 ! -name clusters -exec rm -rf {} +
+	@test ! -d .state/clusters || echo "Kept: .state/clusters, the lists and the history of real clusters. Remove it by hand if nobody needs it."

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(f"{each.name:12} {each.title}" for each in chosen), flush=True)
         return 0
     machine = Machine.this()
-    print(machine.sentence(), flush=True)
+    print(machine.text(), flush=True)
     results = Results(PROJECT / "docs", machine) if options.write else None
     # One that fails does not lose the others.
     failed = [each.name for each in chosen if not _measured(each, options, results)]

@@ -18,10 +18,10 @@ from typing import Protocol
 from benchmarks.benchmark import Benchmark, Row, numbers
 from benchmarks.measuring import run_measured
 from include.registry_prune.pruner.dockerregistry import CHECK_COMMAND
+from sandbox.base.names import NAMESPACE
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.names import NAMESPACE
 from sandbox.registry.faults import PrunerFaults
-from sandbox.settings import SandboxSettings
 
 _MIB = 1 << 20
 _KUBECTL = Path(sys.executable).parent / "kubectl"

@@ -51,7 +51,7 @@ class Machine:
         """Whether figures of the two may stand side by side: all the same but the date."""
         return {**asdict(self), "date": ""} == {**asdict(other), "date": ""}
 
-    def sentence(self) -> str:
+    def text(self) -> str:
         """For the head of a table."""
         packages = ", ".join(f"{name} {number}" for name, number in self.packages.items())
         return (

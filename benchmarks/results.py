@@ -59,7 +59,7 @@ class Results:
             "",
             benchmark.about.strip(),
             "",
-            f"`make bench OPTIONS='--only {benchmark.name} --write'`, {self._machine.sentence()}.",
+            f"`make bench OPTIONS='--only {benchmark.name} --write'`, {self._machine.text()}.",
             "",
             *head_lines(benchmark.columns, rows[0]),
             *(row_line(benchmark.columns, row) for row in rows),

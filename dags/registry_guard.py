@@ -22,7 +22,7 @@ from airflow.sdk import DAG
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
-from include.registry_prune.tasks.base import FIRST_OF_ALL, closing_timeout
+from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.guard import GuardWindow
 
 PERIOD = timedelta(minutes=5)
@@ -35,6 +35,7 @@ def build_guard(cluster: ClusterSettings) -> DAG:
         schedule=PERIOD,
         catchup=False,
         max_active_runs=1,
+        **NO_BACKFILLS,
         doc_md=__doc__,
         tags=["image-registry", "openshift"],
     ) as dag:

@@ -32,12 +32,11 @@ what to do; the registry is read-write unless `restore_read_write` itself is red
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings, Limit, load_clusters
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
     IntegrityAfter,
@@ -46,7 +45,7 @@ from include.registry_prune.tasks.after_window import (
     RevokeImagePruner,
     VerifyRestored,
 )
-from include.registry_prune.tasks.base import FIRST_OF_ALL, closing_timeout
+from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.before_window import (
     ApproveWindow,
     BasePruneImages,
@@ -64,10 +63,15 @@ from include.registry_prune.tasks.reconcile import Reconcile
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
-def build_dag(cluster: ClusterSettings) -> DAG:
-    """The run for one cluster. Why it is wired like this: docs/architecture.md."""
+def step(group_id: str, name: str, tooltip: str) -> TaskGroup:
+    """Tasks that are one box in the graph until somebody opens it; their ids stay as they are."""
+    return TaskGroup(group_id, group_display_name=name, tooltip=tooltip, prefix_group_id=False)
 
-    def limit(name: Any) -> timedelta:
+
+def build_dag(cluster: ClusterSettings) -> DAG:
+    """The run for one cluster. Why it is wired like this: docs/design/2026-11-23-wiring-of-the-run.md."""
+
+    def limit(name: Limit) -> timedelta:
         """The task's own bound on waiting, and time to say so before Airflow ends it."""
         return timedelta(seconds=cluster.seconds(name)) + 5 * MINUTE
 
@@ -76,6 +80,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         schedule=cluster.schedule,
         catchup=False,
         max_active_runs=1,
+        **NO_BACKFILLS,
         # No dagrun_timeout: when it elapses, teardowns are skipped too and the registry stays read-only.
         default_args={
             "cluster": cluster,
@@ -93,85 +98,97 @@ def build_dag(cluster: ClusterSettings) -> DAG:
     ) as dag:
         # 1. Log in: nothing has begun, so it may wait until Airflow's api-server has been restarted.
         verify_access = VerifyAccess(task_id="verify_access", retries=4, retry_delay=20 * SECOND).as_setup()
-        # 2. Base prune: retried once, it retries its own requests.
-        base_prune = BasePruneImages(
-            task_id="base_prune",
-            retries=1,
-            retry_delay=MINUTE,
-            execution_timeout=limit("base_prune_limit") + timedelta(seconds=cluster.seconds("base_prune_wait")),
-        )
-        restart_registry = RestartRegistry(task_id="restart_registry", execution_timeout=limit("settle_limit"))
 
-        # 4. Role, before the window because the survey needs it. 5. Dry run, early.
-        grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
-        survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
-        survey_gate = SurveyGate(task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE)
-        integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
+        with step("look_first", "Look first", "Base prune, then a dry run while the registry takes pushes."):
+            # 2. Base prune: retried once, it retries its own requests.
+            base_prune = BasePruneImages(
+                task_id="base_prune",
+                retries=1,
+                retry_delay=MINUTE,
+                execution_timeout=limit("base_prune_limit") + timedelta(seconds=cluster.seconds("base_prune_wait")),
+            )
+            restart_registry = RestartRegistry(task_id="restart_registry", execution_timeout=limit("settle_limit"))
 
-        # Both wait without a worker.
-        approve_window = ApproveWindow(task_id="approve_window")
-        right_moment = RightMoment(
-            task_id="right_moment", mode="reschedule", poke_interval=60, timeout=limit("moment_wait")
-        )
+            # 4. Role, before the window because the survey needs it. 5. Dry run, early.
+            grant = GrantImagePruner(task_id="grant_image_pruner").as_setup()
+            survey = Survey(task_id="survey", execution_timeout=limit("dry_run_limit"))
+            survey_gate = SurveyGate(
+                task_id="survey_gate", poke_interval=5, timeout=1800, execution_timeout=35 * MINUTE
+            )
+            integrity_before = IntegrityBefore(task_id="integrity_before", execution_timeout=limit("integrity_limit"))
 
-        # 3. Read-only. Not retried: a registry that does not settle is put back at once.
-        arm_window = ArmWindow(
-            task_id="arm_window", execution_timeout=closing_timeout(cluster), **FIRST_OF_ALL
-        ).as_setup()
-        set_read_only = SetReadOnly(
-            task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit"), **FIRST_OF_ALL
-        ).as_setup()
+        with step("wait_for_the_moment", "Wait for the moment", "An approval, opening hours, running builds."):
+            # Both wait without a worker.
+            approve_window = ApproveWindow(task_id="approve_window")
+            right_moment = RightMoment(
+                task_id="right_moment", mode="reschedule", poke_interval=60, timeout=limit("moment_wait")
+            )
 
-        # 5. Dry run: a short pause before a retry, the registry is read-only meanwhile. The gate of the delete.
-        dry_run = DryRun(
-            task_id="dry_run", retry_delay=2 * SECOND, execution_timeout=limit("dry_run_limit"), **FIRST_OF_ALL
-        )
-        blob_threshold = BlobThreshold(
-            task_id="blob_threshold",
-            poke_interval=2,
-            timeout=1800,
-            retry_delay=2 * SECOND,
-            execution_timeout=35 * MINUTE,
-            **FIRST_OF_ALL,
-        )
+        with step(
+            "read_only_window", "Read-only window", "No pushes, from the patch until the registry takes them again."
+        ):
+            # 3. Read-only. Not retried: a registry that does not settle is put back at once.
+            arm_window = ArmWindow(
+                task_id="arm_window", execution_timeout=closing_timeout(cluster), **FIRST_OF_ALL
+            ).as_setup()
+            set_read_only = SetReadOnly(
+                task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit"), **FIRST_OF_ALL
+            ).as_setup()
 
-        # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
-        # pruner itself reports is not retried: another run goes on from where it stopped.
-        hard_prune = HardPrune(
-            task_id="hard_prune",
-            retry_delay=2 * SECOND,
-            execution_timeout=limit("delete_limit"),
-            on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
-            **FIRST_OF_ALL,
-        )
+            # 5. Dry run: a short pause before a retry, the registry is read-only meanwhile. The gate of the delete.
+            dry_run = DryRun(
+                task_id="dry_run", retry_delay=2 * SECOND, execution_timeout=limit("dry_run_limit"), **FIRST_OF_ALL
+            )
+            blob_threshold = BlobThreshold(
+                task_id="blob_threshold",
+                poke_interval=2,
+                timeout=1800,
+                retry_delay=2 * SECOND,
+                execution_timeout=35 * MINUTE,
+                **FIRST_OF_ALL,
+            )
 
-        # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run does
-        # it. Every try that fails is told.
-        restore = RestoreReadWrite(
-            task_id="restore_read_write",
-            retries=12,
-            retry_delay=5 * SECOND,
-            retry_exponential_backoff=True,
-            max_retry_delay=10 * MINUTE,
-            execution_timeout=closing_timeout(cluster),
-            on_retry_callback=Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True),
-            on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
-            **FIRST_OF_ALL,
-        ).as_teardown(setups=[arm_window, set_read_only])
+            # 6. Delete. It lives on in its pod whatever becomes of this task: a retry finds it and follows it. What the
+            # pruner itself reports is not retried: another run goes on from where it stopped.
+            hard_prune = HardPrune(
+                task_id="hard_prune",
+                retry_delay=2 * SECOND,
+                execution_timeout=limit("delete_limit"),
+                on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+                **FIRST_OF_ALL,
+            )
 
-        reconcile = Reconcile(
-            task_id="reconcile",
-            execution_timeout=limit("dry_run_limit"),
-            on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
-        )
-        integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
-        revoke = RevokeImagePruner(
-            task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
-        ).as_teardown(setups=[verify_access, grant])
-        # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
-        verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
+            # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run
+            # does it. Every try that fails is told.
+            restore = RestoreReadWrite(
+                task_id="restore_read_write",
+                retries=12,
+                retry_delay=5 * SECOND,
+                retry_exponential_backoff=True,
+                max_retry_delay=10 * MINUTE,
+                execution_timeout=closing_timeout(cluster),
+                on_retry_callback=Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True),
+                on_failure_callback=Alert(AlertKind.RESTORE_FAILED, cluster),
+                **FIRST_OF_ALL,
+            ).as_teardown(setups=[arm_window, set_read_only])
+
+        with step(
+            "afterwards", "Afterwards", "What was deleted, whether every image is whole, whether anything is left."
+        ):
+            reconcile = Reconcile(
+                task_id="reconcile",
+                execution_timeout=limit("dry_run_limit"),
+                on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+            )
+            integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
+            revoke = RevokeImagePruner(
+                task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
+            ).as_teardown(setups=[verify_access, grant])
+            # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
+            verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
         report = Report(task_id="report").as_teardown()
 
+        # Tasks are wired, never groups: what `>>` makes of a group leaves teardowns out.
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before
         integrity_before >> approve_window >> right_moment >> arm_window
         arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore

@@ -20,13 +20,13 @@ from faults.fault import Fault
 from faults.guards import InClusterGuard, guard_round
 from faults.observers import ReadOnlyClock
 from include.registry_prune.cluster.cluster import Cluster
+from sandbox.base.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
-from sandbox.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.seed import SeedPlan
+from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
-from sandbox.settings import SandboxSettings
 
 log = logging.getLogger(__name__)
 

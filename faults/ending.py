@@ -10,7 +10,7 @@ from kubernetes import client, config
 from faults.arena import Arena
 from faults.fault import NEVER_HIT, Outcome
 from include.registry_prune.window.config_lease import read_lease
-from sandbox.names import CONFIGS, NAMESPACE
+from sandbox.base.names import CONFIGS, NAMESPACE
 
 GUARD_LIMIT_SECONDS = 180.0
 GUARD_PAUSE_SECONDS = 1.0

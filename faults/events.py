@@ -12,8 +12,8 @@ from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.deletion.attempts import find_or_begin
 from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.opening import arm, open_window
+from sandbox.base.names import CONTAINER, READ_ONLY_VARIABLE
 from sandbox.kubelet.exec_faults import ExecFault
-from sandbox.names import CONTAINER, READ_ONLY_VARIABLE
 from sandbox.server.faults import FaultRule
 
 Action = Callable[[Arena], object]

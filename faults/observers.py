@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.base.names import CLUSTER, CONFIGS, READ_ONLY_VARIABLE
 from sandbox.cluster import Sandbox
-from sandbox.names import CLUSTER, CONFIGS, READ_ONLY_VARIABLE
 
 _LOOK_SECONDS = 0.05
 

@@ -1,18 +1,17 @@
-"""One Airflow of four processes: its database made, its processes started and awaited."""
+"""One Airflow of four processes: makes its database, starts the processes, waits until they are healthy."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import requests
 
-from local_airflow import processes
+from local_airflow import kept_database, processes
 from local_airflow.environment import (
     LOOPBACK,
     AirflowSettings,
@@ -24,8 +23,8 @@ from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interruption
 from local_airflow.rest import loopback_session
 
-# The servers that hand out logs of running tasks listen on all interfaces and cannot be told otherwise;
-# on one machine the api-server reads the files.
+# The servers that hand out the logs of running tasks would listen on all interfaces, and no setting changes
+# that. On one machine they are not needed: the api-server reads the files.
 COMMANDS = {
     "api-server": ["api-server"],
     "dag-processor": ["dag-processor"],
@@ -34,6 +33,9 @@ COMMANDS = {
 }
 
 POLL_SECONDS = 0.1
+HEALTHY_LIMIT_SECONDS = 300.0
+"""An idle machine needs 6 s; one with ten times as much to do as it has cores needed more than 90. A process that ends
+is noticed at once, whatever the limit."""
 
 
 def free_port() -> int:
@@ -51,7 +53,7 @@ class AirflowInstance:
 
     def __init__(self, settings: AirflowSettings, state_folder: Path, interruption: Interruption) -> None:
         self.settings = settings
-        self.secrets = Secrets.generate()
+        self.secrets = Secrets.generate(settings.home / "secrets.json")
         self._interruption = interruption
         self._environment = processes.with_mark(
             airflow_environment(settings, self.secrets, os.environ), state_folder, "airflow"
@@ -63,24 +65,27 @@ class AirflowInstance:
         """Where the output of one process goes."""
         return self.settings.home / "logs" / f"{name}.log"
 
-    def create_database(self) -> None:
-        """Make the database and the files with the keys.
+    def create_database(self) -> list[str]:
+        """Make the database and the files with the keys. One that was kept is migrated, and its unfinished runs ended.
 
-        :raises LocalAirflowError: if ``airflow db migrate`` fails.
+        :return: the ids of those runs.
+        :raises LocalAirflowError: if ``airflow db migrate`` fails, or the database that was kept is damaged.
         """
-        self.settings.home.mkdir(parents=True, exist_ok=True)
-        self.secrets.write(self.settings.home / "secrets.json")
+        home, database = self.settings.home, self.settings.database
+        home.mkdir(parents=True, exist_ok=True)
+        self.secrets.write(home / "secrets.json")
         if self.settings.login:
             write_private(self.settings.password_file, f'{{"admin": "{self.secrets.admin_password}"}}\n')
+        kept, version_file = database.exists(), home / "airflow-version"
+        copy = kept_database.copy_before_upgrade(database, version_file)
         child = self._start("db-migrate", ["db", "migrate"])
         while child.poll() is None:
             self._interruption.wait(POLL_SECONDS)
         if child.returncode != 0:
-            raise LocalAirflowError(self._failure("db-migrate", child.returncode))
-        with sqlite3.connect(self.settings.database) as connection:
-            # Readers and the one writer no longer keep each other out. The mode stays with the file.
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
+            raise LocalAirflowError(self._failure("db-migrate", child.returncode) + self._way_on(copy, kept=kept))
+        kept_database.note_version(version_file)
+        kept_database.let_readers_and_writer_work_at_once(database)
+        return kept_database.end_what_was_cut_off(database) if kept else []
 
     def start_processes(self) -> list[processes.ProcessIdentity]:
         """Start the four processes side by side.
@@ -102,7 +107,7 @@ class AirflowInstance:
         self._children[name] = self._start(name, COMMANDS[name])
         return processes.ProcessIdentity.of(name, self._children[name].pid)
 
-    def wait_until_healthy(self, limit_seconds: float = 90.0) -> None:
+    def wait_until_healthy(self, limit_seconds: float = HEALTHY_LIMIT_SECONDS) -> None:
         """Wait until the api-server answers and the other three have reported to the database.
 
         :raises LocalAirflowError: if a process ends meanwhile, or it takes longer than the limit.
@@ -115,7 +120,7 @@ class AirflowInstance:
             self.check_alive()
             if waited > limit_seconds:
                 raise LocalAirflowError(
-                    f"Airflow's {', '.join(missing)} did not get healthy in {limit_seconds:.0f} s; "
+                    f"Airflow's {', '.join(missing)} did not become healthy within {limit_seconds:.0f} s; "
                     f"see the logs in {self.settings.home / 'logs'}"
                 )
             self._interruption.wait(POLL_SECONDS)
@@ -124,7 +129,7 @@ class AirflowInstance:
     def warm_up(self) -> None:
         """Let the api-server build the API that tasks talk to.
 
-        It does so at its first request and takes 3 s, which otherwise the first task would wait.
+        It does so at its first request, which takes 3 s; otherwise the first task would wait for that.
         """
         with contextlib.suppress(requests.RequestException):
             self._session.get(f"{self.settings.url}/execution/health", timeout=10)
@@ -149,6 +154,16 @@ class AirflowInstance:
             return ["api-server"]
         parts = {"scheduler": "scheduler", "triggerer": "triggerer", "dag_processor": "dag-processor"}
         return [name for key, name in parts.items() if health.get(key, {}).get("status") != "healthy"]
+
+    def _way_on(self, copy: Path | None, *, kept: bool) -> str:
+        """What a person can do about a kept database that this Airflow cannot migrate."""
+        if not kept:
+            return ""
+        told = "" if copy is None else f" {copy} is a copy from before, named after the Airflow that it belongs to."
+        return (
+            f"\nThe database was kept from earlier runs.{told} Use the Airflow that it belongs to, or move the folder "
+            f"{self.settings.home} away to begin a new history; the lists of earlier runs stay in it."
+        )
 
     def _failure(self, name: str, exit_status: int) -> str:
         log = self.log_file(name)

@@ -1,8 +1,9 @@
-"""``up``, ``down`` and ``status``: the same thing kept running in the background, with the UI to look at."""
+"""``up``, ``down`` and ``status``: Airflow and its cluster kept running in the background, with the UI to look at."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 import requests
 
@@ -33,40 +34,51 @@ def up(options: StackOptions, state: StateFolder) -> int:
             return 1
 
 
-def down(state: StateFolder, sandbox: SandboxCluster) -> int:
-    """End everything that is running in the state folder, and what is left of something that was killed.
+def down(states: Sequence[StateFolder], sandbox_in: Callable[[StateFolder], SandboxCluster]) -> int:
+    """End everything that is running in the state folders, and what is left of something that was killed.
 
     :return: exit status: 0 if nothing runs any more.
     """
     terminal = Terminal(sys.stdout)
-    if not state.root.is_dir():
-        terminal.line(f"nothing is running: there is no {state.root}")
+    present = [state for state in states if state.root.is_dir()]
+    if not present:
+        terminal.line(f"nothing is running: there is no {', '.join(str(state.root) for state in states)}")
         return 0
     try:
-        with state.locked():
-            sandbox.down()
-            left = end_everything(state)
-            if left:
-                terminal.line("error: these processes could not be ended: " + ", ".join(left))
-                return 1
-            state.record.unlink(missing_ok=True)
+        left = [each for state in present for each in _take_down(state, sandbox_in(state))]
     except LocalAirflowError as error:
         terminal.line(f"error: {error}")
+        return 1
+    if left:
+        terminal.line("error: these processes could not be ended: " + ", ".join(left))
         return 1
     terminal.line("everything is stopped")
     return 0
 
 
-def status(state: StateFolder) -> int:
+def _take_down(state: StateFolder, sandbox: SandboxCluster) -> list[str]:
+    with state.locked():
+        sandbox.down()
+        left = end_everything(state)
+        if not left:
+            state.record.unlink(missing_ok=True)
+    return left
+
+
+def status(states: Sequence[StateFolder]) -> int:
     """Say what is running.
 
     :return: exit status: 0 if all of it is, 1 if only a part, 3 if nothing is up.
     """
     terminal = Terminal(sys.stdout)
-    record = InstanceRecord.read(state)
-    if record is None:
+    records = [record for record in map(InstanceRecord.read, states) if record is not None]
+    if not records:
         terminal.line("nothing is up")
         return 3
+    return max(_show(record, terminal) for record in records)
+
+
+def _show(record: InstanceRecord, terminal: Terminal) -> int:
     living = set(record.living())
     terminal.line(f"Airflow for {record.cluster}: {record.url}")
     for identity in record.processes:
@@ -111,4 +123,7 @@ def _bring_up(options: StackOptions, state: StateFolder, interruption: Interrupt
         terminal.line("It asks for no login. The schedule is off: only what you trigger is run.")
     else:
         terminal.line(f"Log in as admin with the password {stack.password}")
+    kept = stack.kept_text()
+    if kept:
+        terminal.line(kept)
     return 0

@@ -10,13 +10,16 @@ from typing import Any
 from local_airflow.background import down, status, up
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interruption
-from local_airflow.kubeconfig import choose_cluster
+from local_airflow.kubeconfig import ChosenCluster, choose_cluster
 from local_airflow.run import run
 from local_airflow.sandbox_cluster import SandboxCluster
-from local_airflow.stack import StackOptions
-from local_airflow.state import StateFolder
+from local_airflow.stack import PASS_PARAMETER, StackOptions
+from local_airflow.state import InstanceRecord, StateFolder
 
 PROJECT = Path(__file__).resolve().parent.parent
+STATES = PROJECT / ".state"
+CLUSTER_STATES = STATES / "clusters"
+"""A state folder for each real cluster; what is in them is kept for good."""
 DRY_RUN_PARAMETER = "dry_run_only"
 
 
@@ -27,17 +30,31 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
-    state = StateFolder((options.state or PROJECT / ".state" / options.default_state).absolute())
     if options.command == "status":
-        return status(state)
+        return status(background_states(options.state))
     if options.command == "down":
         with Interruption() as interruption:  # noted and not looked at: it goes on to its end
-            return down(state, SandboxCluster(state, PROJECT, interruption))
+            return down(background_states(options.state), lambda state: SandboxCluster(state, PROJECT, interruption))
     try:
         chosen = stack_options(options)
     except LocalAirflowError as error:
         parser.error(str(error))
+    state = StateFolder((options.state or default_state(options.command, chosen.cluster)).absolute())
     return run(chosen, state) if options.command == "run" else up(chosen, state)
+
+
+def default_state(command: str, cluster: ChosenCluster | None) -> Path:
+    """Where ``run`` and ``up`` keep their state unless they are told: a sandbox of their own, a real cluster shared."""
+    return STATES / command if cluster is None else CLUSTER_STATES / cluster.folder_name
+
+
+def background_states(chosen: Path | None) -> list[StateFolder]:
+    """What ``down`` and ``status`` look at: the folder that was named, or all in which ``up`` started something."""
+    if chosen is not None:
+        return [StateFolder(chosen.absolute())]
+    clusters = [StateFolder(folder) for folder in sorted(CLUSTER_STATES.glob("*"))]
+    started = [(state, InstanceRecord.read(state)) for state in clusters]
+    return [StateFolder(STATES / "up"), *(state for state, record in started if record and record.background)]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,16 +65,16 @@ def build_parser() -> argparse.ArgumentParser:
         "unless a kubeconfig is given.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, default_state, text in (
-        ("run", "run", "run the DAG once, print the report, leave nothing running"),
-        ("up", "up", "start the same and keep it running in the background, with the UI to look at"),
-        ("down", "up", "stop what `up` started"),
-        ("status", "up", "say what is running"),
+    started, found = ".state/{}, for a real cluster .state/clusters/HOST_PORT", "all in which `up` started something"
+    for name, default, text in (
+        ("run", started.format("run"), "run the DAG once, print the report, leave nothing running"),
+        ("up", started.format("up"), "start the same and keep it running in the background, with the UI to look at"),
+        ("down", found, "stop what `up` started"),
+        ("status", found, "say what is running"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.set_defaults(default_state=default_state)
         command.add_argument(
-            "--state", type=Path, metavar="FOLDER", help=f"where it keeps all it has (.state/{default_state})"
+            "--state", type=Path, metavar="FOLDER", help=f"the folder in which it keeps all it has ({default})"
         )
         if name in ("run", "up"):
             _add_run_options(command)
@@ -77,7 +94,16 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--mode",
         choices=("dry-run", "prune"),
-        help="prune deletes; dry-run only looks (a sandbox is pruned, on a real cluster it only looks)",
+        help="prune deletes, dry-run only looks (default: prune on a sandbox, dry-run on a real cluster)",
+    )
+    command.add_argument(
+        "--pass",
+        dest="passed",
+        action="append",
+        default=[],
+        metavar="CEILING[,CEILING]",
+        help="ceilings that this run may pass, because you have looked into the reason that an earlier run gave "
+        f"(the parameter {PASS_PARAMETER})",
     )
     command.add_argument(
         "--param",
@@ -90,7 +116,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
 
 
 def stack_options(options: argparse.Namespace) -> StackOptions:
-    """What is to be started.
+    """What to start.
 
     :raises LocalAirflowError: if the options contradict each other or name what is not there.
     """
@@ -103,6 +129,10 @@ def stack_options(options: argparse.Namespace) -> StackOptions:
         if not parameters.get(DRY_RUN_PARAMETER, True):
             raise LocalAirflowError(f"{DRY_RUN_PARAMETER}=false contradicts the mode; give --mode prune")
         parameters[DRY_RUN_PARAMETER] = True
+    if options.passed:
+        if PASS_PARAMETER in parameters:
+            raise LocalAirflowError(f"--pass and --param {PASS_PARAMETER}=… say the same twice; give one of them")
+        parameters[PASS_PARAMETER] = ceiling_names(options.passed)
     if not options.dags_folder.is_dir():
         raise LocalAirflowError(f"there is no folder {options.dags_folder} with DAG files")
     seed = ["--images", str(options.images), "--orphans", str(options.orphans)]
@@ -118,6 +148,17 @@ def stack_options(options: argparse.Namespace) -> StackOptions:
         seed_arguments=tuple(seed),
         parameters=parameters,
     )
+
+
+def ceiling_names(given: list[str]) -> list[str]:
+    """The names in ``--pass a,b --pass c``, each once.
+
+    :raises LocalAirflowError: if there are none.
+    """
+    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
+    if not names:
+        raise LocalAirflowError("--pass names no ceiling; give it as --pass orphan_share or PASS=orphan_share")
+    return list(dict.fromkeys(names))
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:

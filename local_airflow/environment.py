@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PASSED_ON_PREFIXES = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW__SMTP__", "AIRFLOW__EMAIL__")
-"""What a user may set: connections, variables and mail, which alerts are sent with. All other variables
-that begin with ``AIRFLOW`` configure some other Airflow and are left out."""
+"""What a user may set: connections, variables, and the mail that alerts go by. All other variables that begin
+with ``AIRFLOW`` configure some other Airflow; this one does not get them."""
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
 """Environment variable that holds the connection ``kubernetes_default``."""
@@ -22,14 +22,15 @@ CLUSTERS_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
 LOOPBACK = "127.0.0.1"
 
 RECOMMENDED: Mapping[str, str] = {
-    # Task processes are forked from so many workers at once; a run never has more than two tasks at a time.
+    # Airflow forks this many workers, each for one task; a run has at most two tasks at a time.
     "CORE__PARALLELISM": "4",
-    # 1 s by default: so long a task that could start waits to be seen, twice within each gap between two tasks.
+    # The scheduler sleeps this long between two looks at what can start, and between two tasks it has to look twice.
+    # The default is 1 s.
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-    # 5 minutes by default: so long nobody looks after the tasks of a scheduler that was killed and is back at once.
+    # How often the scheduler looks for tasks that a killed one left behind. The default is 5 minutes.
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
-    # Workers are forked from a process that has imported what every task needs, instead of from the scheduler: each
-    # task would import it anew, for 0.8 s of CPU time. Nothing of this project is among it, so that new code is read
+    # Workers are forked from a process that has imported what every task needs. Forked from the scheduler, each task
+    # would import it anew, for 0.8 s of CPU time. No module of this project is among it, so that tasks read new code
     # at once.
     "SCHEDULER__MP_START_METHOD": "forkserver",
     "CORE__MP_FORKSERVER_PRELOAD": ",".join(
@@ -42,17 +43,17 @@ RECOMMENDED: Mapping[str, str] = {
             "yaml",
         )
     ),
-    # A worker may linger so long after its task has ended; with the 5 s of the default, short tasks run out of
-    # workers. The patience with an api-server that does not answer stays as long as it is by default: 15 s.
+    # A worker may live this long after its task has ended: with the default of 5 s, short tasks run out of workers.
+    # Together the two give an api-server that does not answer 15 s, as the defaults do.
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "WORKERS__MAX_FAILED_HEARTBEATS": "15",
 }
-"""Settings of Airflow that shorten the read-only time. ``deploy/values.yaml`` has the same, with reasons."""
+"""Settings of Airflow that shorten the read-only time; ``deploy/values.yaml`` has the same."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What Airflow's parts sign and encrypt with, and the password of ``admin``; made anew for each start."""
+    """What Airflow's parts sign and encrypt with, and the password of ``admin``."""
 
     fernet_key: str
     jwt_secret: str
@@ -60,11 +61,15 @@ class Secrets:
     admin_password: str
 
     @classmethod
-    def generate(cls) -> Secrets:
-        """New random ones."""
-        # A Fernet key is 32 bytes in url-safe base64 with its padding, which is always one "=".
+    def generate(cls, earlier: Path | None = None) -> Secrets:
+        """New random ones.
+
+        :param earlier: what :meth:`write` wrote for the last start. The Fernet key is taken from there, because the
+            connections in a database that was kept are encrypted with it.
+        """
         return cls(
-            fernet_key=secrets.token_urlsafe(32) + "=",
+            # 32 bytes in url-safe base64 with its padding, which is always one "=".
+            fernet_key=_fernet_key(earlier) or secrets.token_urlsafe(32) + "=",
             jwt_secret=secrets.token_urlsafe(48),
             session_key=secrets.token_urlsafe(48),
             admin_password=secrets.token_urlsafe(12),
@@ -73,6 +78,14 @@ class Secrets:
     def write(self, file: Path) -> None:
         """Write them to a file that nobody else can read."""
         write_private(file, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def _fernet_key(file: Path | None) -> str | None:
+    """The key in a file of :class:`Secrets`; ``None`` if there is none."""
+    try:
+        return None if file is None else str(json.loads(file.read_text(encoding="utf-8"))["fernet_key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ class AirflowSettings:
     :param port: free port on the loopback interface for the api-server.
     :param connection: how the DAGs reach the cluster; ``None`` if they need none.
     :param clusters_file: the project's ``clusters.yaml`` to use; ``None`` for what the project finds itself.
-    :param recommended: with the settings that are recommended for this project; False, with Airflow's defaults.
+    :param recommended: whether Airflow gets the settings of ``RECOMMENDED``, or its own defaults.
     :param login: whether the API and the UI ask for a password. Without, whoever can reach the loopback
         interface of this machine is an administrator of this Airflow.
     :param overrides: environment variables that are set last, over all others.

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives as something that is asked for, never as an exception out of nowhere."""
+"""Ctrl-C and the like: noted when they come, raised only where the code asks for them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from types import FrameType, TracebackType
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """The person asked to stop.
 
-    :param signal_number: what was received: ``signal.SIGINT``, ``SIGTERM`` or ``SIGHUP``; 0 when another
-        part of this process gave up.
+    :param signal_number: of the signal: ``signal.SIGINT``, ``SIGTERM`` or ``SIGHUP``; 0 when another part of
+        this process gave up.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -80,7 +80,7 @@ class Interruption:
             raise Interrupted(self.signal_number)
 
     def wait(self, seconds: float) -> None:
-        """Sleep for so many seconds, or raise :class:`Interrupted` as soon as somebody asks to stop."""
+        """Sleep for this many seconds, or raise :class:`Interrupted` as soon as somebody asks to stop."""
         deadline = time.monotonic() + seconds
         while True:
             self.check()

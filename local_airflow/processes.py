@@ -1,4 +1,4 @@
-"""Child processes: started in sessions of their own, found again whatever they became, ended to the last."""
+"""Child processes: starts them in sessions of their own, finds them whatever they became, ends them all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SANDBOX_STATE_VARIABLE = "SANDBOX_STATE"
 """What the sandbox itself gives to the processes of its pods: the sandbox's folder."""
 
 CLOCK_TOLERANCE_SECONDS = 2.0
-"""How far the start time of one process may differ when it is asked for again: it is counted from the
-boot time, which moves when the clock is set."""
+"""How far two readings of one process's start time may differ: the system counts it from the boot time,
+which moves when somebody sets the clock."""
 
 KILL_LIMIT_SECONDS = 10.0
-"""How long a SIGKILL may take. A process that waits for a dead disk or network does not even obey that."""
+"""How long a SIGKILL may take. A process that waits for a dead disk or network does not obey even that."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def end_all(find: Callable[[], Iterable[psutil.Process]], patience_seconds: floa
 
 
 def describe(process: psutil.Process) -> str:
-    """The process's number and the begin of its command line."""
+    """The process's number and the beginning of its command line."""
     try:
         command = " ".join(process.cmdline()) or process.name()
     except psutil.Error:

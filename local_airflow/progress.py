@@ -16,7 +16,7 @@ from local_airflow.rest import (
 from local_airflow.terminal import Terminal
 
 PROGRESS_PREFIX = "progress: "
-"""A message of a task's log that begins so is for the terminal; what follows is shown."""
+"""A log message that begins with this is for the terminal, which shows what follows."""
 
 POLL_SECONDS = 0.5
 LOG_POLL_SECONDS = 1.0
@@ -37,7 +37,7 @@ def seconds_text(seconds: float | None) -> str:
 
 
 class RunProgress:
-    """Turns what the API says into lines: one when a task begins, one when it ends, its news in between."""
+    """Turns what the API says of tasks into lines: one when a task begins, one when it ends, its news in between."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -65,7 +65,7 @@ class RunProgress:
                 self._terminal.status(f"{task.name:{width}}  {news}")
 
     def hear(self, task: TaskInstance, messages: list[str]) -> None:
-        """Take notice of a task's new log messages: the last one about its progress counts."""
+        """Read a task's new log messages: the last one about its progress counts."""
         for message in messages:
             if message.startswith(PROGRESS_PREFIX):
                 self._news[task.name] = message.removeprefix(PROGRESS_PREFIX)

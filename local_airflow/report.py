@@ -25,10 +25,10 @@ ERROR_LINES = 8
 class RunReport:
     """What one run found, did and took, as its task ``report`` left it; ``None`` means: not looked at.
 
-    :param orphaned_bytes: as the pruner said it, rounded to four digits; likewise ``freed_bytes``.
+    :param orphaned_bytes: as the pruner prints it, rounded to four digits; likewise ``freed_bytes``.
     :param phases: seconds by task.
-    :param base_prune: what the base prune said of itself.
-    :param artifact: where the list of what was to be deleted is.
+    :param base_prune: what the base prune did, in its own words.
+    :param artifact: where the list of candidates is.
     :param reconciliation: what became of the blobs on that list, as the task ``reconcile`` left it.
     :param builds_hit_names: builds whose push failed while the registry was read-only; not all, if there were many.
     """

@@ -81,11 +81,15 @@ def loopback_session() -> requests.Session:
 class AirflowApi:
     """Airflow's REST API as the user ``admin``.
 
+    Airflow's own package for it, apache-airflow-client 3.3.2, is not used: a log message comes out of it without
+    its level and its exceptions (``error_detail``), it has no request for a token, and its import takes 2 s.
+
     :param url: such as ``http://127.0.0.1:41234``.
     :param password: ``None`` if this Airflow lets everybody in.
+    :param timeout_seconds: for one answer. On a machine that is busy with other work, 10 s were too few.
     """
 
-    def __init__(self, url: str, password: str | None = None, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, password: str | None = None, timeout_seconds: float = 30.0) -> None:
         self._url = url
         self._timeout = timeout_seconds
         self._session = loopback_session()
@@ -99,10 +103,21 @@ class AirflowApi:
         """Close the connections."""
         self._session.close()
 
-    def knows_dag(self, dag_id: str) -> bool:
-        """Whether the dag-processor has read this DAG."""
+    def knows_dag(self, dag_id: str, parsed_since: datetime | None = None) -> bool:
+        """Whether the dag-processor has read this DAG.
+
+        :param parsed_since: at this time or later; ``None`` if any time will do.
+        """
         listed = self._request("GET", "/api/v2/dags", parameters={"dag_id_pattern": dag_id})
-        return any(dag["dag_id"] == dag_id for dag in listed["dags"])
+        parsed = [dag["last_parsed_time"] for dag in listed["dags"] if dag["dag_id"] == dag_id]
+        if parsed_since is None:
+            return bool(parsed)
+        return any(time is not None and datetime.fromisoformat(time) >= parsed_since for time in parsed)
+
+    def parameter_choices(self, dag_id: str, parameter: str) -> list[str]:
+        """What the items of a parameter that is a list may be; empty if the DAG has no such parameter."""
+        described = self._request("GET", f"/api/v2/dags/{quote(dag_id)}/details")["params"].get(parameter, {})
+        return [str(each) for each in described.get("schema", {}).get("items", {}).get("enum", [])]
 
     def import_errors(self) -> list[str]:
         """What was wrong with DAG files that could not be read, one text for each file."""

@@ -1,15 +1,16 @@
-"""``run``: one run of the DAG from nothing to the report, and nothing left behind."""
+"""``run``: one run of the DAG, from the start of Airflow to the report; nothing is left running."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interrupted, Interruption
-from local_airflow.progress import RunFollower, seconds_text
+from local_airflow.progress import PATIENCE_WITH_API_SECONDS, RunFollower, seconds_text
 from local_airflow.report import REPORT_TASK, RunReport, failures, render
-from local_airflow.rest import AirflowApi
-from local_airflow.stack import DAG_ID, Stack, StackOptions, starting_text
+from local_airflow.rest import AirflowApi, ApiUnavailableError
+from local_airflow.stack import DAG_ID, WHO_CLOSES, Stack, StackOptions, starting_text
 from local_airflow.state import StateFolder, refuse_if_up
 from local_airflow.terminal import Terminal
 
@@ -59,6 +60,9 @@ class _Run:
             self._terminal.line(f"error: {error}")
         finally:
             left = self._stack.stop()
+        kept = self._stack.kept_text()
+        if kept:
+            self._terminal.line(kept)
         if left:
             self._terminal.line("error: these processes could not be ended: " + ", ".join(left))
             return status or 1
@@ -88,22 +92,37 @@ class _Run:
         self._interruption.forget()
         self._terminal.clear_status()
         self._terminal.line(
-            "The run is ended and what it changed on the cluster is taken back first, the registry set\n"
-            "read-write among it. Ctrl-C again stops at once and LEAVES THE CLUSTER AS IT IS."
+            "Ending the run: its teardowns first take back what it changed on the cluster, and set the registry\n"
+            "read-write again. Ctrl-C again stops at once and LEAVES THE CLUSTER AS IT IS."
         )
         try:
-            api.mark_failed(DAG_ID, run_id)
+            self._mark_failed(api, run_id)
             self._report(api, run_id, follower.follow())
         except (Interrupted, LocalAirflowError) as error:
             self._terminal.clear_status()
             self._terminal.line(
-                f"warning: the run's teardowns did not end ({error}). Look whether the registry is read-only\n"
-                "(oc get configs.imageregistry.operator.openshift.io/cluster -o yaml, .spec.readOnly) and let\n"
-                " a new run, or the DAG registry_guard, take back what is left."
+                f"warning: the run's teardowns did not come to their end: {error}\n"
+                "See whether the registry is read-only\n"
+                "(oc get configs.imageregistry.operator.openshift.io/cluster -o yaml, .spec.readOnly).\n"
+                f"If it is, {WHO_CLOSES}"
             )
 
+    def _mark_failed(self, api: AirflowApi, run_id: str) -> None:
+        """Mark the run failed; a busy api-server is asked again, because nothing else puts the cluster in order."""
+        needed_by = time.monotonic() + PATIENCE_WITH_API_SECONDS
+        while True:
+            try:
+                return api.mark_failed(DAG_ID, run_id)
+            except ApiUnavailableError:
+                if time.monotonic() > needed_by:
+                    raise
+            self._interruption.wait(POLL_SECONDS)
+
     def _report(self, api: AirflowApi, run_id: str, state: str) -> bool:
-        """Print the report, and what went wrong; whether there was a report."""
+        """Print the report, and what went wrong.
+
+        :return: whether there was a report.
+        """
         try:
             report = RunReport.from_xcom(api.xcom(DAG_ID, run_id, REPORT_TASK))
             self._terminal.line("\n" + render(report) + "\n")
@@ -119,7 +138,10 @@ class _Run:
         return reported
 
     def _end_and_verify(self) -> bool:
-        """Let the sandbox look at the end state while Airflow ends; whether all is well."""
+        """End Airflow, and let the sandbox check meanwhile what its registry holds now.
+
+        :return: whether all is well; of a real cluster nothing is checked here.
+        """
         if self._options.cluster is not None:
             self._stack.end_airflow()
             return True

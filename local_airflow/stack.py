@@ -1,4 +1,4 @@
-"""A cluster and an Airflow that works on it, started together and stopped together."""
+"""A cluster and an Airflow that works on it: starts both, stops both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,29 @@ from local_airflow.environment import CLUSTERS_VARIABLE, AirflowSettings, Kubern
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interrupted, Interruption
 from local_airflow.kubeconfig import ChosenCluster
+from local_airflow.report import size_text
 from local_airflow.rest import AirflowApi, ApiUnavailableError
 from local_airflow.sandbox_cluster import SandboxCluster
 from local_airflow.state import InstanceRecord, StateFolder, end_everything
 from local_airflow.terminal import Terminal
 
 DAG_ID = "registry_prune"
-DAG_LIMIT_SECONDS = 60.0
+DAG_LIMIT_SECONDS = 120.0
+"""The dag-processor reads a file within 5 s; on a machine that is busy with other work it took 30."""
 IMPORT_ERROR_PATIENCE_SECONDS = 3.0
 POLL_SECONDS = 0.1
+PASS_PARAMETER = "pass_ceilings"
+WHO_CLOSES = """\
+the guard in the cluster closes it, or the next run with MODE=prune, as soon as its lease has run out.
+To close it at once: docs/on-call.md, "Close a window by hand"."""
+CUT_OFF = f"""\
+An earlier run was cut off. It is marked failed, and nothing goes on with it: {{runs}}.
+If it left a read-only window open, {WHO_CLOSES}"""
 
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What is started.
+    """What to start.
 
     :param project: the project's root.
     :param dags_folder: where the DAG files are.
@@ -46,12 +56,17 @@ class StackOptions:
 
     @property
     def cluster_description(self) -> str:
-        """Which cluster, in words."""
+        """For people: which cluster."""
         return "a sandbox cluster" if self.cluster is None else self.cluster.description
+
+    @property
+    def cluster_address(self) -> str:
+        """Address of the real cluster; empty for a sandbox."""
+        return "" if self.cluster is None else self.cluster.address
 
 
 def starting_text(options: StackOptions) -> str:
-    """What is about to be started, in words."""
+    """For people: what is about to start."""
     if options.cluster is not None:
         return f"starting Airflow for {options.cluster.description}"
     return "starting Airflow and a sandbox cluster"
@@ -100,13 +115,14 @@ class Stack:
         return self.airflow.secrets.admin_password if self.airflow.settings.login else None
 
     def start(self, *, background: bool) -> AirflowApi:
-        """Start everything, from nothing; returns when the DAG can be triggered.
+        """Start everything; returns when the DAG can be triggered.
 
         :param background: whether it is meant to live on when this process ends.
-        :raises LocalAirflowError: if something does not start. What did start has to be stopped still.
+        :raises LocalAirflowError: if something does not start, or the run is to pass a ceiling that does not exist.
+            What did start has to be stopped still.
         """
         end_everything(self._state)
-        self._state.clear()
+        self._state.begin(self._options.cluster_address)
         self._state.clusters_file.write_text("default: {}\n", encoding="utf-8")
         with ThreadPoolExecutor(max_workers=1) as pool:
             prepared: Future[None] | None = None
@@ -141,6 +157,14 @@ class Stack:
         # The triggerer often does not end when it is asked to, and there is nothing left to wait for.
         processes.end_all(lambda: processes.marked(self._state.root, "airflow"), patience_seconds=2.0)
 
+    def kept_text(self) -> str | None:
+        """Where this cluster's lists and history are kept; ``None`` for a sandbox, whose are thrown away."""
+        address = self._options.cluster_address
+        if not address or self._state.kept_for != address:
+            return None
+        size = size_text(self._state.size_bytes())
+        return f"The lists, logs and history of {address} are kept in {self._state.root} ({size})."
+
     def stop(self) -> list[str]:
         """End everything. It looks at no signal, so nothing interrupts it half way.
 
@@ -163,7 +187,10 @@ class Stack:
         self._terminal.line("\n".join(f"        {line}" for line in seeded.splitlines()))
 
     def _start_airflow(self, *, background: bool) -> AirflowApi:
-        self.airflow.create_database()
+        cut_off = self.airflow.create_database()
+        if cut_off:
+            self._terminal.line(CUT_OFF.format(runs=", ".join(cut_off)))
+        begun = datetime.now(UTC)
         started = self.airflow.start_processes()
         url = self.airflow.settings.url
         InstanceRecord(url, self._options.cluster_description, self.password, background, started).write(self._state)
@@ -171,17 +198,27 @@ class Stack:
         self._terminal.event(f"Airflow is up: {url}")
         api = AirflowApi(url, self.password)
         self.airflow.warm_up()
-        self._wait(lambda: self._dag_is_known(api), DAG_LIMIT_SECONDS)
+        # A database that was kept knows the DAG as it was at the last start.
+        self._wait(lambda: self._dag_is_known(api, begun), DAG_LIMIT_SECONDS)
+        self._refuse_unknown_ceilings(api)
         return api
 
-    def _dag_is_known(self, api: AirflowApi) -> bool:
-        if api.knows_dag(DAG_ID):
+    def _refuse_unknown_ceilings(self, api: AirflowApi) -> None:
+        """Only the DAG knows which ceilings there are."""
+        asked = self._options.parameters.get(PASS_PARAMETER, [])
+        known = api.parameter_choices(DAG_ID, PASS_PARAMETER) if asked else []
+        unknown = [name for name in asked if name not in known]
+        if unknown:
+            raise LocalAirflowError(f"there is no ceiling {', '.join(unknown)}; the ceilings are: {', '.join(known)}")
+
+    def _dag_is_known(self, api: AirflowApi, begun: datetime) -> bool:
+        if api.knows_dag(DAG_ID, parsed_since=begun):
             return True
         errors = api.import_errors()
         if errors:
             # Files are read one by one: a fault in one of them does not mean that ours is not to come.
             self._interruption.wait(IMPORT_ERROR_PATIENCE_SECONDS)
-            if not api.knows_dag(DAG_ID):
+            if not api.knows_dag(DAG_ID, parsed_since=begun):
                 raise LocalAirflowError("Airflow cannot read the DAG files:\n" + "\n".join(errors))
         return False
 

@@ -37,7 +37,7 @@ class Terminal:
                 self._status = ""
 
     def event(self, text: str) -> None:
-        """Print a line that stays, with the time since the begin before it."""
+        """Print a line that stays, after the time since the beginning."""
         self.line(self._timed(text))
 
     def status(self, text: str) -> None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from sandbox.cli import main
+from sandbox.command_line.cli import main
 
 sys.exit(main())

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox import situations
-from sandbox.builds import BUILDS, build_object
-from sandbox.cluster_thread import ClusterThread
-from sandbox.cluster_version import set_cluster_version
-from sandbox.control import EVICTION_MESSAGE
-from sandbox.controllers.registry_storage import storage_spec
+from sandbox.assembly import situations
+from sandbox.assembly.cluster_thread import ClusterThread
+from sandbox.assembly.control import EVICTION_MESSAGE
+from sandbox.base.names import CLUSTER, CONFIGS, NAMESPACE, POD_SELECTOR
+from sandbox.base.storage_kinds import storage_spec
+from sandbox.controllers.builds import BUILDS, build_object
+from sandbox.controllers.operator.cluster_version import set_cluster_version
+from sandbox.kubelet.containers.pod_files import shared_memory_bytes
 from sandbox.kubelet.exec_faults import ExecFault, ExecFaults
-from sandbox.kubelet.pod_files import shared_memory_bytes
-from sandbox.names import CLUSTER, CONFIGS, NAMESPACE, POD_SELECTOR
-from sandbox.pruners import pruner_processes
+from sandbox.registry.verify.pruners import pruner_processes
 from sandbox.server.faults import ApiFaults
 from sandbox.server.request_counts import RequestCounts
 
 if TYPE_CHECKING:
-    from sandbox.pusher import Pusher
+    from sandbox.real_registry.pusher import Pusher
     from sandbox.registry.faults import PrunerFaults
-    from sandbox.registry.inventory import SeedInventory
-    from sandbox.registry.seed import SeedPlan
-    from sandbox.registry.verify import VerifyReport
+    from sandbox.registry.seed.inventory import SeedInventory
+    from sandbox.registry.seed.seed import SeedPlan
+    from sandbox.registry.verify.verify import VerifyReport
 
 _SETTLE_MARGIN_SECONDS = 60.0
 
@@ -85,15 +85,15 @@ class Sandbox(ClusterThread):
 
         :param interval: seconds between two rounds.
         """
-        from sandbox.pusher import Pusher
+        from sandbox.real_registry.pusher import Pusher
 
         return Pusher(self.registry_addresses, self.pruner_journal, interval)
 
     def configure_registry(self, **changes: Any) -> dict[str, Any]:
         """Change fields of the ``spec`` of the registry's Config (``readOnly=True``, ``managementState="Removed"``).
 
-        ``storage`` may be the name of a kind (``pvc``, ``emptyDir``, ``s3``, ``swift``, ``none``): what is told of the
-        storage changes, the blobs stay in their folder.
+        ``storage`` may be the name of a kind (``pvc``, ``emptyDir``, ``s3``, ``swift``, ``none``): Config, Deployment
+        and conditions change, the blobs stay in their folder.
 
         :raises ValueError: there is no such storage.
         """
@@ -128,19 +128,19 @@ class Sandbox(ClusterThread):
 
     def seed(self, plan: SeedPlan) -> SeedInventory:
         """Fill the registry."""
-        from sandbox.registry.seed import seed
+        from sandbox.registry.seed.seed import seed
 
         return seed(self.state, plan)
 
     def stored_digests(self) -> set[str]:
         """Of all blobs in the storage."""
-        from sandbox.registry.layout import StorageLayout
+        from sandbox.registry.storage.layout import StorageLayout
 
         return {digest for digest, _ in StorageLayout(self.state.storage).blobs()}
 
     def verify(self) -> VerifyReport:
         """Look whether everything is as a run has to leave it."""
-        from sandbox.registry.verify import verify
+        from sandbox.registry.verify.verify import verify
 
         return verify(self.state)
 
@@ -168,7 +168,7 @@ class Sandbox(ClusterThread):
         return read_journal(self.state.pruner_journal)
 
     def most_pruners_at_once(self) -> int:
-        """How many hard pruners, of whatever mode and in whatever pods, have lived at the same moment at most."""
+        """The highest number of hard pruners, of any mode and in any pods, that have lived at the same moment."""
         from sandbox.registry.journal import most_at_once
 
         return most_at_once(self.pruner_journal())
@@ -214,10 +214,10 @@ class Sandbox(ClusterThread):
         self.allow_readiness()
 
     def forget_media_types(self, count: int = 1) -> list[str]:
-        """Empty ``dockerImageManifestMediaType`` of so many Images: the pruner takes their configs.
+        """Empty ``dockerImageManifestMediaType`` of ``count`` Images: the pruner takes their configs.
 
         :returns: the names of these Images.
-        :raises SandboxError: there are not so many Images with a config.
+        :raises SandboxError: fewer Images than that have a config.
         """
         return situations.forget_media_types(self.state, count)
 

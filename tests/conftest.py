@@ -38,6 +38,25 @@ def _isolate_airflow() -> Path:
     return home
 
 
+STARTING_FIXTURES = {"airflow_database", "sandbox", "server", "api", "world"}
+"""Each starts an Airflow's database, a sandbox or a part of one; so does whatever asks for it."""
+STARTING_FOLDERS = ("dags", "local_airflow", "registry_prune/whole_runs", "sandbox/cluster", "sandbox/real_registry")
+STARTING_MARKS = ("airflow", "fuzz", "slow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``pure`` what starts neither a sandbox nor an Airflow: nobody has to remember it."""
+    folders = tuple(f"{PROJECT / 'tests' / folder}/" for folder in STARTING_FOLDERS)
+    for item in items:
+        starts = (
+            STARTING_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+            or str(item.path).startswith(folders)
+            or any(item.get_closest_marker(name) for name in STARTING_MARKS)
+        )
+        if not starts:
+            item.add_marker("pure")
+
+
 if "airflow" in sys.modules:
     raise pytest.UsageError("Airflow was imported before tests/conftest.py: it took its settings from this machine.")
 _HOME = _isolate_airflow()

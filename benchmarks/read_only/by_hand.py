@@ -13,8 +13,8 @@ from kubernetes import client, config
 from kubernetes.stream import stream
 
 from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
-from sandbox.credentials import ADMINISTRATOR
-from sandbox.names import NAMESPACE, READ_ONLY_VARIABLE
+from sandbox.assembly.credentials import ADMINISTRATOR
+from sandbox.base.names import NAMESPACE, READ_ONLY_VARIABLE
 
 _CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
 _ROLLOUT_SECONDS = 600.0

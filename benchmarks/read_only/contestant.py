@@ -13,8 +13,8 @@ from typing import Protocol
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.read_only.observer import WindowObserver
+from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
-from sandbox.names import NAMESPACE
 
 PROJECT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"

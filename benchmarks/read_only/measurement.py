@@ -19,12 +19,12 @@ from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Contestant
 from benchmarks.read_only.figures import spans
 from benchmarks.read_only.observer import WindowObserver
 from benchmarks.read_only.usage import UsageMeter
+from sandbox.base.names import CLUSTER, CONFIGS, IMAGE_PRUNERS
+from sandbox.base.paths import StateDirectory
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.names import CLUSTER, CONFIGS, IMAGE_PRUNERS
-from sandbox.paths import StateDirectory
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
 
 IMAGES = 300
 BYTES_AN_ORPHAN = 512

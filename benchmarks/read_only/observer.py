@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from sandbox.assembly.composition import Cluster
+from sandbox.base.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE, POD_SELECTOR
 from sandbox.cluster import Sandbox
-from sandbox.composition import Cluster
-from sandbox.controllers.deployment import DEPLOYMENTS
-from sandbox.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE, POD_SELECTOR
-from sandbox.settled import is_read_only
+from sandbox.controllers.operator.settled import is_read_only
+from sandbox.controllers.workloads.deployment import DEPLOYMENTS
 
 _ENDED = ("Succeeded", "Failed")
 

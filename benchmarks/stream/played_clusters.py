@@ -27,8 +27,8 @@ from include.registry_prune.cluster.registry_state import READ_ONLY_ENVIRONMENT
 from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT
 from include.registry_prune.names import REGISTRY_CONTAINER
 from include.registry_prune.window.lease import ANNOTATION, Lease
-from sandbox.server.certificates import ServerCertificate, server_context
-from sandbox.server.kubeconfig import kubeconfig
+from sandbox.server.access.certificates import ServerCertificate, server_context
+from sandbox.server.access.kubeconfig import kubeconfig
 
 SECONDS_PER_BLOB = 2.0
 _CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"

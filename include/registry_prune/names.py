@@ -6,10 +6,18 @@ NAMESPACE = "openshift-image-registry"
 DEPLOYMENT = "image-registry"
 REGISTRY_CONTAINER = "registry"
 REGISTRY_POD_LABELS = "docker-registry=default"
+OPERATOR_GROUP = "imageregistry.operator.openshift.io"
+CONFIG = f"configs.{OPERATOR_GROUP}/cluster"
+"""The Config CR, as ``oc`` takes it."""
 IMAGE_PRUNER_CRON_JOB = "image-pruner"
+IMAGE_PRUNER_APP = "image-pruner"
+"""The label ``app`` of the base prune's Jobs and pods."""
 IMAGE_PRUNER_ROLE = "system:image-pruner"
 
 OUR_BINDING = "registry-prune-image-pruner"
 """One fixed name: what a run that died left behind is found again, and taken away by the next."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "registry-prune"}
 """Label of what this project makes in a cluster."""
+
+TAKE_PUSHES_COMMAND = f"""oc patch {CONFIG} --type=merge -p '{{"spec":{{"readOnly":false}}}}'"""
+"""What a person types to make the registry read-write again."""

@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sandbox.names import CLUSTER
+from sandbox.base.names import CLUSTER
+from sandbox.base.settings import Lag, SandboxSettings
 from sandbox.server.errors import ApiError
-from sandbox.server.history import WatchEvent
-from sandbox.server.store import Store
-from sandbox.settings import Lag, SandboxSettings
+from sandbox.server.objects.history import WatchEvent
+from sandbox.server.objects.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Runs builds: nothing is built, but at the end a push is tried, and a read-only registry refuses it."""
+"""Runs builds: they build nothing, but push at their end, and a read-only registry refuses that push."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandbox.builds import BUILDS, SECONDS_ANNOTATION, internal_target
+from sandbox.base.names import ADDRESS_ANNOTATION, NAMESPACE, POD_SELECTOR
+from sandbox.base.settings import Lag
 from sandbox.controllers.base import Controller, Key
-from sandbox.names import ADDRESS_ANNOTATION, NAMESPACE, POD_SELECTOR
-from sandbox.pusher import SmallImage, push
+from sandbox.controllers.builds import BUILDS, SECONDS_ANNOTATION, internal_target
+from sandbox.controllers.operator.settled import is_read_only
+from sandbox.real_registry.pusher import SmallImage, push
 from sandbox.registry.objects import REGISTRY_HOST
 from sandbox.server.errors import ApiError
-from sandbox.server.metadata import timestamp
-from sandbox.server.store import Store
-from sandbox.settings import Lag
-from sandbox.settled import is_read_only
+from sandbox.server.objects.metadata import timestamp
+from sandbox.server.objects.store import Store
 
 _ENDS_ANNOTATION = "sandbox/build-ends"
 _SECONDS = 1.0
@@ -118,7 +118,7 @@ class BuildController(Controller):
         return _Push(image.digest)
 
     def _write(self, build: dict[str, Any], status: dict[str, Any], annotations: dict[str, str] | None = None) -> None:
-        """Change a build unless it was ended by somebody else meanwhile."""
+        """Change a build, unless another client has ended it meanwhile."""
 
         def change(obj: dict[str, Any]) -> None:
             if obj.get("status", {}).get("phase") == build.get("status", {}).get("phase"):

@@ -27,7 +27,7 @@ class ExecFault:
     :param at_exit: it happens instead of sending the exit status.
     :param command: only commands that contain this text.
     :param pod: only pods whose name starts with this.
-    :param times: for so many execs; None for all.
+    :param times: how many execs it meets at most; None for all.
     :param message: of ``refuse``.
     """
 

@@ -14,8 +14,8 @@ from sandbox.server.errors import ApiError
 
 _CHUNK = 32 * 1024
 _SMALL_CHUNK, _GATHER_SECONDS = 4 * 1024, 0.004
-"""A command that writes line by line fills a message with what it writes in so long: a message for each line would take
-Python longer than the command its line."""
+"""What a command writes line by line is gathered for that long and sent as one message: Python would take longer for a
+message than the command for its line."""
 _CLOSE_SECONDS = 2.0
 _FROZEN_POLL_SECONDS = 0.1
 

@@ -11,22 +11,22 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.base.paths import StateDirectory
+from sandbox.base.settings import SandboxSettings
 from sandbox.kubelet import channels
-from sandbox.kubelet.container import Container, serves_registry
-from sandbox.kubelet.environment import ApiAddress
+from sandbox.kubelet.containers.container import Container, serves_registry
+from sandbox.kubelet.containers.environment import ApiAddress
+from sandbox.kubelet.containers.logs import serve_log
 from sandbox.kubelet.exec_faults import ExecFaults
 from sandbox.kubelet.exec_session import ExecSession
-from sandbox.kubelet.logs import serve_log
 from sandbox.kubelet.node import Node
 from sandbox.kubelet.pod_status import POD_NETWORK
 from sandbox.kubelet.pod_worker import PodContext, PodWorker
 from sandbox.kubelet.processes import ProcessTable
-from sandbox.paths import StateDirectory
 from sandbox.real_registry.server import RegistryServers
 from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError
-from sandbox.server.history import DELETED
-from sandbox.server.store import Store
-from sandbox.settings import SandboxSettings
+from sandbox.server.objects.history import DELETED
+from sandbox.server.objects.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sandbox.kubelet.proc_files import PROC, is_zombie, session
+from sandbox.base.proc_files import PROC, is_zombie, session
 
 _PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphaned descendants become children of this process."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sandbox.kubelet.container import Container
-from sandbox.server.metadata import timestamp
+from sandbox.kubelet.containers.container import Container
+from sandbox.server.objects.metadata import timestamp
 
 NODE_NETWORK = ipaddress.ip_network("10.0.0.0/24")
 POD_NETWORK = ipaddress.ip_network("10.128.0.0/14")

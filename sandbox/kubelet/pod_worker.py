@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.kubelet.container import Container, serves_registry
-from sandbox.kubelet.environment import ApiAddress, container_environment
+from sandbox.base.names import ADDRESS_ANNOTATION
+from sandbox.base.paths import StateDirectory
+from sandbox.base.settings import SandboxSettings
+from sandbox.kubelet.containers.container import Container, serves_registry
+from sandbox.kubelet.containers.environment import ApiAddress, container_environment
+from sandbox.kubelet.containers.pod_files import PodFiles
 from sandbox.kubelet.node import Node
-from sandbox.kubelet.pod_files import PodFiles
 from sandbox.kubelet.pod_status import phase_of, report
 from sandbox.kubelet.processes import ProcessTable
-from sandbox.names import ADDRESS_ANNOTATION
-from sandbox.paths import StateDirectory
 from sandbox.real_registry.server import RegistryServers
 from sandbox.server.errors import ApiError
-from sandbox.server.store import Store
-from sandbox.settings import SandboxSettings
+from sandbox.server.objects.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,4 @@
-"""Which processes belong to which pod, and how they are ended.
-
-A pod's processes are known by their environment: it is inherited by every child, also by one that has left the
-session with ``setsid`` or whose parent has ended.
-"""
+"""Which processes belong to which pod, and how they are ended."""
 
 from __future__ import annotations
 
@@ -14,34 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sandbox.base.proc_files import (
+    CONTAINER_VARIABLE,
+    POD_UID_VARIABLE,
+    STATE_VARIABLE,
+    environment,
+    pod_processes,
+    present_pids,
+)
 from sandbox.kubelet.orphans import Orphans
-from sandbox.kubelet.proc_files import PROC, environment
-
-POD_UID_VARIABLE = "SANDBOX_POD_UID"
-STATE_VARIABLE = "SANDBOX_STATE"
-CONTAINER_VARIABLE = "SANDBOX_CONTAINER"
 
 _YOUNG_SECONDS = 2.0
-"""A process may still be between fork and exec, with its parent's environment: look again for so long."""
+"""A process may still be between fork and exec, with its parent's environment: look again until it is that old."""
 _KILL_INTERVAL_SECONDS = 0.01
 _KILL_ROUNDS = 300
 _EMPTY_ROUNDS = 2
 """A process has no environment for a moment when it becomes another program: look twice."""
-
-
-def pod_processes(state_root: Path) -> dict[int, dict[str, str]]:
-    """All processes of a sandbox's pods now: pid to environment."""
-    found = {}
-    for pid in _present_pids():
-        variables = environment(pid)
-        if POD_UID_VARIABLE in variables and variables.get(STATE_VARIABLE) == str(state_root):
-            found[pid] = variables
-    return found
-
-
-def _present_pids() -> set[int]:
-    with os.scandir(PROC) as entries:
-        return {int(entry.name) for entry in entries if entry.name.isdigit()}
 
 
 def send_signal(pid: int, pod_uid: str, number: signal.Signals) -> None:
@@ -130,7 +114,7 @@ class ProcessTable:
         if self._orphans is not None:
             self._orphans.refresh(self._members.get)
         now = time.monotonic()
-        present = _present_pids()
+        present = present_pids()
         self._strangers = {pid: seen for pid, seen in self._strangers.items() if pid in present}
         for pid in present:
             first_seen = self._strangers.get(pid, now)

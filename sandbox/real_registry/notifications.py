@@ -13,8 +13,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sandbox.base.settings import LOOPBACK
 from sandbox.real_registry.pushed_images import PushedImages
-from sandbox.settings import LOOPBACK
 
 _PATH = "/pushes"
 _SHUTDOWN_SECONDS = 0.1

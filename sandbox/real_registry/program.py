@@ -1,4 +1,4 @@
-"""Which program the registry pods run, and what it is told."""
+"""Which program the registry pods run, and its configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.errors import SandboxError
+from sandbox.base.errors import SandboxError
 
 NOT_INSTALLED = (
     "docker-registry is not installed (Debian, Ubuntu: apt-get install docker-registry): "
@@ -20,7 +20,7 @@ _PROGRAM = "docker-registry"
 _BOUND_TO_PARENT = "setpriv"
 # The pod's own ones say: port 5000 on all addresses, with a certificate that the sandbox does not have.
 _REPLACED_VARIABLES = ("REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_TLS_CERTIFICATE", "REGISTRY_HTTP_TLS_KEY")
-# Whatever the cluster is told of the storage, it is a folder of this machine.
+# Whatever kind of storage the Config names, it is a folder of this machine.
 _STORAGE_VARIABLES = re.compile(r"REGISTRY_STORAGE(?:_(?:FILESYSTEM|S3|SWIFT)_.*)?")
 _LAYER = "application/octet-stream"
 

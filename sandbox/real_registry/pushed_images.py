@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.registry import media_types
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
-from sandbox.registry.images import Blob, Image
-from sandbox.registry.layout import REPOSITORIES_ROOT, StorageLayout, blob_data_path, manifest_link_path
 from sandbox.registry.objects import TagItem, image_object, image_stream_object, namespace_object
-from sandbox.server.store import Store
+from sandbox.registry.storage import media_types
+from sandbox.registry.storage.images import Blob, Image
+from sandbox.registry.storage.layout import REPOSITORIES_ROOT, StorageLayout, blob_data_path, manifest_link_path
+from sandbox.server.objects.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
 from sandbox.real_registry.notifications import PushNotifications
 from sandbox.real_registry.program import configuration, find_program, serve_command, serve_environment
 from sandbox.real_registry.pushed_images import PushedImages
-from sandbox.server.store import Store
+from sandbox.server.objects.store import Store
 
 _POLL_SECONDS = 0.01
 _PROBE_SECONDS = 2.0

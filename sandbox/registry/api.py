@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from sandbox.server.resources import resource_type
+from sandbox.server.objects.resources import resource_type
 
 IMAGES = "images.image.openshift.io"
 IMAGE_STREAMS = "imagestreams.image.openshift.io"

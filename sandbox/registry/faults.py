@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
 
 CHECK = "check"
 DELETE = "delete"
@@ -33,26 +33,25 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class PrunerFaults:
-    """An order to the pruners of one sandbox; a process reads it when it starts. Without values: all goes well.
+    """An order to the pruners of one sandbox; a process reads it when it starts. Without values all goes well.
 
     :param modes: which of ``MODES`` the order is for; default is the hard prune.
-    :param seconds_before_start: how long it says and does nothing at first, as one that waits for an API server.
+    :param seconds_before_start: how long it waits at first, silently, as for an API server.
     :param seconds_per_blob: how much longer each orphaned blob (of the base prune: each image) takes.
     :param seconds_per_deletion: the same, of a delete only.
-    :param made_up_orphans: the storage is not looked at: there are so many orphans that are in none
-        (:mod:`sandbox.registry.made_up`), and they are told of as quickly as can be. Of the other orders the two above
-        and ``kill_after_blobs`` hold for them too.
+    :param made_up_orphans: the pruner does not look at the storage, and lists that many orphans that are in none
+        (:mod:`sandbox.registry.hard_pruner.made_up`), as quickly as it can. Of the other orders the two above and
+        ``kill_after_blobs`` hold for them too.
     :param made_up_bytes: size of each of those.
-    :param fail_delete_after_blobs: so many blobs are deleted, the next one is refused with
+    :param fail_delete_after_blobs: how many blobs are deleted before one is refused with
         "operation not permitted" (transcripts 43 and 44).
-    :param vanish_after_blobs: after so many orphaned blobs another pruner takes the next one away
+    :param vanish_after_blobs: after how many orphaned blobs another pruner takes the next one away
         (transcript 70).
     :param read_only_file_system: nothing can be deleted: the volume is mounted read-only (transcript 41).
     :param takes_oci_configs: the config of every OCI image is an orphan to it, as on OpenShift 4.9 (OCPBUGS-102).
-    :param kill_after_blobs: after so many orphaned blobs the process kills itself (SIGKILL).
-    :param interrupt_after_images: the base prune takes manifest, links and Image of so many images, not yet
-        their layers, and dies with exit status 1: how orphans of that cause come to be. Needs the mode
-        ``base-prune``.
+    :param kill_after_blobs: after how many orphaned blobs the process kills itself (SIGKILL).
+    :param interrupt_after_images: how many images lose manifest, links and Image, but not yet their layers, before the
+        base prune dies with exit status 1: orphans of that cause come to be. Needs the mode ``base-prune``.
     :param exit_code: do nothing but print ``stdout`` and ``stderr`` and exit so.
     :param stdout: printed as it is, together with ``exit_code``.
     :param stderr: printed as it is, together with ``exit_code``.

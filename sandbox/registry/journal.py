@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sandbox.kubelet.proc_files import started_at
-from sandbox.paths import StateDirectory
+from sandbox.base.paths import StateDirectory
+from sandbox.base.proc_files import started_at
 
 _READ_ONLY = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
 
@@ -95,7 +95,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def most_at_once(journal: Iterable[Mapping[str, Any]]) -> int:
-    """How many pruners, of whatever mode and in whatever pods, have lived at the same moment at most.
+    """The highest number of pruners, of any mode and in any pods, that have lived at the same moment.
 
     Exact also for those that were killed: their number grows only when one starts, and each counts the others then.
     """

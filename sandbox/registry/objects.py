@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.registry import media_types
 from sandbox.registry.api import MANAGED_ANNOTATION
-from sandbox.registry.images import Image
+from sandbox.registry.storage import media_types
+from sandbox.registry.storage.images import Image
 
 REGISTRY_HOST = "image-registry.openshift-image-registry.svc:5000"
 CREATED_ANNOTATION = "sandbox/created"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from sandbox.server.api_request import ApiRequest
 from sandbox.server.errors import ApiError
 from sandbox.server.faults import ApiFaults, FaultRule
 from sandbox.server.request_counts import RequestCounts
 from sandbox.server.responses import json_response
+from sandbox.server.verbs.api_request import ApiRequest
 
 ROOT = "/sandbox/"
 

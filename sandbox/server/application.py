@@ -8,35 +8,35 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.server import discovery, openapi
+from sandbox.server.access.authentication import AUTHENTICATED, TokenAuthenticator, User
+from sandbox.server.access.escalation import EscalationCheck
+from sandbox.server.access.policy import create_default_policy
+from sandbox.server.access.rbac import Action, Authorizer
 from sandbox.server.administration import ROOT as ADMINISTRATION
 from sandbox.server.administration import Administration
-from sandbox.server.api_request import ApiRequest
-from sandbox.server.authentication import TokenAuthenticator, User
 from sandbox.server.backends import PodBackend
 from sandbox.server.errors import ApiError
-from sandbox.server.escalation import EscalationCheck
 from sandbox.server.faults import ApiFaults, FaultRequest, FaultRule
-from sandbox.server.impersonation import effective_user
-from sandbox.server.paging import Pager
-from sandbox.server.patching import Patcher
-from sandbox.server.pod_access import PodAccess
-from sandbox.server.policy import create_default_policy
-from sandbox.server.rbac import Action, Authorizer
-from sandbox.server.reading import Reader
+from sandbox.server.kubectl import discovery, openapi
+from sandbox.server.objects.store import Store
 from sandbox.server.request_counts import RequestCounts, RequestKind
 from sandbox.server.request_info import RequestInfo, request_info
 from sandbox.server.responses import cut_connection, error_response, json_response
-from sandbox.server.reviews import Reviewer
-from sandbox.server.scaling import Scaler
-from sandbox.server.store import Store
-from sandbox.server.watching import Watcher
-from sandbox.server.writing import Writer
+from sandbox.server.verbs.api_request import ApiRequest
+from sandbox.server.verbs.paging import Pager
+from sandbox.server.verbs.patching import Patcher
+from sandbox.server.verbs.pod_access import PodAccess
+from sandbox.server.verbs.reading import Reader
+from sandbox.server.verbs.reviews import Reviewer
+from sandbox.server.verbs.scaling import Scaler
+from sandbox.server.verbs.watching import Watcher
+from sandbox.server.verbs.writing import Writer
 
 Handler = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 LONGEST_BODY_BYTES = 3 * 1024 * 1024
 _HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 _PUBLIC_PATHS = (*_HEALTH_PATHS, "/version")
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 _CUT = 0
 """The status under which a request is counted that got no answer."""
 _INFO = web.RequestKey("info", RequestInfo)
@@ -179,7 +179,7 @@ class ApiServer:
         user = self._authenticator.authenticate(token.strip()) if scheme.lower() == "bearer" else None
         if user is None:
             raise ApiError.unauthorized()
-        return effective_user(request, user, self._authorizer)
+        return _effective_user(request, user, self._authorizer)
 
     async def _with_fault(self, request: ApiRequest, fault: FaultRule) -> web.StreamResponse:
         await asyncio.sleep(fault.delay_before_seconds)
@@ -217,6 +217,28 @@ class ApiServer:
         if info.resource_type.namespaced and info.name and not info.namespace:
             raise ApiError.no_such_path()
         return await handler(request)
+
+
+def _effective_user(request: web.Request, user: User, authorizer: Authorizer) -> User:
+    """Whom the request acts as (``kubectl --as``).
+
+    :returns: the one of the headers ``Impersonate-User`` and ``Impersonate-Group``, else ``user``.
+    :raises ApiError: 403, the user may not act as that one.
+    """
+    name = request.headers.get("Impersonate-User")
+    if not name:
+        return user
+    groups = list(request.headers.getall("Impersonate-Group", []))
+    namespace, _, account = name.removeprefix(_SERVICE_ACCOUNT).partition(":")
+    if name.startswith(_SERVICE_ACCOUNT) and account:
+        authorizer.check(user, Action("impersonate", "", "serviceaccounts", namespace, account))
+        implied = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+    else:
+        authorizer.check(user, Action("impersonate", "", "users", name=name))
+        implied = []
+    for group in groups:
+        authorizer.check(user, Action("impersonate", "", "groups", name=group))
+    return User(name, tuple(dict.fromkeys([*(groups or implied), AUTHENTICATED])))
 
 
 def _public(path: str) -> web.Response:

@@ -49,7 +49,7 @@ class FaultRule:
     :param delay_after_seconds: wait between carrying out and answering.
     :param drop_before: cut the connection instead of carrying out.
     :param drop_after: carry out, then cut the connection: the client never knows.
-    :param cut_watch_after_events: end a watch abruptly after so many events.
+    :param cut_watch_after_events: how many events a watch sends before it is cut.
     """
 
     method: str | None = None

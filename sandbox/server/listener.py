@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.errors import SandboxError
+from sandbox.base.errors import SandboxError
+from sandbox.base.settings import LOOPBACK
 from sandbox.server.responses import cut_connection
-from sandbox.settings import LOOPBACK
 
 _SHUTDOWN_SECONDS = 1.0
 _FAREWELL_SECONDS = 0.1

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sandbox.server import resources
-from sandbox.server.resources import ResourceType
+from sandbox.server.objects import resources
+from sandbox.server.objects.resources import ResourceType
 
 _TRUE = ("1", "true", "t")
 _NAMED_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.server.collection import encode
 from sandbox.server.errors import ApiError
+from sandbox.server.objects.collection import encode
 
 
 def raw_json(body: bytes, code: int = 200) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
 from benchmarks.read_only.contestant import MIN_BLOBS
 from benchmarks.read_only.measurement import SLOW, arena, clear_up, median, run_once, slow_storage
-from sandbox.names import CLUSTER, CONFIGS
+from sandbox.base.names import CLUSTER, CONFIGS
 
 
 def test_the_limit_and_the_documented_procedure_prune_and_are_measured_by_the_same_observer() -> None:

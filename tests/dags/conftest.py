@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from airflow.api_fastapi.app import create_app
 from airflow.sdk import DAG
+from fastapi.testclient import TestClient
 
 from dags.registry_prune import build_dag
 from include.registry_prune.settings.clusters import ClusterSettings
@@ -24,3 +28,12 @@ def dag() -> DAG:
 def variant() -> DAG:
     """The real DAG under another id, for a test that wires it wrongly."""
     return build_dag(ClusterSettings(name="variant"))
+
+
+@pytest.fixture
+def rest_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Airflow's REST API over the test's database, with a user logged in."""
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+    with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
+        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
+        yield client

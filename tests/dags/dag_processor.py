@@ -20,7 +20,7 @@ from airflow.dag_processing.processor import (
 from airflow.sdk.api.client import Client
 from airflow.sdk.log import logging_processors
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.api_fastapi.app import create_app
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import DownstreamTasksSkipped
@@ -56,15 +55,6 @@ class Context(dict[str, Any]):
         self.handed_over[key] = value
 
 
-@pytest.fixture
-def rest_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """Airflow's REST API over the test's database, with a user logged in."""
-    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-    with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
-        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
-        yield client
-
-
 class Person(threading.Thread):
     """Waits for the question, as it is listed for people, and answers it over REST.
 
@@ -78,7 +68,7 @@ class Person(threading.Thread):
         self._answer = answer
 
     def run(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not self.asked and time.monotonic() < deadline:
             found = self._api.get(
                 "/api/v2/dags/registry_prune_asking/dagRuns/~/hitlDetails", params={"response_received": False}

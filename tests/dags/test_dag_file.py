@@ -44,7 +44,7 @@ def in_new_process(code: str, **environment: str) -> str:
         cwd=DAGS.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, TriggerRule
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.serialization.serialized_objects import DagSerialization
+from fastapi.testclient import TestClient
 
 from dags.registry_guard import build_guard
+from dags.registry_prune import build_dag
 from include.registry_prune.pruner.processes import DELETED_POD_SECONDS, KILL_SECONDS
 from include.registry_prune.settings.clusters import ClusterSettings
+from tests.dags.played_run import store
 from tests.run_tasks import IN_ORDER
 
 SETUPS = {"verify_access", "grant_image_pruner", "arm_window", "set_read_only"}
 TEARDOWNS = {"restore_read_write", "revoke_image_pruner", "report"}
 IN_WINDOW = {"arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write"}
 OUTSIDE = set(IN_ORDER) - IN_WINDOW
+BOXES = {
+    "verify_access": ("verify_access",),
+    "Look first": (
+        "base_prune",
+        "restart_registry",
+        "grant_image_pruner",
+        "survey",
+        "survey_gate",
+        "integrity_before",
+    ),
+    "Wait for the moment": ("approve_window", "right_moment"),
+    "Read-only window": (
+        "arm_window",
+        "set_read_only",
+        "dry_run",
+        "blob_threshold",
+        "hard_prune",
+        "restore_read_write",
+    ),
+    "Afterwards": ("reconcile", "integrity_after", "revoke_image_pruner", "verify_restored"),
+    "report": ("report",),
+}
 CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
 
 
@@ -35,6 +62,29 @@ def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:
     assert [*CHAIN, "verify_restored", "report"] == dag.task_ids
     for before, after in itertools.pairwise(task for task in CHAIN if task != "reconcile"):
         assert after in dag.get_task(before).downstream_task_ids
+
+
+def test_the_graph_shows_the_procedure_in_six_boxes(dag: DAG) -> None:
+    """As the UI draws it while no group is open; the ids of the tasks are without the group's."""
+    boxes = {
+        getattr(node, "group_display_name", node.node_id): tuple(task.task_id for task in node.iter_tasks())
+        for node in dag.task_group.children.values()
+    }
+    assert boxes == BOXES
+    assert list(boxes) == list(BOXES)
+
+
+def test_every_group_says_what_it_is_for(dag: DAG) -> None:
+    groups = [group for group_id, group in dag.task_group_dict.items() if group_id]
+    assert len(groups) == 4
+    assert [group.group_id for group in groups if not group.tooltip.endswith(".")] == []
+
+
+def test_tasks_are_wired_and_groups_are_not(dag: DAG) -> None:
+    """An edge of a group leaves its teardowns out, and so would hide one."""
+    for group in dag.task_group_dict.values():
+        assert group.upstream_group_ids | group.downstream_group_ids == set()
+        assert group.upstream_task_ids | group.downstream_task_ids == set()
 
 
 def test_reconciling_and_the_integrity_check_do_not_wait_for_each_other(dag: DAG) -> None:
@@ -164,6 +214,24 @@ def test_what_has_to_be_put_back_never_waits_in_the_triggerer(dag: DAG) -> None:
         task = dag.get_task(task_id)
         assert not getattr(task, "deferrable", False)
         assert not task.start_from_trigger
+
+
+@pytest.mark.parametrize("build", [build_dag, build_guard])
+@pytest.mark.parametrize("path", ["/api/v2/backfills", "/api/v2/backfills/dry_run"])
+def test_airflow_refuses_a_backfill(rest_api: TestClient, build: Callable[[ClusterSettings], DAG], path: str) -> None:
+    """Its runs are not counted in `max_active_runs`: they would prune one registry side by side."""
+    dag = build(ClusterSettings(name="filled"))
+    store(dag)
+    asked = {"dag_id": dag.dag_id, "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-03T00:00:00Z"}
+    answer = rest_api.post(path, json=asked)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        f"Dag with dag_id: '{dag.dag_id}' does not allow backfill runs",
+    )
+
+
+def test_airflow_takes_every_other_kind_of_run(dag: DAG) -> None:
+    assert dag.allowed_run_types == set(DagRunType) - {DagRunType.BACKFILL}
 
 
 def test_the_page_in_the_ui_names_every_step(dag: DAG) -> None:

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, get_current_context, task
 
 log = logging.getLogger(__name__)
 
-with DAG("registry_prune", schedule="@daily", catchup=False, params={"linger_in": ""}) as dag:
+with DAG("registry_prune", schedule="@daily", catchup=False, max_active_runs=1, params={"linger_in": ""}) as dag:
 
     @task
     def set_read_only() -> None:

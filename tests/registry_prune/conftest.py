@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from kubernetes import client, config
 
 from include.registry_prune.cluster.cluster import Cluster
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
 
 PROJECT = Path(__file__).parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -34,7 +34,7 @@ def kubectl(kubeconfig: Path, *arguments: str) -> str:
         [KUBECTL, f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent}/kubectl-cache", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ def guard_job(sandbox: Sandbox, tmp_path: Path) -> Callable[[str], str]:
     def run(name: str) -> str:
         namespace = "--namespace=registry-prune"
         kubectl(sandbox.kubeconfig, namespace, "create", "job", name, "--from=cronjob/registry-guard")
-        kubectl(sandbox.kubeconfig, namespace, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=60s")
+        kubectl(sandbox.kubeconfig, namespace, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=240s")
         return kubectl(sandbox.kubeconfig, namespace, "logs", f"job/{name}")
 
     return run

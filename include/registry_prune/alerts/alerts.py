@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.registry_prune.names import TAKE_PUSHES_COMMAND
+
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
@@ -56,15 +58,17 @@ class Alert(BaseNotifier):
 
     :param kind: what it is about.
     :param cluster: settings of the cluster.
-    :param text: of an approval that is wanted: the question.
+    :param question: of an approval that is wanted.
     :param tried_again: the task that failed has further tries.
     """
 
-    def __init__(self, kind: AlertKind, cluster: ClusterSettings, text: str = "", *, tried_again: bool = False) -> None:
+    def __init__(
+        self, kind: AlertKind, cluster: ClusterSettings, question: str = "", *, tried_again: bool = False
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.cluster = cluster
-        self.text = text
+        self.question = question
         self.tried_again = tried_again
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
@@ -102,7 +106,7 @@ class Alert(BaseNotifier):
         if self.kind is AlertKind.GUARD:
             return self._guard_body(context)
         if self.kind is AlertKind.APPROVAL:
-            return self._body(context, self.cluster.dag_id, self.text)
+            return self._body(context, self.cluster.dag_id, self.question)
         if self.kind is AlertKind.IMAGE_LOST:
             # Of a task that may fail of other things, too: then the run's own alert tells of it.
             error = context.get("exception")
@@ -130,7 +134,7 @@ class Alert(BaseNotifier):
             text = f"The guard could not look after the registry of cluster {self.cluster.name}: {error}"
             return self._body(context, task.dag_id, text)
         seen = task.xcom_pull(task_ids=task.task_id)
-        return self._body(context, task.dag_id, seen["text"]) if seen and seen["alert"] else None
+        return self._body(context, task.dag_id, seen["message"]) if seen and seen["alert"] else None
 
     def _text(self, context: Context, report: RunReport | None) -> str:
         said = report.text() if report else f"Hard prune of {self.cluster.name}: no report"
@@ -149,8 +153,7 @@ class Alert(BaseNotifier):
             f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
             f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
             f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
-            "then oc patch configs.imageregistry.operator.openshift.io/cluster --type=merge -p "
-            """'{"spec":{"readOnly":false}}'"""
+            f"then {TAKE_PUSHES_COMMAND}"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import AwareDatetime
 
 from include.registry_prune.base_prune.output import PruneFigures
-from include.registry_prune.names import IMAGE_PRUNER_CRON_JOB, MANAGED_BY
+from include.registry_prune.names import IMAGE_PRUNER_APP, IMAGE_PRUNER_CRON_JOB, MANAGED_BY
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -84,12 +84,12 @@ class JobEnding(NamedTuple):
     """How a Job ended.
 
     :param complete: False: it failed.
-    :param text: reason and message of its condition.
+    :param how: reason and message of its condition.
     :param at: when, as the API server writes it.
     """
 
     complete: bool
-    text: str
+    how: str
     at: str | None
 
 
@@ -142,7 +142,7 @@ def is_base_prune(job: Mapping[str, Any]) -> bool:
     """Whether a Job prunes images, whoever made it."""
     labels = job["spec"]["template"].get("metadata", {}).get("labels") or {}
     owners = job["metadata"].get("ownerReferences") or ()
-    return labels.get("app") == "image-pruner" or any(owner["name"] == IMAGE_PRUNER_CRON_JOB for owner in owners)
+    return labels.get("app") == IMAGE_PRUNER_APP or any(owner["name"] == IMAGE_PRUNER_CRON_JOB for owner in owners)
 
 
 def ending(job: Mapping[str, Any]) -> JobEnding | None:

@@ -28,7 +28,7 @@ from include.registry_prune.base_prune.job_log import JobLog
 from include.registry_prune.base_prune.output import PruneLog
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.names import IMAGE_PRUNER_CRON_JOB
+from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _OWN_DEADLINE_SECONDS = 60.0
 
 _MAY_REMEMBER = (
     "The registry's pods may remember these layers until they are replaced (oc rollout restart "
-    "deployment/image-registry -n openshift-image-registry): a push of one succeeds, and the image cannot be pulled."
+    f"deployment/{DEPLOYMENT} -n {NAMESPACE}): a push of one succeeds, and the image cannot be pulled."
 )
 
 
@@ -258,7 +258,7 @@ def _delete_job(cluster: Cluster, name: str) -> str:
 def _failure(name: str, ended: JobEnding, problems: list[str], prune_log: PruneLog) -> BasePruneError:
     cause, deleted = prune_log.cause(), prune_log.figures
     parts = [
-        f"The base prune failed: Job {name}: {ended.text}",
+        f"The base prune failed: Job {name}: {ended.how}",
         *([cause.advice] if cause else []),
         *([f"Before that it deleted {deleted.text()}."] if deleted and not prune_log.dry_run else []),
         *([_MAY_REMEMBER] if deleted and deleted.storage_changed and not prune_log.dry_run else []),

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+from include.registry_prune.names import DEPLOYMENT, NAMESPACE
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
-KEPT_LINES = 200
+KEPT_LOG_LINES = 200
 """So many last lines of the log are kept for the message about a failure."""
 
 _PREFIX = "Summary: "
@@ -101,8 +102,8 @@ class PruneLog:
 
     def __init__(self, *, dry_run: bool) -> None:
         self.dry_run = dry_run
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._last_attempt: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        self._last_attempt: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         self.figures: PruneFigures | None = None
         self.summary = ""
         self.attempts = 1
@@ -169,8 +170,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         re.compile(r"failed to ping registry"),
         Cause(
             False,
-            "The Job's pod does not reach the registry: look at the registry's pods, at Service image-registry, and "
-            "at the NetworkPolicies of namespace openshift-image-registry.",
+            f"The Job's pod does not reach the registry: look at the registry's pods, at Service {DEPLOYMENT}, and "
+            f"at the NetworkPolicies of namespace {NAMESPACE}.",
         ),
     ),
     (

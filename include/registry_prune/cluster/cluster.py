@@ -11,9 +11,15 @@ from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.kubernetes_api import KubernetesApi
 from include.registry_prune.cluster.registry_state import RegistryState, registry_state
 from include.registry_prune.cluster.requests import CONFIG, DEPLOYMENTS, IMAGE_STREAMS, IMAGES, PODS, Request
-from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE, REGISTRY_POD_LABELS
+from include.registry_prune.names import (
+    DEPLOYMENT,
+    IMAGE_PRUNER_CRON_JOB,
+    NAMESPACE,
+    OPERATOR_GROUP,
+    REGISTRY_POD_LABELS,
+)
 
-IMAGE_PRUNER = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/cluster"
+IMAGE_PRUNER = f"/apis/{OPERATOR_GROUP}/v1/imagepruners/cluster"
 BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"

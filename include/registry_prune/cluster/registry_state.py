@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import AwareDatetime
 
-from include.registry_prune.names import REGISTRY_CONTAINER
+from include.registry_prune.names import DEPLOYMENT, REGISTRY_CONTAINER
 from include.registry_prune.records import Record
 
 READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
@@ -164,10 +164,10 @@ def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
             f"{state.config_generation}"
         )
     if not state.deployment_found:
-        return [*reasons, f"Deployment image-registry: not found (managementState is {state.management_state})"]
+        return [*reasons, f"Deployment {DEPLOYMENT}: not found (managementState is {state.management_state})"]
     if state.template_read_only is not read_only:
         reasons.append(
-            f"Deployment image-registry: its template is {mode_word(state.template_read_only)}; "
+            f"Deployment {DEPLOYMENT}: its template is {mode_word(state.template_read_only)}; "
             f"managementState is {state.management_state}"
         )
     reasons += _rollout_reasons(state)
@@ -193,14 +193,14 @@ def _not_ready(pod: PodState) -> str:
 def _rollout_reasons(state: RegistryState) -> list[str]:
     if state.observed_generation < state.generation:
         return [
-            f"Deployment image-registry: its controller has seen generation {state.observed_generation} of "
+            f"Deployment {DEPLOYMENT}: its controller has seen generation {state.observed_generation} of "
             f"{state.generation}"
         ]
     counts = {state.replicas, state.updated_replicas, state.available_replicas}
     if counts == {state.replicas_wanted}:
         return []
     return [
-        f"Deployment image-registry: {state.replicas_wanted} replicas wanted, {state.replicas} there, "
+        f"Deployment {DEPLOYMENT}: {state.replicas_wanted} replicas wanted, {state.replicas} there, "
         f"{state.updated_replicas} updated, {state.available_replicas} available"
     ]
 

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from include.registry_prune.cluster.error import ClusterError, status_message
-from include.registry_prune.names import DEPLOYMENT, NAMESPACE, REGISTRY_POD_LABELS
+from include.registry_prune.names import DEPLOYMENT, NAMESPACE, OPERATOR_GROUP, REGISTRY_POD_LABELS
 
-CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
+CONFIGS = f"/apis/{OPERATOR_GROUP}/v1/configs"
 CONFIG = f"{CONFIGS}/cluster"
 IMAGES = "/apis/image.openshift.io/v1/images"
 IMAGE_STREAMS = "/apis/image.openshift.io/v1/imagestreams"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.names import IMAGE_PRUNER_ROLE, MANAGED_BY, NAMESPACE, OUR_BINDING
+from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_ROLE, MANAGED_BY, NAMESPACE, OUR_BINDING
 from include.registry_prune.records import Record
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def grant_role(cluster: Cluster) -> Grant:
     """
     deployment = cluster.deployment()
     if deployment is None:
-        raise ClusterError("Deployment image-registry is not there: is the registry's managementState Removed?", 404)
+        raise ClusterError(f"Deployment {DEPLOYMENT} is not there: is the registry's managementState Removed?", 404)
     pod_spec = deployment["spec"]["template"]["spec"]
     service_account = str(pod_spec.get("serviceAccountName") or pod_spec.get("serviceAccount") or "default")
     bindings = cluster.role_bindings()

@@ -76,18 +76,18 @@ read -r status < ended.new
 # expression: it numbers the lines that match. Where lines are missing, the count of lines shows it to who follows.
 # Where every line is of a blob, as nearly always, nothing else is looked for: each program that is started here takes
 # the pruner's time.
-_FILTER = f"""old=$((${{FILE#log.}} - {_KEPT_SEGMENTS})); rm -f "log.$old" torn
+_FILTER = f"""old=$((${{FILE#log.}} - {_KEPT_SEGMENTS})); rm -f "log.$old" missed
 read -r word blobs links repositories lines < counts
 number() {{ nl -p -b "p$1" -h "p$1" -f "p$1" -w 9 -s ' ' | cut -b 1-9 | sort -n | tail -n 1; }}
-new=$(($({{ cat counts; cat; }} | {{ tee "$FILE" 2>/dev/null || true > torn; }} |
+new=$(($({{ cat counts; cat; }} | {{ tee "$FILE" 2>/dev/null || true > missed; }} |
   number 'msg["=:]*Deleting blob: ') + 0))
 ends=$(($(wc -l < "$FILE") - 1))
-if [ "$new" -ne "$ends" ] || [ -e torn ]; then
+if [ "$new" -ne "$ends" ] || [ -e missed ]; then
   links=$((links + $(number 'msg["=:]*Deleting manifest link: ' < "$FILE") + 0))
   repositories=$((repositories + $(number 'msg["=:]*Deleting repo: ' < "$FILE") + 0))
 fi
 blobs=$((blobs + new)) lines=$((lines + ends))
-[ ! -e torn ] || lines=$((lines + 1))
+[ ! -e missed ] || lines=$((lines + 1))
 printf '%-99s\\n' "counts $blobs $links $repositories $lines" 1<> counts
 exit 0
 """

@@ -9,13 +9,12 @@ from enum import StrEnum
 
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT, NOT_STARTED_STATUS
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_OF_EACH_KIND, Line, PrunerOutput
+from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, PrunerResult
+from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput
 from include.registry_prune.records import Record
 
-READ_LINE_BYTES = 64 * 1024
+LONGEST_LOG_LINE_BYTES = 64 * 1024
 """Of a longer line only so much is looked at; the pruner's own are a few hundred bytes long."""
-_COUNTED = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
 _KEPT = (LineKind.ERROR, LineKind.WARNING, LineKind.UNKNOWN)
 _SIGNALLED = 128
 
@@ -172,24 +171,24 @@ class DeleteLog:
             self._set_counts(*map(max, deleted, self._counts()))
 
     def _counts(self) -> tuple[int, int, int]:
-        blobs, manifest_links, repositories = (self._output.counts[kind] for kind in _COUNTED)
+        blobs, manifest_links, repositories = (self._output.counts[kind] for kind in DELETABLE)
         return blobs, manifest_links, repositories
 
     def _set_counts(self, blobs: int, manifest_links: int, repositories: int) -> None:
-        self._output.counts |= dict(zip(_COUNTED, (blobs, manifest_links, repositories), strict=True))
+        self._output.counts |= dict(zip(DELETABLE, (blobs, manifest_links, repositories), strict=True))
 
     def _take_bytes(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._lines += 1
             whole, self._partial = self._partial + line, b""
-            self._take_line(whole[:READ_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
-        self._partial = (self._partial + rest)[:READ_LINE_BYTES]
+            self._take_line(whole[:LONGEST_LOG_LINE_BYTES].decode("utf-8", "replace").removesuffix("\r"))
+        self._partial = (self._partial + rest)[:LONGEST_LOG_LINE_BYTES]
 
     def _take_line(self, text: str) -> None:
         line = self._output.feed(Stream.STDERR, text)
         kept = self._kept.get(line.kind)
-        if kept is not None and len(kept) < KEPT_OF_EACH_KIND:
+        if kept is not None and len(kept) < KEPT_LINES:
             kept.append(text[: 4 * KEPT_LINE_CHARACTERS])
         self._on_line(line)
 

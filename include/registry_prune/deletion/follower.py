@@ -22,7 +22,7 @@ from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSe
 from include.registry_prune.deletion.image_watch import ImageWatch, evidence
 from include.registry_prune.deletion.tripwire import Trip, Tripped, Tripwire
 from include.registry_prune.deletion.window_watch import WindowWatch
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, PrunerResult
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_seconds
@@ -30,7 +30,7 @@ from include.registry_prune.units import format_seconds
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 30.0
-QUICK_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 0.5
+QUICK_PAUSE_SECONDS, LOOK_PAUSE_SECONDS = 0.1, 0.5
 """A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
 LOOK_MARGIN_SECONDS = 20.0
 """A look may take so much longer than it was asked to."""
@@ -187,7 +187,7 @@ class DeleteFollower:
         seconds = self._settings.follow_every
         if until is not None:
             seconds = max(min(seconds, until - now), 0.1)
-        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else PAUSE_SECONDS
+        pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else LOOK_PAUSE_SECONDS
         position = self._log.position()
         command = look_command(
             self._attempt.name, segment=position.segment, offset=position.offset, seconds=seconds, pause=pause
@@ -220,7 +220,7 @@ class DeleteFollower:
         self._progress.tick()
 
     def _take_line(self, line: Line) -> None:
-        if line.kind in (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY):
+        if line.kind in DELETABLE:
             self._deleted.add(line.kind, line.subject)
             if line.kind is LineKind.BLOB:
                 trip = self._tripwire.blob(line.subject)
@@ -260,7 +260,7 @@ class DeleteFollower:
             }
         )
         self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
-        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.done())
+        log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.text())
         lost = self._end.why
         return DeleteEnd(
             delete=delete, result=result, interrupted=interrupted and lost is None, lost=lost, tripped=tripped

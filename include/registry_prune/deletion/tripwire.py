@@ -64,7 +64,7 @@ class Tripped(Record):
 
     def text(self) -> str:
         """For the loudest alert: what is lost, what was done, and what to do."""
-        known = "; ".join(hit.words() for hit in self.hits) or (
+        known = "; ".join(hit.text() for hit in self.hits) or (
             f"{self.blob} is named by {format_count(len(self.images), 'Image')}: {', '.join(self.images)}. What it is "
             "to them, and which tags lead to them, is not known (oc get image)"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.requests import WATCH_CONFIG, WATCH_PODS
 from include.registry_prune.cluster.watching import changes_noticed
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.window.config_lease import held_lease, require_own_lease
 from include.registry_prune.window.lease import Lease, LeaseError, attempt_name
 from include.registry_prune.window.lease_keeper import LeaseRenewal
@@ -82,7 +83,7 @@ class WindowWatch:
         if writable:
             self._end.ask(
                 f"pod {', '.join(writable)} is not read-only although spec.readOnly is true: somebody has changed the "
-                "Deployment image-registry, or its pods, while the delete was at work"
+                f"Deployment {DEPLOYMENT}, or its pods, while the delete was at work"
             )
             return False
         await self._renewal.renew(cluster, config)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, Self
 from isal import isal_zlib
 
 from include.registry_prune.lists.digests import HEXADECIMAL
-from include.registry_prune.pruner.dockerregistry import LineKind
+from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind
 from include.registry_prune.records import Record
 
 _GZIP, _SMALL_WINDOW_GZIP, _LITTLE_MEMORY = 16 + zlib.MAX_WBITS, 16 + 13, 2
@@ -68,7 +68,7 @@ class ListWriter:
         self._packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _SMALL_WINDOW_GZIP, _LITTLE_MEMORY)
         self._sha256 = hashlib.sha256()
         self._size_bytes = 0
-        self._counts = dict.fromkeys((LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY), 0)
+        self._counts = dict.fromkeys(DELETABLE, 0)
 
     def __enter__(self) -> Self:
         self._pack(json.dumps({"version": 1, **self._head}).encode() + b"\n")

@@ -71,7 +71,7 @@ class Reconciliation(Record):
     left_artifact: str | None = None
     problem: str = ""
 
-    def words(self) -> str:
+    def text(self) -> str:
         """What became of the candidates, in one line."""
         if self.problem:
             return f"not known which candidates were deleted: {self.problem}"
@@ -85,7 +85,7 @@ class Reconciliation(Record):
     def lines(self) -> list[str]:
         """For the report: what became of the candidates, what to look into, and where the lists are."""
         alarm = self.alarm()
-        lines = [f"  reconciled: {self.words()}", *([f"  LOOK INTO THIS: {alarm}"] if alarm else [])]
+        lines = [f"  reconciled: {self.text()}", *([f"  LOOK INTO THIS: {alarm}"] if alarm else [])]
         lists = {"what was deleted": self.deleted_artifact, "what is left": self.left_artifact}
         return lines + [f"  list of {what}: {place}" for what, place in lists.items() if place]
 

@@ -10,13 +10,18 @@ from include.registry_prune.base_prune.job import job_name
 from include.registry_prune.base_prune.job_run import active_jobs
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.names import IMAGE_PRUNER_ROLE, NAMESPACE, OUR_BINDING
+from include.registry_prune.names import (
+    DEPLOYMENT,
+    IMAGE_PRUNER_CRON_JOB,
+    IMAGE_PRUNER_ROLE,
+    NAMESPACE,
+    OPERATOR_GROUP,
+    OUR_BINDING,
+)
 from include.registry_prune.preflight.readiness import look
 from include.registry_prune.records import Record
 
 log = logging.getLogger(__name__)
-
-_OPERATOR = "imageregistry.operator.openshift.io"
 
 
 class Permission(Record):
@@ -46,9 +51,9 @@ def _each(verbs: str, group: str, resource: str, **rest: str) -> list[Permission
 
 
 LOOK = (
-    *_each("get", _OPERATOR, "configs", name="cluster"),
-    *_each("get", _OPERATOR, "imagepruners", name="cluster"),
-    *_each("get", "apps", "deployments", namespace=NAMESPACE, name="image-registry"),
+    *_each("get", OPERATOR_GROUP, "configs", name="cluster"),
+    *_each("get", OPERATOR_GROUP, "imagepruners", name="cluster"),
+    *_each("get", "apps", "deployments", namespace=NAMESPACE, name=DEPLOYMENT),
     *_each("list", "", "pods", namespace=NAMESPACE),
     *_each("get create", "", "pods", subresource="exec", namespace=NAMESPACE),
     *_each("list", "batch", "jobs", namespace=NAMESPACE),
@@ -64,16 +69,16 @@ ROLE = (
 )
 """What a survey needs: the registry's service account gets its role."""
 BASE_PRUNE = (
-    *_each("get", "batch", "cronjobs", namespace=NAMESPACE, name="image-pruner"),
+    *_each("get", "batch", "cronjobs", namespace=NAMESPACE, name=IMAGE_PRUNER_CRON_JOB),
     *_each("get create delete", "batch", "jobs", namespace=NAMESPACE),
     *_each("get", "", "pods", subresource="log", namespace=NAMESPACE),
 )
 """What the base prune needs."""
 WINDOW = (
-    *_each("patch watch", _OPERATOR, "configs", name="cluster"),
-    *_each("watch", "apps", "deployments", namespace=NAMESPACE, name="image-registry"),
+    *_each("patch watch", OPERATOR_GROUP, "configs", name="cluster"),
+    *_each("watch", "apps", "deployments", namespace=NAMESPACE, name=DEPLOYMENT),
     *_each("watch", "", "pods", namespace=NAMESPACE),
-    *_each("patch", _OPERATOR, "imagepruners", name="cluster"),
+    *_each("patch", OPERATOR_GROUP, "imagepruners", name="cluster"),
     *_each("delete", "", "pods", namespace=NAMESPACE),
     *_each("list", "build.openshift.io", "builds"),
     *_each("watch", "image.openshift.io", "images"),

@@ -22,7 +22,7 @@ class Approval(Record):
     approved: bool
     by: str = ""
 
-    def sentence(self) -> str:
+    def text(self) -> str:
         """The answer as one line for the log and the report."""
         if not self.asked:
             return "nobody had to approve of the window"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from include.registry_prune.base_prune.job_run import active_jobs
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.registry_state import RegistryState, registry_state, unsettled
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.cluster_version import current_versions, update_under_way, version_problem
 from include.registry_prune.preflight.right_moment import Obstacle
 from include.registry_prune.preflight.storage import review_storage
@@ -109,7 +110,7 @@ def state_problems(state: RegistryState) -> list[str]:
             "Set it to Managed, or pause this DAG for the cluster."
         ]
     if not state.deployment_found:
-        return ["Deployment image-registry is not there although managementState is Managed: look at the operator."]
+        return [f"Deployment {DEPLOYMENT} is not there although managementState is Managed: look at the operator."]
     if not state.ready_pods():
         pods = ", ".join(f"{pod.name} ({pod.phase})" for pod in state.pods) or "there is no pod at all"
         return [f"No registry pod is ready: {pods}. The pruner runs in one: repair the registry first."]

@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from include.registry_prune.settings.opening_hours import OpeningHours
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Verdict
 
 
-class RunningBuilds(StrEnum):
-    """What to do about builds that still run when the wait is over: their push would fail."""
-
-    SKIP = "skip"
-    STOP = "stop"
-    GO_ON = "go_on"
-
-    @property
-    def action(self) -> Action:
-        """As a verdict has it."""
-        return {"skip": Action.SKIP, "stop": Action.STOP, "go_on": Action.PRUNE}[self.value]
-
-
 @dataclass(frozen=True)
 class Obstacle:
     """Something that is in the way and may go by itself.
 
-    :param text: what it is, in words.
+    :param what: what it is.
     :param if_it_stays: what follows when the wait is over and it is still there.
     """
 
-    text: str
+    what: str
     if_it_stays: Action
 
 
@@ -76,4 +62,4 @@ def judge(
         Action.SKIP: "the window is not opened in this run",
         Action.STOP: "the window is not opened",
     }[action]
-    return Verdict(action=action, reasons=(*(f"{each.text}{waited}" for each in found), ending))
+    return Verdict(action=action, reasons=(*(f"{each.what}{waited}" for each in found), ending))

@@ -16,8 +16,8 @@ from include.registry_prune.cluster.exec_channels import ExecEnd, Stream
 from include.registry_prune.cluster.pod_exec import run_in_pod
 from include.registry_prune.cluster.registry_state import RegistryState
 from include.registry_prune.pruner.dockerregistry import (
-    CANDIDATE_KINDS,
     CHECK_COMMAND,
+    DELETABLE,
     INTEGRITY_COMMAND,
     LineKind,
     PrunerResult,
@@ -80,7 +80,7 @@ def run_dry_run(
         if candidates:
             candidates.add_blobs(understood.blobs)
         for line in understood.lines:
-            if line.kind not in CANDIDATE_KINDS:
+            if line.kind not in DELETABLE:
                 other_lines[line.kind] += 1
                 show(pod, line, other_lines[line.kind])
             elif candidates:
@@ -96,7 +96,7 @@ def run_dry_run(
     result = output.result(
         end.exit_status, ended_how=end.how, seconds=time.monotonic() - started, pod=pod, artifact=artifact
     )
-    log.info("dockerregistry -prune=check in pod %s: %s; %s", pod, end.how, result.done())
+    log.info("dockerregistry -prune=check in pod %s: %s; %s", pod, end.how, result.text())
     return result
 
 

@@ -85,42 +85,42 @@ class PrunerResult(Record):
         what = "dry run" if self.mode == "check" else "delete"
         errors = "; ".join(self.errors) or "it logged no error"
         if self.exit_status is None:
-            return f"The end of the {what} in pod {self.pod} is unknown ({self.ended_how}). So far: {self.done()}."
+            return f"The end of the {what} in pod {self.pod} is unknown ({self.ended_how}). So far: {self.text()}."
         if self.exit_status == 0:
             return (
                 f"The {what} in pod {self.pod} ended with exit status 0 but without the pruner's summary: this is "
-                f"no output of dockerregistry. {self._unknown_in_words()}"
+                f"no output of dockerregistry. {self._unknown_text()}"
             )
         if self.mode == "delete" and self.said is not None:
             return (
-                f"The delete in pod {self.pod} stopped midway with exit status {self.exit_status}: {self.done()}. "
+                f"The delete in pod {self.pod} stopped midway with exit status {self.exit_status}: {self.text()}. "
                 f"The pruner says: {errors}. Repair what it names; another run is safe and goes on from there."
             )
         return (
-            f"The {what} in pod {self.pod} failed with exit status {self.exit_status}; it {self.done()}. "
+            f"The {what} in pod {self.pod} failed with exit status {self.exit_status}; it {self.text()}. "
             f"The pruner says: {errors}. "
-            f"{self._unknown_in_words()}"
+            f"{self._unknown_text()}"
         )
 
-    def done(self) -> str:
+    def text(self) -> str:
         """What it found or did, in words."""
         verb = "found" if self.mode == "check" else "deleted"
         if self.said is None:
             counted = f"{verb} {format_count(self.counted_blobs, 'blob')} (counted in its log; no summary)"
-            return counted + self._earlier_in_words()
+            return counted + self._earlier_text()
         size = format_size(self.said.rounded_bytes)
         words = f"{verb} {format_count(self.said.blobs, 'blob')}, about {size}"
         if self.counted_blobs != self.said.blobs:
             words += f" (its log lists {self.counted_blobs:,})"
-        return words + self._earlier_in_words()
+        return words + self._earlier_text()
 
-    def _earlier_in_words(self) -> str:
+    def _earlier_text(self) -> str:
         if self.attempts == 1:
             return ""
         interrupted = format_count(self.attempts - 1, "interrupted attempt")
         return f", and before that {format_count(self.earlier_blobs, 'blob')} in {interrupted}"
 
-    def _unknown_in_words(self) -> str:
+    def _unknown_text(self) -> str:
         if not self.unknown_line_count:
             return ""
         shown = " | ".join(self.unknown_lines[:3])
@@ -140,5 +140,5 @@ class LineKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-CANDIDATE_KINDS = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
-"""What a line of the list can be about."""
+DELETABLE = (LineKind.BLOB, LineKind.MANIFEST_LINK, LineKind.REPOSITORY)
+"""What a hard prune deletes: what a list has lines about, and what its logs are counted for."""

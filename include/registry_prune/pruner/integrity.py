@@ -10,7 +10,7 @@ from typing import Literal
 
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.pruner.dockerregistry import KEPT_BROKEN, LineKind
-from include.registry_prune.pruner.output import KEPT_OF_EACH_KIND, understand
+from include.registry_prune.pruner.output import KEPT_LINES, understand
 from include.registry_prune.records import Record
 
 _BROKEN = ("Broken image ", "Broken imagestream tag ")
@@ -66,7 +66,7 @@ class IntegrityOutput:
             self._broken_count += 1
             if len(self._broken) < KEPT_BROKEN:
                 self._broken.append(line)
-        elif stream is Stream.STDERR and len(self._errors) < KEPT_OF_EACH_KIND:
+        elif stream is Stream.STDERR and len(self._errors) < KEPT_LINES:
             understood = understand(line)
             if understood.kind is LineKind.ERROR:
                 self._errors.append(understood.subject)

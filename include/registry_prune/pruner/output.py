@@ -10,7 +10,7 @@ from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult, Summary
 from include.registry_prune.units import parse_size
 
-KEPT_OF_EACH_KIND = 20
+KEPT_LINES = 20
 """So many unknown, warning and error lines are kept of each kind; all are counted."""
 KEPT_LINE_CHARACTERS = 1_000
 
@@ -145,7 +145,7 @@ class PrunerOutput:
         understood = self._summary_line(line) if stream is Stream.STDOUT else understand(line)
         self.counts[understood.kind] += 1
         kept = self._kept.get(understood.kind)
-        if kept is not None and len(kept) < KEPT_OF_EACH_KIND:
+        if kept is not None and len(kept) < KEPT_LINES:
             kept.append(understood.subject[:KEPT_LINE_CHARACTERS])
         if understood.kind is LineKind.WARNING and understood.subject.startswith(_MISSING_STORAGE):
             self._missing_storage = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
 PAGE = "/registry-prune"
@@ -23,7 +24,7 @@ class ReportPageLink(BaseOperatorLink):
         """On the button."""
         return "Reports of all runs"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The page, at the DAG of this task."""
         base = conf.get("api", "base_url", fallback="").rstrip("/")
         return f"{base}{PAGE}/#{ti_key.dag_id}"

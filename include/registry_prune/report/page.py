@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -22,7 +23,7 @@ from airflow.models.xcom import XComModel
 from fastapi import FastAPI, Header, HTTPException, Query, status
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 
 from include.registry_prune.report.links import PAGE_NAME
 from include.registry_prune.report.view import ClusterView, StoredRun, view_runs
@@ -91,12 +92,12 @@ def report_page(
     return HTMLResponse(page, headers=_HEADERS)
 
 
-def _our_dags() -> Any:
+def _our_dags() -> Select[DagModel]:
     ours = or_(DagModel.dag_id == BASE_DAG_ID, DagModel.dag_id.startswith(f"{BASE_DAG_ID}_", autoescape=True))
     return select(DagModel).where(ours, DagModel.is_stale.is_(False)).order_by(DagModel.dag_id)
 
 
-def _may_read(user: Any, dag: DagModel | None) -> bool:
+def _may_read(user: BaseUser, dag: DagModel | None) -> bool:
     """Whether a user may read a DAG and its XComs, which the reports are; None: any DAG at all."""
     details = None if dag is None else DagDetails(id=dag.dag_id, team_name=DagModel.get_team_name(dag.dag_id))
     manager = get_auth_manager()

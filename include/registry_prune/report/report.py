@@ -212,7 +212,7 @@ def _reasons(verdict: Verdict | None, approval: Approval | None, moment: Verdict
     """Why the run did what it did, in the order in which it was decided."""
     reasons = verdict.reasons if verdict else ()
     if approval is not None and approval.asked:
-        reasons = (*reasons, approval.sentence())
+        reasons = (*reasons, approval.text())
     if moment is not None and (moment.action is not Action.PRUNE or len(moment.reasons) > 1):
         reasons = (*reasons, *moment.reasons)
     return reasons

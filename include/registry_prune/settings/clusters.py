@@ -17,13 +17,13 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from include.registry_prune.deletion.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.settings.parameters import (
+    WHOLE_NUMBER,
     Duration,
     RunParameters,
     SettingsError,
     Size,
     StrictModel,
-    WholeNumber,
-    explain,
+    validation_problem,
 )
 from include.registry_prune.units import format_size, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import CeilingLimits
@@ -86,25 +86,30 @@ Time = Annotated[Duration, AfterValidator(_checked_time)]
 class CeilingSettings(StrictModel):
     """A run whose findings are implausibly large stops, and a person has to say that they are right.
 
-    Here each is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
-
-    :param orphan_share: of all blobs, 0 to 1 (1: never stops). Accidents that look like garbage (Images lost, the
-        wrong storage) come near 1; a registry that is pushed to a lot and was never hard-pruned was seen at 0.7.
-    :param removed_repositories: repositories whose image streams are gone. Few clusters lose more projects than 25
-        between two runs; an outage in which image streams are not found loses them all. A cluster whose CI makes
-        a project for each build needs more.
-    :param earlier_runs: this many times the median of the last 20 runs. A release day doubles or trebles the garbage;
-        ten times as much has a cause that somebody should know.
-    :param untyped_images: Images with an empty ``dockerImageManifestMediaType``. The pruner deletes the config of each
-        that is stored here, so 0: each is to be repaired, and the message says how.
-    :param estimated_time: that the delete may take. 8 hours are a night; more should be somebody's decision.
+    Here each ceiling is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
     """
 
     orphan_share: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
-    removed_repositories: Annotated[WholeNumber, Field(ge=0)] = 25
+    """A run stops if more than this share of all blobs are orphans; 1: never. Accidents that look like garbage (Images
+    lost, the wrong storage) come near 1; a registry with many pushes that was never hard-pruned was seen at 0.7."""
+
+    removed_repositories: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 25
+    """A run stops if it would remove more repositories than this because their image streams are gone. Few clusters
+    lose more than 25 projects between two runs; an outage in which image streams are not found loses them all. A
+    cluster whose CI makes a project for each build needs more."""
+
     earlier_runs: float = Field(default=10.0, ge=1, allow_inf_nan=False)
-    untyped_images: Annotated[WholeNumber, Field(ge=0)] = 0
+    """A run stops if it finds more than this many times the orphans of earlier runs (the median of the last 20; it
+    counts from 3 runs on). A release day doubles or trebles the garbage; ten times as much has a cause that somebody
+    should know."""
+
+    untyped_images: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 0
+    """A run stops if more Images than this have an empty `dockerImageManifestMediaType`: the pruner deletes the config
+    of each that is stored here. The message has the command that repairs each."""
+
     estimated_time: Duration = "8h"
+    """A run stops if its delete is estimated to take longer. 8 hours are a night; more should be somebody's
+    decision."""
 
     @property
     def limits(self) -> CeilingLimits:
@@ -121,93 +126,127 @@ class CeilingSettings(StrictModel):
 class ClusterSettings(StrictModel):
     """One cluster: how to reach it, when, with what limits.
 
-    Times are durations such as ``15m``. Every limit is a bound on waiting, not an expectation.
-
-    :param connection: Airflow connection of type ``kubernetes``.
-    :param schedule: cron expression in UTC. 03:15 is away from the cluster's own image pruner at midnight.
-    :param settle_limit: a rollout of three registry pods was seen to take 43 s; 15 minutes leave room for image
-        pulls and for a node that has to be replaced.
-    :param base_prune_wait: for a base prune of somebody else (the cluster's own at midnight, say) to end, and for the
-        API of images to answer, before the run starts its own. It works for minutes to an hour.
-    :param base_prune_limit: the pruner retries five times with pauses of up to 150 s, and works for minutes to an hour.
-    :param dry_run_limit: 505,651 blobs on object storage took 4 h 21 min to scan.
-    :param survey_stands_for: so long after a survey began, its list stands for the dry run inside the window, which is
-        left out then, if all that the API shows is unchanged: docs/architecture.md says what that cannot show. ``0s``:
-        never, the dry run is always done again while nobody can write.
-    :param delete_limit: the same blobs took 14 h 43 min to delete.
-    :param integrity_limit: it looks every blob of every image up; like a dry run.
-    :param delete_attempts: a delete that is interrupted (pod evicted, container restarted, pruner killed) is begun
-        again in a pod that is there, this many times in all. A registry whose pods keep ending needs a person.
-    :param defer_after: how long ``hard_prune`` follows the delete itself before it defers to the triggerer. To defer
-        costs about 3 seconds of read-only time: the event, and a process that only hands the result on. After five
-        minutes that is one part in a hundred; most deletes are over before. ``0s``: at once.
-    :param follow_every: how long one look at the delete stays in its pod before the next takes over. No load balancer
-        cuts a connection in that time, and the pod has one more exec in each.
-    :param follow_patience: how long nothing may be known of the delete, because the API server does not answer, before
-        the task gives it up. It outlasts an upgrade of the control plane.
-    :param silence: a pruner that has not named another blob for this long is worth a warning; ``0s``: never. A single
-        blob takes about a second on slow object storage. In the scan before the first, which took 4 hours with half a
-        million, it is said so often that it goes on.
-    :param pod_log: how much the log of the delete may take in its pod's ``/dev/shm``, which has 64 MiB: 256 KiB to
-        32 MiB. What comes before its last 3,000 lines or so was read long ago.
-    :param pruner_stop: how long a pruner may take to end when asked; it ends between two blobs.
-    :param lease: a run that has not renewed its lease for this long is taken for dead, and the guard closes its window.
-        It is renewed three times in that time; 15 minutes outlast a restart of Airflow or of the API server.
-    :param reopen_anyway: if a pod with a pruner in it can neither be searched nor be seen gone for this long, the
-        registry takes pushes again all the same. A registry that stays closed is bad, torn images are worse.
-    :param unexplained_read_only: a registry that is read-only for this long without a lease is worth an alert.
-    :param restart_after_base_prune: replace the registry's pods, one after another, when the base prune deleted
-        something from the storage. Until they are replaced they remember those layers, and a push of one "succeeds"
-        although the image cannot be pulled; the documentation wants it done after every prune. Off by default all the
-        same, as the cluster's own image pruner does not do it either: a replaced pod cuts off, every day, the uploads
-        that take longer than its grace of 55 s.
-    :param opening_hours: when a window may be opened, such as ``Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00``; the day is
-        the one that the hours begin on. Empty: always, because the schedule says when a run begins already. Outside
-        them a run does the base prune and the survey only.
-    :param time_zone: of the opening hours.
-    :param moment_wait: how long the right moment is waited for: builds that push to the registry come to their end, a
-        rollout does, the opening hours begin. Most builds take minutes; half an hour keeps a run from lasting all day.
-    :param approval: whether a person has to approve in Airflow's UI before the window is opened. Off, because what is
-        asked every night is soon approved unread.
-    :param approval_limit: how long the answer is waited for: a night and a morning.
-    :param approval_default: the answer if nobody gave one by then.
-    :param artifacts: folder or object-storage URL for the lists of candidates; empty: below Airflow's home.
-    :param alert_connection: Airflow connection of type ``http`` that alerts are posted to; empty: the log alone.
-    :param alert_endpoint: path below that connection's URL.
+    Times are durations such as ``15m``. Every limit says how long something may take at most, not how long it does.
     """
 
     name: str = Field(default=DEFAULT_CLUSTER, pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """The entry's key."""
+
     connection: str = Field(default="kubernetes_default", pattern=r"^[\w.-]+$")
+    """Airflow connection of the cluster, of type `kubernetes`."""
+
     schedule: str | None = "15 3 * * *"
+    """Cron expression in UTC, or a preset such as `@weekly`; `null`: the DAG runs only when somebody triggers it. 03:15
+    is away from the cluster's own image pruner at midnight. Un-pausing the DAG can start a run at once, for the time on
+    the schedule that has just passed."""
+
     settle_limit: Time = "15m"
+    """For the registry to settle after `readOnly` was changed. A rollout of three registry pods was seen to take 43 s;
+    the rest is for image pulls, and for a node that has to be replaced."""
+
     base_prune_wait: Duration = "1h"
+    """For another base prune to end (the cluster's own at midnight, say) and for the API of images to answer, before
+    the run starts its own base prune. One takes minutes to an hour."""
+
     base_prune_limit: Time = "2h"
+    """For the base prune. It retries five times with pauses of up to 150 s."""
+
     dry_run_limit: Time = "12h"
+    """For the survey, and for the dry run. 505,651 blobs on object storage took 4 h 21 min to scan."""
+
     survey_stands_for: Duration = "0s"
+    """For this long after a survey began, its list stands for the dry run inside the window, which is then left out, if
+    all that the API shows is unchanged. `0s`: the dry run is always done again, while nobody can write."""
+
     delete_limit: Time = "48h"
+    """For the delete. The same 505,651 blobs took 14 h 43 min."""
+
     integrity_limit: Time = "12h"
+    """For each integrity check: it looks up every blob of every image, which takes about as long as a dry run."""
+
     delete_attempts: int = Field(default=4, ge=1, le=100)
+    """How many times the delete may be started in one window. When one is interrupted (pod evicted, container
+    restarted, pruner killed), the next begins in a pod that is there. A registry whose pods keep ending needs a
+    person."""
+
     defer_after: Duration = "5m"
+    """How long `hard_prune` follows the delete itself before it hands over to the triggerer; `0s`: at once. Handing
+    over costs about 3 s of read-only time. After five minutes that is one part in a hundred, and most deletes are over
+    by then."""
+
     follow_every: Time = "15s"
+    """How long one look at the delete stays in its pod before the next takes over. No load balancer cuts a connection
+    in that time; each look is one more exec in the pod."""
+
     follow_patience: Time = "30m"
+    """How long the API server may say nothing of the delete before the task gives up. It outlasts an upgrade of the
+    control plane."""
+
     silence: Duration = "10m"
+    """Warn when the pruner has named no new blob for this long; `0s`: never. A single blob takes about a second on slow
+    object storage. Before the first blob the pruner scans, for 4 hours with half a million blobs; the log then says at
+    each interval that the scan goes on."""
+
     pod_log: Annotated[Size, AfterValidator(_checked_log_size)] = "1MiB"
+    """How much the log of the delete may take in its pod's `/dev/shm`, which has 64 MiB: 256 KiB to 32 MiB. Whoever
+    follows the delete has read what comes before its last 3,000 lines or so."""
+
     pruner_stop: Duration = "30s"
+    """How long a pruner may take to end when it is asked to (it ends between two blobs); then it is killed."""
+
     lease: Time = "15m"
+    """A run that has not renewed its lease for this long counts as dead, and a guard closes its window. A run renews
+    its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server."""
+
     reopen_anyway: Time = "4h"
+    """The registry takes pushes again after this long, even if a pod with a pruner in it can neither be searched nor be
+    seen gone. A registry that stays closed is bad; torn images are worse."""
+
     unexplained_read_only: Duration = "1h"
+    """Alert when the registry has been read-only for this long without a lease."""
+
     restart_after_base_prune: bool = False
+    """Replace the registry's pods, one after another, when the base prune deleted something from the storage. Until
+    they are replaced they remember those layers, and a push of one "succeeds" although the image cannot be pulled. Off,
+    because the cluster's own image pruner does not do it either, and each replaced pod cuts off the uploads that take
+    longer than its grace of 55 s."""
+
     opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+    """When a window may be opened, such as `Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00`; a range belongs to the day on
+    which it begins. Empty: always, because the schedule already says when a run begins. Outside the hours a run does
+    the base prune and the survey only."""
+
     time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
+    """Of the opening hours."""
+
     moment_wait: Duration = "30m"
+    """How long a run waits for the right moment: for builds that push to the registry to end, for a rollout, for the
+    opening hours. Most builds take minutes; half an hour keeps a run from lasting all day."""
+
     approval: bool = False
+    """Whether a person has to approve in Airflow's UI before the window is opened. Off, because people soon approve
+    unread what they are asked every night."""
+
     approval_limit: Time = "12h"
+    """How long a run waits for the answer: a night and a morning."""
+
     approval_default: Literal["reject", "approve"] = "reject"
+    """The answer if nobody gave one by then: `reject` or `approve`."""
+
     artifacts: str = ""
+    """Folder or object-storage URL for the lists of candidates and of what was deleted. Empty: below Airflow's home."""
+
     alert_connection: str = ""
+    """Airflow connection of type `http` that alerts are posted to. Empty: alerts go to the log alone."""
+
     alert_endpoint: str = ""
+    """Path below that connection's URL."""
+
     ceilings: CeilingSettings = CeilingSettings()
+    """What is more than can be believed: a run stops there, and a person looks."""
+
     parameters: RunParameters = RunParameters()
+    """The defaults of the trigger form: what a run does that nobody asked anything else of."""
 
     @field_validator("parameters")
     @classmethod
@@ -253,7 +292,7 @@ class ClusterSettings(StrictModel):
         try:
             return cls.model_validate({**values, "name": name})
         except ValidationError as error:
-            raise SettingsError(f"clusters.yaml, cluster {name!r}: {explain(error)}") from error
+            raise SettingsError(f"clusters.yaml, cluster {name!r}: {validation_problem(error)}") from error
 
 
 def load_clusters(file: Path | None = None) -> list[ClusterSettings]:

@@ -52,15 +52,15 @@ class _Range:
 class OpeningHours:
     """When a window may be opened. Without a range that is always.
 
-    :param text: as the settings have it.
+    :param written: as the settings have it.
     """
 
-    text: str
+    written: str
     zone: ZoneInfo
     ranges: tuple[_Range, ...]
 
     def __str__(self) -> str:
-        return f"{self.text} {self.zone.key}"
+        return f"{self.written} {self.zone.key}"
 
     def why_not(self, now: datetime, *, needs_seconds: float | None = None) -> str | None:
         """Why a window may not be opened now, in words; None if it may.

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from include.registry_prune.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import Ceiling, Mode, Thresholds
+from include.registry_prune.verdict.rules import Action
 
 
 class SettingsError(Exception):
@@ -30,38 +41,99 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Size = Annotated[str, AfterValidator(_checked_size)]
-Duration = Annotated[str, AfterValidator(_checked_duration)]
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Size = Annotated[str, AfterValidator(_checked_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})]
+Duration = Annotated[
+    str, AfterValidator(_checked_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+]
+WHOLE_NUMBER = BeforeValidator(_whole_number)
 
 
 class StrictModel(BaseModel):
-    """Takes only what it knows, in the type that is said."""
+    """Takes only what it knows, in the type that it names. The text below each field is its description: for the
+    trigger form, ``docs/settings.md`` and ``clusters.example.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class RunningBuilds(StrEnum):
+    """What to do about builds that still run when the wait is over: their push would fail."""
+
+    SKIP = "skip"
+    STOP = "stop"
+    GO_ON = "go_on"
+
+    @property
+    def action(self) -> Action:
+        """As a verdict has it."""
+        return {"skip": Action.SKIP, "stop": Action.STOP, "go_on": Action.PRUNE}[self.value]
+
+
+def _shown(title: str, section: str, **schema: Any) -> Any:
+    """How the trigger form shows a parameter.
+
+    :param schema: further keywords of its JSON schema.
+    """
+    return Field(title=title, json_schema_extra={"section": section, **schema})
+
+
+_THE_RUN, _BASE_PRUNE, _THRESHOLDS, _CEILINGS = "The run", "Base prune", "When to hard-prune", "Ceilings"
 
 
 class RunParameters(StrictModel):
     """What one run is asked to do: the trigger form, with the cluster's defaults in it."""
 
-    hard_prune: Literal["auto", "force", "never"] = "auto"
-    dry_run_only: bool = False
-    base_prune: bool = True
-    survey: bool = True
-    integrity_check: bool = True
-    running_builds: Literal["skip", "stop", "go_on"] = "skip"
-    ignore_opening_hours: bool = False
-    keep_tag_revisions: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] | None = None
-    keep_younger_than: Duration | None = None
-    min_blobs: Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)] = 1_000
-    min_size: Size = "2GiB"
-    # Not strict: JSON has lists and strings, no tuples and enumerations.
-    pass_ceilings: Annotated[tuple[Annotated[Ceiling, Field(strict=False)], ...], Field(strict=False)] = ()
+    # Not strict, here and below: JSON has strings and lists, no enumerations and tuples.
+    hard_prune: Annotated[Mode, Field(strict=False), _shown("Hard prune", _THE_RUN)] = Mode.AUTO
+    """auto: when a threshold is reached. force: whatever is found; the ceilings still hold. never: base prune and
+    survey only."""
 
-    @property
-    def mode(self) -> Mode:
-        """``hard_prune`` as the decision takes it."""
-        return Mode(self.hard_prune)
+    dry_run_only: Annotated[bool, _shown("Dry run only", _THE_RUN)] = False
+    """Show what the base prune and the hard prune would delete, by a survey. Nothing is deleted, and the registry is
+    never read-only."""
+
+    survey: Annotated[bool, _shown("Survey", _THE_RUN)] = True
+    """Do a dry run first, while the registry takes pushes, and open the read-only window only if it is worth it. Off:
+    the documented order, with a window in every run."""
+
+    integrity_check: Annotated[bool, _shown("Integrity check", _THE_RUN)] = True
+    """Look before and after whether every image has all of its blobs. Each look takes about as long as a dry run,
+    outside the window."""
+
+    running_builds: Annotated[RunningBuilds, Field(strict=False), _shown("Running builds", _THE_RUN)] = (
+        RunningBuilds.SKIP
+    )
+    """Builds that push to the registry fail while it is read-only. If some still run after the wait: skip the hard
+    prune of this run, stop with an alert, or go_on and lose them."""
+
+    ignore_opening_hours: Annotated[bool, _shown("Ignore the opening hours", _THE_RUN)] = False
+    """Open the window at any time of the day."""
+
+    base_prune: Annotated[bool, _shown("Base prune", _BASE_PRUNE)] = True
+    """Run oc adm prune images first, also where the cluster's ImagePruner is suspended."""
+
+    keep_tag_revisions: Annotated[
+        Annotated[int, Field(ge=0, le=1_000_000), WHOLE_NUMBER] | None, _shown("Keep tag revisions", _BASE_PRUNE)
+    ] = None
+    """How many revisions of each tag the base prune keeps. Empty: as the cluster's ImagePruner says."""
+
+    keep_younger_than: Annotated[Duration | None, _shown("Keep younger than", _BASE_PRUNE)] = None
+    """The base prune keeps images younger than this, such as 60m or 96h. Empty: as the cluster's ImagePruner says."""
+
+    min_blobs: Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE_NUMBER, _shown("Threshold: blobs", _THRESHOLDS)] = (
+        1_000
+    )
+    """This many orphaned blobs make a window worth it."""
+
+    min_size: Annotated[Size, _shown("Threshold: size", _THRESHOLDS)] = "2GiB"
+    """This much orphaned data makes a window worth it, such as 500MiB or 2GiB. Either threshold is enough."""
+
+    pass_ceilings: Annotated[
+        tuple[Annotated[Ceiling, Field(strict=False)], ...],
+        Field(strict=False),
+        _shown("Ceilings to pass", _CEILINGS, examples=[str(each) for each in Ceiling], uniqueItems=True),
+    ] = ()
+    """A run that stopped at a ceiling names it. Choose it here only after looking into the reason that it gave: this
+    run then goes past it, and its report says who let it."""
 
     @property
     def thresholds(self) -> Thresholds:
@@ -71,7 +143,7 @@ class RunParameters(StrictModel):
     @property
     def may_open_window(self) -> bool:
         """Whether the run may make the registry read-only at all."""
-        return self.mode is not Mode.NEVER and not self.dry_run_only
+        return self.hard_prune is not Mode.NEVER and not self.dry_run_only
 
     @property
     def needs_role(self) -> bool:
@@ -84,7 +156,7 @@ class RunParameters(StrictModel):
         return self.survey or self.dry_run_only
 
 
-def explain(error: ValidationError) -> str:
+def validation_problem(error: ValidationError) -> str:
     """What is wrong, value by value, in one line each."""
     lines = []
     for each in error.errors():
@@ -106,10 +178,35 @@ def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunPar
         return RunParameters.model_validate({**defaults.model_dump(), **conf})
     except ValidationError as error:
         known = ", ".join(RunParameters.model_fields)
-        raise SettingsError(f"Parameters of this run: {explain(error)}. The parameters are: {known}.") from error
+        raise SettingsError(
+            f"Parameters of this run: {validation_problem(error)}. The parameters are: {known}."
+        ) from error
 
 
-_THE_RUN, _BASE_PRUNE, _THRESHOLDS, _CEILINGS = "The run", "Base prune", "When to hard-prune", "Ceilings"
+def one_line(description: str | None) -> str:
+    """The text below a field without its line ends."""
+    return " ".join((description or "").split())
+
+
+@cache
+def _form_schemas() -> dict[str, dict[str, Any]]:
+    """Of each parameter the JSON schema that Airflow's form understands: without references, with one list of types."""
+    whole = RunParameters.model_json_schema()
+    definitions = whole.get("$defs", {})
+
+    def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+        if "$ref" in schema:
+            definition = definitions[schema["$ref"].rpartition("/")[2]]
+            schema = {"type": definition["type"], "enum": definition["enum"], **schema}
+        if "anyOf" in schema:
+            value, null = schema["anyOf"]
+            schema = {**plain(value), **schema, "type": [value["type"], null["type"]]}
+        if "items" in schema:
+            schema = {**schema, "items": plain(schema["items"])}
+        text = {"description": one_line(schema["description"])} if "description" in schema else {}
+        return {name: value for name, value in {**schema, **text}.items() if name not in ("$ref", "anyOf", "default")}
+
+    return {name: plain(schema) for name, schema in whole["properties"].items()}
 
 
 def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
@@ -117,96 +214,5 @@ def trigger_form(defaults: RunParameters) -> dict[str, dict[str, Any]]:
 
     :param defaults: the cluster's own.
     """
-    schemas: dict[str, dict[str, Any]] = {
-        "hard_prune": {
-            "type": "string",
-            "enum": ["auto", "force", "never"],
-            "title": "Hard prune",
-            "description": "auto: when a threshold is reached. force: whatever is found; the ceilings still hold. "
-            "never: base prune and survey only.",
-            "section": _THE_RUN,
-        },
-        "dry_run_only": {
-            "type": "boolean",
-            "title": "Dry run only",
-            "description": "Show what the base prune and the hard prune would delete, by a survey. Nothing is deleted, "
-            "and the registry is never read-only.",
-            "section": _THE_RUN,
-        },
-        "survey": {
-            "type": "boolean",
-            "title": "Survey",
-            "description": "Do a dry run first, while the registry takes pushes, and open the read-only window only if "
-            "it is worth it. Off: the documented order, with a window in every run.",
-            "section": _THE_RUN,
-        },
-        "integrity_check": {
-            "type": "boolean",
-            "title": "Integrity check",
-            "description": "Look before and after whether every image has all of its blobs. Takes about as long as a "
-            "dry run, outside the window.",
-            "section": _THE_RUN,
-        },
-        "running_builds": {
-            "type": "string",
-            "enum": ["skip", "stop", "go_on"],
-            "title": "Running builds",
-            "description": "Builds that push to the registry fail while it is read-only. If they still run after the "
-            "wait: skip the hard prune of this run, stop with an alert, or go_on and lose them.",
-            "section": _THE_RUN,
-        },
-        "ignore_opening_hours": {
-            "type": "boolean",
-            "title": "Ignore the opening hours",
-            "description": "Open the window at any time of the day.",
-            "section": _THE_RUN,
-        },
-        "base_prune": {
-            "type": "boolean",
-            "title": "Base prune",
-            "description": "Run oc adm prune images first.",
-            "section": _BASE_PRUNE,
-        },
-        "keep_tag_revisions": {
-            "type": ["integer", "null"],
-            "minimum": 0,
-            "maximum": 1_000_000,
-            "title": "Keep tag revisions",
-            "description": "Revisions of each tag that are kept. Empty: as the cluster's ImagePruner says.",
-            "section": _BASE_PRUNE,
-        },
-        "keep_younger_than": {
-            "type": ["string", "null"],
-            "pattern": DURATION_PATTERN,
-            "title": "Keep younger than",
-            "description": "Images younger than this are kept, such as 60m or 96h. Empty: as the ImagePruner says.",
-            "section": _BASE_PRUNE,
-        },
-        "min_blobs": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 1_000_000_000,
-            "title": "Threshold: blobs",
-            "description": "So many orphaned blobs open the gate.",
-            "section": _THRESHOLDS,
-        },
-        "min_size": {
-            "type": "string",
-            "pattern": SIZE_PATTERN,
-            "title": "Threshold: size",
-            "description": "So much orphaned data opens the gate, such as 500MiB or 2GiB. Either of the two is enough.",
-            "section": _THRESHOLDS,
-        },
-        "pass_ceilings": {
-            "type": "array",
-            "items": {"type": "string", "enum": [str(each) for each in Ceiling]},
-            "examples": [str(each) for each in Ceiling],
-            "uniqueItems": True,
-            "title": "Ceilings to pass",
-            "description": "A run that stopped at a ceiling names it. Choose it here only after looking into the "
-            "reason that it gave: this run then goes past it, and its report says that you let it.",
-            "section": _CEILINGS,
-        },
-    }
     values = defaults.model_dump(mode="json")
-    return {name: {"value": values[name], **schema} for name, schema in schemas.items()}
+    return {name: {"value": values[name], **schema} for name, schema in _form_schemas().items()}

@@ -129,7 +129,7 @@ class Report(RegistryOperator):
         phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
         try:
             dry_run_only = run.parameters.dry_run_only
-            hard_prune_wanted = run.parameters.mode is not Mode.NEVER
+            hard_prune_wanted = run.parameters.hard_prune is not Mode.NEVER
         except SettingsError:
             dry_run_only, hard_prune_wanted = False, True
         report = build_report(

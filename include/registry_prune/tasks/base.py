@@ -23,13 +23,21 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from include.registry_prune.cluster.registry_state import RegistryState
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
+    from include.registry_prune.window.closing import ClosingLimits
 
 
 FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "absolute"}
 """Of the tasks that open, use and close a window, and of the guard: where workers are few, they start before the
 surveys and base prunes of other clusters."""
+
+NO_BACKFILLS: Mapping[str, Any] = {
+    "allowed_run_types": ["scheduled", "manual", "asset_triggered", "operator_triggered", "asset_materialization"]
+}
+"""Of every DAG: each kind of run but a backfill. Airflow does not count the runs of a backfill in ``max_active_runs``
+(seen on 3.3.2), so they would prune one registry side by side."""
 
 
 class RegistryOperator(BaseOperator):
@@ -110,7 +118,7 @@ class CandidateList(RegistryOperator):
                 raise AirflowFailException(problem)
         return result
 
-    def state(self, run: Run) -> Any:
+    def state(self, run: Run) -> RegistryState:
         """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""
         from include.registry_prune.pruner.checks import end_leftovers
         from include.registry_prune.pruner.own_checks import CheckKind
@@ -120,7 +128,7 @@ class CandidateList(RegistryOperator):
         return state
 
 
-def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> Any:
+def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> ClosingLimits:
     """The limits for closing a window of this cluster."""
     from include.registry_prune.window.closing import ClosingLimits
 
@@ -136,6 +144,6 @@ def closing_timeout(settings: ClusterSettings) -> timedelta:
     """For a task that closes a window: as long as its steps may take one after the other, and time to say so.
 
     They are the end of the pruners, the wait until settled, and the replacement of pods; the margin has the searches,
-    and the wait for a pod that is deleted (``pruner_processes.py``).
+    and the wait for a pod that is deleted (``pruner/processes.py``).
     """
     return timedelta(seconds=settings.seconds("pruner_stop") + 2 * settings.seconds("settle_limit"), minutes=10)

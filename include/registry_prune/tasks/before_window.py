@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
@@ -143,7 +144,7 @@ def survey_basis(run: Run) -> SurveyBasis:
     """What a survey that began now would be made on."""
     deployment = run.cluster.deployment()
     if deployment is None:
-        raise AirflowException("Deployment image-registry is not there: look at the operator.")
+        raise AirflowException(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
     return SurveyBasis.of(run.cluster.images(), deployment, began_at=datetime.now(UTC))
 
 
@@ -209,7 +210,7 @@ class ApproveWindow(RegistryOperator, ApprovalOperator):
                 asked=True, approved=event["chosen_options"] == [self.APPROVE], by=str(user["name"]) if user else ""
             )
             Run(context, self.cluster).hand_over(answer)
-            self.log.info("%s", answer.sentence())
+            self.log.info("%s", answer.text())
         super().execute_complete(context, event)
         assert answer is not None
         return answer.to_json()
@@ -240,7 +241,7 @@ def _facts(run: Run, verdict: Verdict | None) -> list[str]:
         size = format_size(survey.said.rounded_bytes)
         facts.append(f"orphans: {format_count(survey.said.blobs, 'blob')}, about {size}")
         facts.append(f"list of candidates: {survey.artifact or 'not kept'}")
-    facts.append(f"estimated time of the delete: {estimate.words() if estimate else 'not known'}")
+    facts.append(f"estimated time of the delete: {estimate.text() if estimate else 'not known'}")
     if base_prune:
         facts.append(f"base prune: {base_prune.text()}")
     facts.append(f"images broken already: {'not looked at' if integrity is None else integrity.broken_count}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.registry_prune.preflight.right_moment import RunningBuilds, judge
+from include.registry_prune.preflight.right_moment import judge
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import SettingsError
@@ -67,13 +67,13 @@ class Gate(BaseSensorOperator):
         if verdict is None:
             return PokeReturnValue(is_done=False)
         run.hand_over(verdict)
-        self.log.info("Verdict: %s", verdict.sentence())
+        self.log.info("Verdict: %s", verdict.text())
         if verdict.estimate is not None:
-            self.log.info("A delete would take %s", verdict.estimate.words())
+            self.log.info("A delete would take %s", verdict.estimate.text())
         if verdict.action is Action.STOP:
             raise AirflowFailException(f"Stopped, nothing was deleted: {'; '.join(verdict.reasons)}")
         if verdict.action is Action.SKIP:
-            raise AirflowSkipException(verdict.sentence())
+            raise AirflowSkipException(verdict.text())
         return PokeReturnValue(is_done=True, xcom_value=verdict.to_json())
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Gate(BaseSensorOperator):
         streams = audit_streams(repositories, cluster.image_streams() if repositories or named else (), images=named)
         return Evidence(
             stage=stage,
-            mode=parameters.mode,
+            mode=parameters.hard_prune,
             thresholds=parameters.thresholds,
             limits=self.cluster.ceilings.limits,
             dry_run=dry_run,
@@ -118,7 +118,7 @@ class SurveyGate(Gate):
 
     def verdict(self, run: Run) -> Verdict:
         survey = run.result("survey", PrunerResult)
-        if survey is None and run.parameters.mode is Mode.NEVER:
+        if survey is None and run.parameters.hard_prune is Mode.NEVER:
             return Verdict(action=Action.SKIP, reasons=("hard_prune is set to never",))
         older_than = run.started_at - CLOCK_DIFFERENCE if run.started_at else None
         return decide(self.evidence(run, Stage.SURVEY, survey, older_than=older_than))
@@ -137,7 +137,7 @@ class RightMoment(Gate):
         ready = look(run.cluster, holder=run.holder, may_open_window=True, looks_into_storage=True)
         if ready.problems:
             return Verdict(action=Action.STOP, reasons=ready.problems)
-        in_the_way = obstacles(run.cluster, running_builds=RunningBuilds(run.parameters.running_builds).action)
+        in_the_way = obstacles(run.cluster, running_builds=run.parameters.running_builds.action)
         surveyed = run.result("survey_gate", Verdict)
         now = datetime.now(UTC)
         verdict = judge(
@@ -150,7 +150,7 @@ class RightMoment(Gate):
         )
         if verdict is None:
             reasons = (
-                "; ".join(each.text for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
+                "; ".join(each.what for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
             )
             self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
         return verdict

@@ -33,7 +33,7 @@ class GuardWindow(RegistryOperator):
             )
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
-        self.log.info("%s", seen.text)
+        self.log.info("%s", seen.message)
         return seen.judged(
             run.last_result(GuardRound),
             now=datetime.now(UTC),

@@ -131,7 +131,7 @@ class HardPrune(RegistryOperator):
         result = self._listed(run, end.result)
         run.hand_over(result)
         if end.tripped is not None:
-            raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.done()}")
+            raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.text()}")
         problem = result.problem()
         if problem and self._worth_another_try(end):
             raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -15,6 +15,7 @@ from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 
 if TYPE_CHECKING:
+    from include.registry_prune.cluster.registry_state import RegistryState
     from include.registry_prune.records import Record
 
 
@@ -90,11 +91,11 @@ class DryRun(CandidateList):
         )
         return survey
 
-    def state(self, run: Run) -> Any:
+    def state(self, run: Run) -> RegistryState:
         return _require_window(run)
 
 
-def _require_window(run: Run) -> Any:
+def _require_window(run: Run) -> RegistryState:
     """The registry's state, if this run's window is open and nothing else prunes; else the task fails."""
     from include.registry_prune.cluster.settling import NotSettledError
     from include.registry_prune.pruner.checks import end_leftovers

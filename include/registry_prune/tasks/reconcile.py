@@ -35,7 +35,7 @@ class Reconcile(CandidateList):
             found = Reconciliation(basis=Basis.NOTHING, problem="there is no list of candidates")
         else:
             found = self._reconcile(run, dry_run.artifact, deletion)
-        self.log.info("%s", found.words())
+        self.log.info("%s", found.text())
         alarm = found.alarm()
         if alarm and found.lost_images:
             run.hand_over(found)
@@ -84,7 +84,7 @@ class Reconcile(CandidateList):
             return found
         return found.model_copy(
             update={
-                "unlisted_in_use": tuple(hit.words() for hit in images.hits[:KEPT_NAMES]),
+                "unlisted_in_use": tuple(hit.text() for hit in images.hits[:KEPT_NAMES]),
                 "unlisted_in_use_count": images.hit_count,
             }
         )

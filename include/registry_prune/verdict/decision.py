@@ -49,7 +49,7 @@ class Verdict(Record):
         """How long the delete will likely take."""
         return self.estimate.likely_seconds if self.estimate else None
 
-    def sentence(self) -> str:
+    def text(self) -> str:
         """The verdict as one line for the log and the report."""
         return f"{'; '.join(self.reasons)}: {self.action}"
 

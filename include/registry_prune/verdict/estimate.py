@@ -39,7 +39,7 @@ class Estimate(Record):
     high_seconds: float = Field(ge=0, allow_inf_nan=False)
     earlier_deletes: int = Field(default=0, ge=0)
 
-    def words(self) -> str:
+    def text(self) -> str:
         """For people: the likely time, the range, and where it is from."""
         by = (
             f"by {format_count(self.earlier_deletes, 'earlier delete')} of this cluster"

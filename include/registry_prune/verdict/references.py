@@ -42,7 +42,7 @@ class NamedImage(Record):
     repair: str = ""
     tags: tuple[str, ...] = ()
 
-    def words(self) -> str:
+    def text(self) -> str:
         """Name, tags and reference."""
         tags = f"tags {', '.join(self.tags)}; " if self.tags else ""
         return f"Image {self.name} ({tags}{self.reference})"
@@ -55,7 +55,7 @@ class Hit(Record):
     role: str
     image: NamedImage
 
-    def words(self) -> str:
+    def text(self) -> str:
         """What would be lost, and how it is repaired."""
         cause = (
             f"its dockerImageManifestMediaType is empty, so the pruner does not know its config. Repair: "
@@ -63,7 +63,7 @@ class Hit(Record):
             if self.image.repair
             else "push or import that image again, or delete the Image if nobody needs it"
         )
-        return f"{self.digest} is the {self.role} of {self.image.words()}: {cause}"
+        return f"{self.digest} is the {self.role} of {self.image.text()}: {cause}"
 
 
 class ReferenceAudit(Record):

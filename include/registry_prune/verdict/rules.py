@@ -92,7 +92,7 @@ def candidate_in_use(evidence: Evidence) -> str | None:
     images = evidence.images
     if not images.hit_count:
         return None
-    hits = "; ".join(hit.words() for hit in images.hits)
+    hits = "; ".join(hit.text() for hit in images.hits)
     more = images.hit_count - len(images.hits)
     return (
         f"{format_count(images.hit_count, 'candidate')} of the dry run would go although an Image names it: {hits}"
@@ -173,7 +173,7 @@ def untyped_images(evidence: Evidence) -> str | None:
     images, limit = evidence.images, evidence.limits.untyped_images
     if images.untyped_count <= limit:
         return None
-    shown = "; ".join(f"{image.words()}, repair: {image.repair}" for image in images.untyped)
+    shown = "; ".join(f"{image.text()}, repair: {image.repair}" for image in images.untyped)
     more = images.untyped_count - len(images.untyped)
     return (
         f"dockerImageManifestMediaType is empty in {format_count(images.untyped_count, 'Image')}, more than "
@@ -224,7 +224,7 @@ def estimated_time(evidence: Evidence) -> str | None:
     if estimate is None or estimate.likely_seconds <= limit:
         return None
     return (
-        f"the delete would take {estimate.words()}, more than {format_seconds(limit)}, and nobody can push meanwhile: "
+        f"the delete would take {estimate.text()}, more than {format_seconds(limit)}, and nobody can push meanwhile: "
         "choose the time for it, and trigger the run then"
     )
 

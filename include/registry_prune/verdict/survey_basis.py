@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime
 
 from include.registry_prune.cluster.registry_state import READ_ONLY_ENVIRONMENT
+from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
@@ -59,7 +60,7 @@ class SurveyBasis(Record):
         if self.images != now.images:
             reasons.append("Images were made, changed or deleted since it began")
         if self.registry != now.registry:
-            reasons.append("the Deployment image-registry was changed since it began, in more than its mode")
+            reasons.append(f"Deployment {DEPLOYMENT} was changed since it began, in more than its mode")
         return reasons
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from include.registry_prune.names import DEPLOYMENT, NAMESPACE
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -13,8 +14,8 @@ UNFINISHED_PHASES = frozenset({"New", "Pending", "Running"})
 PUSH_FAILED = "PushImageToRegistryFailed"
 """The reason in the status of a build that could not push what it had built."""
 NAMES_SHOWN = 20
-_SERVICE = "image-registry.openshift-image-registry.svc"
-_DEFAULT_ROUTE = "default-route-openshift-image-registry."
+_SERVICE = f"{DEPLOYMENT}.{NAMESPACE}.svc"
+_DEFAULT_ROUTE = f"default-route-{NAMESPACE}."
 
 
 class BuildsHit(Record):

@@ -19,6 +19,7 @@ from include.registry_prune.cluster.registry_state import (
 )
 from include.registry_prune.cluster.role import revoke_role
 from include.registry_prune.cluster.settling import replace_pods, wait_until_settled
+from include.registry_prune.names import TAKE_PUSHES_COMMAND
 from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.config_lease import (
@@ -76,8 +77,8 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
         raise TakenOverError(
             f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of {holder} "
             f"had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so pushes and builds "
-            "fail; the lease is removed. Whoever set it sets it back when its reason is gone: oc patch "
-            """configs.imageregistry.operator.openshift.io/cluster --type=merge -p '{"spec":{"readOnly":false}}'"""
+            "fail; the lease is removed. Whoever set it sets it back when its reason is gone: "
+            f"{TAKE_PUSHES_COMMAND}"
         )
     settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
     if lease.delete_started_at is not None:

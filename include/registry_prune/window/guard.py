@@ -33,7 +33,7 @@ class Found(StrEnum):
 class GuardRound(Record):
     """One look of the guard at one cluster.
 
-    :param text: for the administrator.
+    :param message: for the administrator.
     :param alert: somebody should be told.
     :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
@@ -41,7 +41,7 @@ class GuardRound(Record):
 
     version: Literal[1] = 1
     found: Found
-    text: str
+    message: str
     read_only_seconds: float | None = None
     alert: bool = False
     alerted_at: AwareDatetime | None = None
@@ -93,7 +93,7 @@ def guard(
     :param needs_role: whether another run than the holder's may have taken the role binding over; it stays then, and
         goes with that run.
     :raises LeaseError: if the lease is unreadable.
-    :raises PrunerLivesError, NotSettledError: as :func:`window_closing.close_window`; the next round goes on.
+    :raises PrunerLivesError, NotSettledError: as :func:`closing.close_window`; the next round goes on.
     """
     config = cluster.config()
     lease = held_lease(config)
@@ -102,27 +102,31 @@ def guard(
     read_only = bool(config["spec"].get("readOnly"))
     dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
     if dead is None:
-        return GuardRound(found=Found.AT_WORK, text=f"{lease.holder} is at work {lease.run_url}".rstrip())
+        return GuardRound(found=Found.AT_WORK, message=f"{lease.holder} is at work {lease.run_url}".rstrip())
     log.warning("The window of %s is closed by the guard: %s", lease.holder, dead)
     if needs_role(lease.holder):
         limits = replace(limits, revokes_role=False)
     settled = close_window(cluster, holder=lease.holder, limits=limits)
     if settled is None:
-        return GuardRound(found=Found.NOTHING, text=f"the window of {lease.holder} was closed meanwhile")
-    was_open = f"it was read-only for {format_seconds(settled.read_only_seconds)}" if settled.read_only_seconds else ""
-    text = f"The guard closed the window of {lease.holder}: {dead}. The registry takes pushes; {was_open or 'it did'}."
-    return GuardRound(found=Found.CLOSED, text=text, read_only_seconds=settled.read_only_seconds)
+        return GuardRound(found=Found.NOTHING, message=f"the window of {lease.holder} was closed meanwhile")
+    was_open = (
+        f"The registry takes pushes again; it was read-only for {format_seconds(settled.read_only_seconds)}."
+        if settled.read_only_seconds
+        else "The window had been armed and was never opened: its run did not make the registry read-only."
+    )
+    message = f"The guard closed the window of {lease.holder}: {dead}. {was_open}"
+    return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds)
 
 
 def _without_lease(cluster: Cluster) -> GuardRound:
     state = cluster.registry_state()
     if not state.read_only:
-        return GuardRound(found=Found.NOTHING, text="the registry takes pushes")
+        return GuardRound(found=Found.NOTHING, message="the registry takes pushes")
     created = [pod.created_at for pod in state.pods if pod.read_only and pod.created_at is not None]
     age = (datetime.now(UTC) - min(created)).total_seconds() if created else 0.0
     return GuardRound(
         found=Found.UNEXPLAINED,
-        text=f"The registry is read-only for at least {format_seconds(age)}, and no lease of this project says why: "
+        message=f"The registry is read-only for at least {format_seconds(age)}, and no lease of this project says why: "
         "pushes and builds fail. Somebody set spec.readOnly of Config cluster; it is left alone.",
         read_only_seconds=age,
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, ValidationError
 
+from include.registry_prune.names import CONFIG
 from include.registry_prune.records import Record
 
 ANNOTATION = "registry-prune/lease"
@@ -150,7 +151,7 @@ def parse_lease(annotation: str | None) -> Lease | None:
         ) from error
 
 
-REMOVE_COMMAND = f"oc annotate configs.imageregistry.operator.openshift.io/cluster {ANNOTATION}-"
+REMOVE_COMMAND = f"oc annotate {CONFIG} {ANNOTATION}-"
 
 
 def check_may_arm(held: Lease | None, *, holder: str, read_only: bool, now: datetime) -> Lease | None:

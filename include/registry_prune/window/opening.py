@@ -1,4 +1,4 @@
-"""The read-only window: arm it, open it, begin a delete in it. ``window_closing.py`` closes it."""
+"""The read-only window: arm it, open it, begin a delete in it. ``closing.py`` closes it."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ def prune(cluster: Cluster, **changes: Any) -> BasePrune:
         "keep_tag_revisions": 1,
         "keep_younger_than": "0s",
         "dry_run": False,
-        "wait_seconds": 30,
-        "limit_seconds": 60,
+        "wait_seconds": 300,
+        "limit_seconds": 600,
     }
     return run_base_prune(cluster, **{**arguments, **changes})
 
@@ -68,7 +68,7 @@ def own_jobs(cluster: Cluster) -> list[str]:
     return [job["metadata"]["name"] for job in cluster.jobs() if job["metadata"]["name"] == job_name(HOLDER)]
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
@@ -269,7 +269,7 @@ def test_a_job_that_takes_too_long_is_ended_and_its_pod_is_gone(seeded: Sandbox,
 def test_a_job_that_kubernetes_does_not_end_is_ended_from_here(
     seeded: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_prune, "_OWN_DEADLINE_SECONDS", -58.0)
+    monkeypatch.setattr(base_prune, "_OWN_DEADLINE_SECONDS", -598.0)
     seeded.order_pruner(PrunerFaults(modes=("base-prune",), seconds_per_blob=60))
     with pytest.raises(BasePruneError, match="nor did Kubernetes end it"):
         prune(cluster)
@@ -344,7 +344,7 @@ def test_every_pod_is_replaced_and_one_is_always_ready(sandbox: Sandbox, cluster
             ready.append(len(cluster.registry_state().ready_pods()))
 
     with meanwhile(watch):
-        restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=60)
+        restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
         over.set()
     assert restart.replaced == len(before) == 2
     assert not before & uids(cluster)
@@ -356,7 +356,7 @@ def test_a_second_try_replaces_only_what_the_first_left(sandbox: Sandbox, cluste
     pods = cluster.registry_state().pods
     assert all(pod.created_at for pod in pods)
     long_ago = datetime.now(UTC) - timedelta(hours=1)
-    assert restart_registry(cluster, pruned_until=long_ago, limit_seconds=60).replaced == 0
+    assert restart_registry(cluster, pruned_until=long_ago, limit_seconds=300).replaced == 0
     assert uids(cluster) == {pod.uid for pod in pods}
 
 
@@ -364,7 +364,7 @@ def test_no_pod_is_deleted_under_an_open_window(sandbox: Sandbox, cluster: Clust
     """Guards: the other run's pruner works in one of these pods."""
     before = uids(cluster)
     arm(cluster, holder="other/run", run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
-    restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=60)
+    restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
     assert (restart.replaced, uids(cluster)) == (0, before)
     assert "the window of other/run is open" in restart.not_done
     close_window(cluster, holder="other/run", limits=LIMITS)
@@ -376,7 +376,7 @@ def test_no_pod_is_deleted_while_the_registry_is_read_only(sandbox: Sandbox, clu
     before = uids(cluster)
     assert (
         "the registry is read-only"
-        in restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=60).not_done
+        in restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300).not_done
     )
     assert uids(cluster) == before
 
@@ -387,6 +387,7 @@ def test_a_new_pod_that_does_not_get_ready_leaves_the_other_one_alone(sandbox: S
     sandbox.hold_readiness()
     with pytest.raises(NotSettledError):
         restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=3)
+    until(lambda: len(before & uids(cluster)) < 2)  # the pod that was deleted may still be on its way out
     assert len(before & uids(cluster)) == 1
     assert len(cluster.registry_state().ready_pods()) == 1
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.base_prune.output import KEPT_LINES, PruneFigures, PruneLog, find_cause, parse_summary
+from include.registry_prune.base_prune.output import KEPT_LOG_LINES, PruneFigures, PruneLog, find_cause, parse_summary
 
 EVERYTHING = (
     "Summary: deleted 3 image object(s), deleted 4 image stream tag item(s), updated 2 image stream(s), "
@@ -95,9 +95,9 @@ def test_a_log_without_a_summary_has_no_figures() -> None:
 
 
 def test_a_long_log_is_kept_in_part_and_its_figures_whole() -> None:
-    log = read("first", EVERYTHING, *(f"line {number}" for number in range(10 * KEPT_LINES)))
-    assert len(log.end().splitlines()) == KEPT_LINES
-    assert log.end().endswith(f"line {10 * KEPT_LINES - 1}")
+    log = read("first", EVERYTHING, *(f"line {number}" for number in range(10 * KEPT_LOG_LINES)))
+    assert len(log.end().splitlines()) == KEPT_LOG_LINES
+    assert log.end().endswith(f"line {10 * KEPT_LOG_LINES - 1}")
     assert log.figures is not None
 
 

@@ -25,7 +25,7 @@ def look(configuration: client.Configuration) -> int | None:
         async with AsyncCluster.like(configuration) as cluster:
             await cluster.config()
             pods = await cluster.pods()
-            end = await cluster.exec(pods[0].name, ("true",), lambda _, line: None, limit_seconds=20)
+            end = await cluster.exec(pods[0].name, ("true",), lambda _, line: None, limit_seconds=300)
             return end.exit_status
 
     return asyncio.run(work())

@@ -77,7 +77,7 @@ class DetachedPod:
     def run(self, command: tuple[str, ...]) -> tuple[int, str, str]:
         """A command in the pod to its end."""
         process = self.popen(command)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def start(self, log_bytes: int = LOG_BYTES) -> tuple[int, str, str]:
@@ -92,7 +92,7 @@ class DetachedPod:
         for line in out.splitlines():
             log.feed(Stream.STDOUT, line)
 
-    def follow(self, log: DeleteLog, seconds: float = 60) -> None:
+    def follow(self, log: DeleteLog, seconds: float = 300) -> None:
         """Look until it is over."""
         deadline = time.monotonic() + seconds
         while not log.over:
@@ -153,7 +153,7 @@ class DetachedPod:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Return when it is true."""
     deadline = time.monotonic() + seconds
     while not condition():

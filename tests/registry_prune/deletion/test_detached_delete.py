@@ -80,7 +80,7 @@ def test_of_two_starters_at_once_one_starts_and_the_other_finds_it(dash_pod: Det
     for number in range(50):
         dash_pod.name = f"{name}{number}"
         starters = [dash_pod.popen(start_command(dash_pod.name, HOLDER, 1024)) for _ in range(3)]
-        said = sorted(starter.communicate(timeout=60)[0].strip() for starter in starters)
+        said = sorted(starter.communicate(timeout=300)[0].strip() for starter in starters)
         assert said == ["found", "found", "started"]
     wait_for(lambda: dash_pod.starts() == 50)
     wait_for(lambda: not dash_pod.processes())
@@ -155,7 +155,7 @@ def test_of_starters_for_whom_the_first_folder_is_now_full_and_now_not_one_start
     for number in range(40):
         small_pod.name = f"{name}{number}"
         starters = [small_pod.popen(start_command(small_pod.name, HOLDER, 2 << 20)) for _ in range(2)]
-        assert sorted(each.communicate(timeout=60)[0] for each in starters) == ["found\n", "started\n"]
+        assert sorted(each.communicate(timeout=300)[0] for each in starters) == ["found\n", "started\n"]
     wait_for(lambda: not small_pod.processes())
 
 
@@ -298,8 +298,8 @@ def test_a_start_in_the_middle_of_a_closing_is_found_or_does_not_start(dash_pod:
             mark.unlink()
         starter = dash_pod.popen(start_command(dash_pod.name, HOLDER, 1024))
         closer = dash_pod.popen(dash_pod.end_command(5))
-        assert closer.wait(timeout=60) == 0
-        starter.communicate(timeout=60)
+        assert closer.wait(timeout=300) == 0
+        starter.communicate(timeout=300)
         wait_for(lambda: not dash_pod.processes(), 5)
     starts = dash_pod.starts()
     dash_pod.name = f"{name}-later"
@@ -447,16 +447,16 @@ def test_a_look_on_a_slow_node_ends_by_the_clock(dash_pod: DetachedPod) -> None:
     started(dash_pod)
     begun = time.monotonic()
     status, out, _ = dash_pod.run(
-        look_command(dash_pod.name, segment=FIRST_SEGMENT, offset=0, seconds=2.0, pause=0.0001)
+        look_command(dash_pod.name, segment=FIRST_SEGMENT, offset=0, seconds=2.0, pause=0.00001)
     )
     assert (status, set(out.splitlines())) == (0, {"running"})
-    assert time.monotonic() - begun < 12, "twenty thousand rounds take longer"
+    assert time.monotonic() - begun < 100, "two hundred thousand rounds take longer"
 
 
 def test_two_looks_at_once_do_not_take_each_other_for_the_pruner(pod: DetachedPod) -> None:
     (pod.shared_memory / pod.name).mkdir()
     looks = [pod.popen(look_command(pod.name, segment=1_000_000, offset=0, seconds=3)) for _ in range(3)]
-    assert {look.communicate(timeout=60)[0] for look in looks} == {"gone .\n"}
+    assert {look.communicate(timeout=300)[0] for look in looks} == {"gone .\n"}
 
 
 def test_a_look_that_was_cut_in_a_line_loses_and_doubles_nothing(pod: DetachedPod) -> None:

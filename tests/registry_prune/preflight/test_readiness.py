@@ -21,9 +21,9 @@ from include.registry_prune.preflight.readiness import look, obstacles
 from include.registry_prune.tasks.gates import BlobThreshold
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from sandbox.settings import SandboxSettings
 from tests.registry_prune.conftest import KUBECTL, ORPHANS, kubectl
 from tests.registry_prune.deletion.detached_pod import wait_for
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
@@ -54,7 +54,7 @@ def refusal(cluster: Cluster) -> str:
 
 
 def in_the_way(cluster: Cluster, running_builds: Action = Action.SKIP) -> list[tuple[str, Action]]:
-    return [(each.text, each.if_it_stays) for each in obstacles(cluster, running_builds=running_builds)]
+    return [(each.what, each.if_it_stays) for each in obstacles(cluster, running_builds=running_builds)]
 
 
 @contextmanager

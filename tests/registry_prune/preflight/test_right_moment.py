@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.preflight.right_moment import Obstacle, RunningBuilds, judge
+from include.registry_prune.preflight.right_moment import Obstacle, judge
 from include.registry_prune.settings.opening_hours import parse_opening_hours
+from include.registry_prune.settings.parameters import RunningBuilds
 from include.registry_prune.verdict.decision import Action, Verdict
 
 NIGHT = parse_opening_hours("22:00-05:00", "UTC")
@@ -65,13 +66,13 @@ def test_the_gravest_of_several_obstacles_decides_and_all_are_named() -> None:
     verdict = judged(BUILDS, ROLLOUT, waited_seconds=1800.0)
     assert verdict is not None
     assert verdict.action is Action.STOP
-    assert [reason.split(" after")[0] for reason in verdict.reasons[:-1]] == [BUILDS.text, ROLLOUT.text]
+    assert [reason.split(" after")[0] for reason in verdict.reasons[:-1]] == [BUILDS.what, ROLLOUT.what]
 
 
 def test_without_any_wait_the_first_look_decides() -> None:
     verdict = judged(BUILDS, wait_seconds=0.0)
     assert verdict is not None
-    assert verdict.reasons[0] == BUILDS.text
+    assert verdict.reasons[0] == BUILDS.what
 
 
 def test_outside_the_hours_the_window_is_not_opened_and_it_is_said_why() -> None:
@@ -113,7 +114,7 @@ def test_hours_that_end_while_builds_run_end_the_wait() -> None:
     assert verdict.action is Action.SKIP
 
 
-OBSTACLES = st.lists(st.builds(Obstacle, text=st.text(min_size=1), if_it_stays=st.sampled_from(Action)), max_size=4)
+OBSTACLES = st.lists(st.builds(Obstacle, what=st.text(min_size=1), if_it_stays=st.sampled_from(Action)), max_size=4)
 
 
 @given(

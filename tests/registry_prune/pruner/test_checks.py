@@ -15,7 +15,7 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.lists.artifacts import candidate_digests, read_candidates, read_seal
 from include.registry_prune.lists.candidate_list import DamagedListError
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.pruner.output import KEPT_OF_EACH_KIND
+from include.registry_prune.pruner.output import KEPT_LINES
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.before_window import Survey
 from sandbox.cluster import Sandbox
@@ -104,7 +104,7 @@ def test_unknown_lines_are_shown_and_never_fatal_but_bounded(
     caplog.set_level("INFO")
     play(sandbox, stderr=LIST + "".join(f"noise {number}\n" for number in range(5_000)))
     result = dry_run.do()
-    assert (result.counted_blobs, result.unknown_line_count, len(result.unknown_lines)) == (2, 5_000, KEPT_OF_EACH_KIND)
+    assert (result.counted_blobs, result.unknown_line_count, len(result.unknown_lines)) == (2, 5_000, KEPT_LINES)
     assert "noise 99" in caplog.text
     assert "noise 100" not in caplog.text
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.pruner.dockerregistry import KEPT_BROKEN
 from include.registry_prune.pruner.integrity import IntegrityCheck, IntegrityOutput
-from include.registry_prune.pruner.output import KEPT_OF_EACH_KIND
+from include.registry_prune.pruner.output import KEPT_LINES
 
 ONE, OTHER = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 
@@ -70,10 +70,10 @@ def test_an_end_that_is_unknown_is_a_problem() -> None:
 
 def test_errors_are_kept_within_bounds() -> None:
     output = IntegrityOutput()
-    for number in range(KEPT_OF_EACH_KIND + 5):
+    for number in range(KEPT_LINES + 5):
         output.feed(Stream.STDERR, f'time="2026" level=error msg="error {number}"')
     result = output.result(1)
-    assert len(result.errors) == KEPT_OF_EACH_KIND
+    assert len(result.errors) == KEPT_LINES
     assert "exit status 1" in (result.problem() or "")
 
 

@@ -18,7 +18,7 @@ from include.registry_prune.pruner.dockerregistry import (
     PrunerResult,
     Summary,
 )
-from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_OF_EACH_KIND, Line, PrunerOutput, understand
+from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_LINES, Line, PrunerOutput, understand
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -152,12 +152,12 @@ def test_half_a_summary_is_none(line: str) -> None:
 
 def test_all_lines_are_counted_but_only_some_are_kept_and_cut() -> None:
     output = PrunerOutput("check")
-    for number in range(KEPT_OF_EACH_KIND + 5):
+    for number in range(KEPT_LINES + 5):
         output.feed(Stream.STDERR, f"noise {number} {'x' * 5000}")
         output.feed(Stream.STDERR, f'time="2026" level=error msg="error {number} {"x" * 5000}"')
     result = output.result(1)
-    assert result.unknown_line_count == KEPT_OF_EACH_KIND + 5
-    assert len(result.unknown_lines) == len(result.errors) == KEPT_OF_EACH_KIND
+    assert result.unknown_line_count == KEPT_LINES + 5
+    assert len(result.unknown_lines) == len(result.errors) == KEPT_LINES
     assert result.unknown_lines[0].startswith("noise 0 ")
     assert {len(line) for line in (*result.unknown_lines, *result.errors)} == {KEPT_LINE_CHARACTERS}
 

@@ -40,7 +40,7 @@ def test_the_documented_dry_run() -> None:
     assert result.said == Summary(blobs=13374, rounded_bytes=round(2.835 * 1024**3))
     assert result.counted_blobs == len(DIGESTS)
     assert result.complete
-    assert result.done() == "found 13,374 blobs, about 2.835 GiB (its log lists 3)"
+    assert result.text() == "found 13,374 blobs, about 2.835 GiB (its log lists 3)"
 
 
 def test_the_documented_delete() -> None:

@@ -54,7 +54,7 @@ def run(seeded: Sandbox, cluster: Cluster) -> Any:
 @pytest.fixture
 def window(run: Any, cluster: Cluster) -> None:
     arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=True, limits=LIMITS)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
 
 
 def settings(folder: Path) -> ClusterSettings:

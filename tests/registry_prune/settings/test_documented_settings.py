@@ -1,15 +1,18 @@
-"""docs/settings.md has every setting of a cluster, every ceiling and every parameter, with its default."""
+"""docs/settings.md and clusters.example.yaml have every setting of a cluster, every ceiling and every parameter."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
-from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings
+from include.registry_prune.settings import document
+from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings, load_clusters
 from include.registry_prune.settings.parameters import RunParameters
 
 PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -72,3 +75,49 @@ def test_every_setting_is_documented_with_its_default(heading: str, model: type[
     documented = {name: default for name, default in rows(heading).items() if name not in WITHOUT_LIMIT}
     expected = defaults(model)
     assert {name: text if name in IN_WORDS else text.strip("`") for name, text in documented.items()} == expected
+
+
+def test_page_and_example_are_what_the_settings_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert document.main([]) == 0, capsys.readouterr().out
+
+
+def test_a_page_that_is_out_of_date_is_named_with_what_is_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, example = tmp_path / "settings.md", tmp_path / "clusters.example.yaml"
+    page.write_text(PAGE.replace("| `lease` | `15m` |", "| `lease` | `20m` |"), encoding="utf-8")
+    monkeypatch.setattr(document, "PAGE", page)
+    monkeypatch.setattr(document, "EXAMPLE", example)
+    assert document.main([]) == 1
+    said = capsys.readouterr().out
+    assert f"{page} is out of date: make docs" in said
+    assert f"{example} is out of date: make docs" in said
+    assert document.main(["--write"]) == 0
+    assert (page.read_text(encoding="utf-8"), document.main([])) == (PAGE, 0)
+
+
+@pytest.mark.parametrize("model", document.TABLES.values())
+def test_every_setting_has_a_description_of_whole_sentences(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert field.description[0].isupper() or name == "hard_prune", name
+        assert field.description.endswith("."), name
+
+
+def uncommented(tmp_path: Path) -> Path:
+    file = tmp_path / "clusters.yaml"
+    file.write_text(re.sub(r"^  # ", "  ", document.example(), flags=re.M), encoding="utf-8")
+    return file
+
+
+def test_the_example_is_a_file_of_one_cluster_with_the_defaults() -> None:
+    assert load_clusters(document.EXAMPLE) == [ClusterSettings()]
+
+
+def test_every_setting_of_the_example_can_be_taken_as_it_stands(tmp_path: Path) -> None:
+    file = uncommented(tmp_path)
+    assert load_clusters(file) == [ClusterSettings()]
+    named = yaml.safe_load(file.read_text(encoding="utf-8"))["default"]
+    assert set(named) == set(ClusterSettings.model_fields) - {"name"}
+    assert set(named["ceilings"]) == set(CeilingSettings.model_fields)
+    assert set(named["parameters"]) == set(RunParameters.model_fields)

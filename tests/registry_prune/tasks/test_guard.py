@@ -56,7 +56,7 @@ def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
 def test_a_round_knows_whom_the_round_before_has_told(sandbox: Sandbox, cluster: Cluster, caplog: Any) -> None:
     """Guards the handing over from round to round: each would else tell the same again."""
     sandbox.configure_registry(readOnly=True)
-    wait_until_settled(cluster, read_only=True, limit_seconds=60)
+    wait_until_settled(cluster, read_only=True, limit_seconds=300)
     for _ in range(3):
         # The limit has passed by the first round, and not since the last alert by the others.
         assert run_guard(caplog, unexplained_read_only="1h" if "ALERT" in caplog.text else "0s") == "success"

@@ -30,9 +30,9 @@ def test_the_cases_are_many_and_none_hides_another() -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_verdict(case: Case) -> None:
     verdict = decide(case.evidence())
-    assert verdict.action is case.action, verdict.sentence()
+    assert verdict.action is case.action, verdict.text()
     assert case.reason in "; ".join(verdict.reasons)
-    assert verdict.sentence() == f"{'; '.join(verdict.reasons)}: {case.action}"
+    assert verdict.text() == f"{'; '.join(verdict.reasons)}: {case.action}"
 
 
 ALONE: dict[str, Case] = {

@@ -72,7 +72,7 @@ def test_without_an_earlier_delete_a_published_run_is_the_measure() -> None:
     scan, delete = 4 * 3600 + 21 * 60, 14 * 3600 + 43 * 60
     estimate = estimate_delete(orphaned_blobs=505_651, stored_blobs=505_651, scan_seconds=scan, history=history())
     assert estimate == Estimate(likely_seconds=delete, low_seconds=scan, high_seconds=2 * delete)
-    assert estimate.words() == (
+    assert estimate.text() == (
         "about 14 h 43 min (4 h 21 min to 29 h 26 min), by its dry run and a published run elsewhere, as this cluster "
         "has no earlier delete"
     )
@@ -87,7 +87,7 @@ def test_earlier_deletes_are_a_better_measure() -> None:
     runs = history(deleted(1000, 10.0, 20.0), deleted(1000, 10.0, 40.0), deleted(2000, 10.0, 50.0))
     estimate = estimate_delete(orphaned_blobs=4000, stored_blobs=9000, scan_seconds=12.0, history=runs)
     assert estimate == Estimate(likely_seconds=92.0, low_seconds=52.0, high_seconds=132.0, earlier_deletes=3)
-    assert estimate.words() == "about 1 min 32 s (52 s to 2 min 12 s), by 3 earlier deletes of this cluster"
+    assert estimate.text() == "about 1 min 32 s (52 s to 2 min 12 s), by 3 earlier deletes of this cluster"
 
 
 @given(

@@ -141,10 +141,10 @@ def test_a_named_candidate_is_reported_with_its_image_and_what_to_do(candidate: 
     result = audit(packed("orphan", candidate), iter([SCHEMA_2, OCI, INDEX]))
     (hit,) = result.with_tags({digest(name): ("ns/app:v1", "ns/app:latest")}).hits
     assert result.hit_count == 1
-    assert hit.words().startswith(
+    assert hit.text().startswith(
         f"{digest(candidate)} is the {role} of Image {digest(name)} (tags ns/app:v1, ns/app:latest; image-registry."
     )
-    assert "push or import that image again" in hit.words()
+    assert "push or import that image again" in hit.text()
 
 
 def test_a_blob_that_two_images_share_counts_once() -> None:
@@ -244,7 +244,7 @@ def test_the_command_that_repairs_an_image_without_a_media_type(fields: dict[str
     result = audit(packed("config"), [image(digest("a")) | named | fields])
     command = f'oc patch image {digest("a")} --type=merge -p \'{{"dockerImageManifestMediaType":"{media_type}"}}\''
     assert result.untyped[0].repair == command
-    assert command in result.hits[0].words()
+    assert command in result.hits[0].text()
 
 
 def test_a_name_in_that_command_is_quoted() -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.pusher import Upload
+from sandbox.real_registry.pusher import Upload
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
 from tests.registry_prune.conftest import PROJECT, kubectl
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 from tests.sandbox.real_registry.registry_tools import Skopeo

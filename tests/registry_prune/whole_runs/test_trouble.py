@@ -170,7 +170,7 @@ def test_without_a_ready_pod_the_run_does_not_start(sandbox: Sandbox, caplog: An
     config = "configs.imageregistry.operator.openshift.io/cluster"
     kubectl(sandbox.kubeconfig, "patch", config, "--type=merge", "-p", '{"spec":{"replicas":0}}')
     kubectl(
-        sandbox.kubeconfig, "-n", "openshift-image-registry", "wait", "--for=delete", "pods", "--timeout=30s",
+        sandbox.kubeconfig, "-n", "openshift-image-registry", "wait", "--for=delete", "pods", "--timeout=240s",
         "-l", "docker-registry=default",
     )  # fmt: skip
     run = run_dag(caplog, conf=WITHOUT_BASE_PRUNE)

@@ -30,7 +30,7 @@ from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Verdict
 from include.registry_prune.verdict.history import History
 from sandbox.cluster import Sandbox
-from sandbox.registry.seed import SeedPlan
+from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS, start_sandbox
 
@@ -80,7 +80,7 @@ class Bench:
                 self.cluster,
                 choose_pod(self.cluster.registry_state()),
                 holder="dag/run",
-                limit_seconds=60,
+                limit_seconds=300,
                 candidates=candidates,
                 artifact=str(path),
             )

@@ -333,7 +333,7 @@ def test_a_pod_evicted_while_nobody_but_the_triggerer_follows_costs_nothing_but_
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.05))
 
     def evict() -> None:
-        wait_for(lambda: seeded.verify().orphans_left <= ORPHANS // 2, 120)
+        wait_for(lambda: seeded.verify().orphans_left <= ORPHANS // 2)
         seeded.evict(next(line["pod"] for line in seeded.pruner_journal() if line.get("mode") == "delete"))
 
     thread = threading.Thread(target=evict, daemon=True)
@@ -356,7 +356,7 @@ def test_a_person_who_sets_read_only_back_while_the_delete_is_deferred_ends_it(s
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.2))
 
     def set_back() -> None:
-        wait_for(lambda: seeded.pruners_alive() == 1 and seeded.verify().orphans_left < ORPHANS, 120)
+        wait_for(lambda: seeded.pruners_alive() == 1 and seeded.verify().orphans_left < ORPHANS)
         seeded.configure_registry(readOnly=False)
 
     thread = threading.Thread(target=set_back, daemon=True)

@@ -32,7 +32,7 @@ def opened(cluster: Cluster) -> Cluster:
     """A cluster with the run's window open."""
     grant_role(cluster)
     armed(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     return cluster
 
 
@@ -63,7 +63,7 @@ def open_next_window(cluster: Cluster) -> None:
     close(cluster)
     grant_role(cluster)
     armed(cluster, holder=NEXT)
-    open_window(cluster, holder=NEXT, limit_seconds=60)
+    open_window(cluster, holder=NEXT, limit_seconds=300)
 
 
 def test_a_window_that_is_being_closed_is_not_opened_any_more(cluster: Cluster) -> None:
@@ -153,13 +153,13 @@ def test_pods_that_came_up_before_the_pruner_ended_are_replaced_too(
     """A writable registry beside a delete: what its pods remember may be gone by the pruner's end."""
     change_own_lease(opened, HOLDER, lambda lease: lease.deleting(datetime.now(UTC)))
     opened.patch_config({"spec": {"readOnly": False}})
-    wait_until_settled(opened, read_only=False, limit_seconds=60)
+    wait_until_settled(opened, read_only=False, limit_seconds=300)
     came_up: set[str] = set()
 
     def one_is_replaced() -> None:
         old, *_ = opened.registry_state().ready_pods()
         opened.delete_pod(old.name, uid=old.uid)
-        wait_until_settled(opened, read_only=False, limit_seconds=60, without_pod=old.uid)
+        wait_until_settled(opened, read_only=False, limit_seconds=300, without_pod=old.uid)
         came_up.update(pod.uid for pod in opened.registry_state().pods)
 
     once(monkeypatch, window_closing, "end_pruners", first=one_is_replaced)
@@ -200,7 +200,7 @@ def test_a_second_try_that_finds_its_window_open_says_what_the_first_one_made(cl
     armed(cluster)
     openings: list[Opening] = []
     for _ in range(2):
-        open_window(cluster, holder=HOLDER, limit_seconds=60, opened=openings.append)
+        open_window(cluster, holder=HOLDER, limit_seconds=300, opened=openings.append)
     first, second = openings
     assert abs(first.opened_at - second.opened_at) < timedelta(seconds=1)
     assert first.config_generation == second.config_generation

@@ -28,7 +28,7 @@ class Opened:
             cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS
         )
         openings: list[Opening] = []
-        self.settled = open_window(cluster, holder=HOLDER, limit_seconds=60, opened=openings.append)
+        self.settled = open_window(cluster, holder=HOLDER, limit_seconds=300, opened=openings.append)
         [self.opening] = openings
 
     def reclaim(self, settled: Settled | None = None) -> bool:
@@ -53,7 +53,7 @@ def remove_lease(sandbox: Sandbox) -> None:
 
 def set_read_only(sandbox: Sandbox, cluster: Cluster, value: bool) -> None:
     sandbox.configure_registry(readOnly=value)
-    wait_until_settled(cluster, read_only=value, limit_seconds=60)
+    wait_until_settled(cluster, read_only=value, limit_seconds=300)
 
 
 def test_a_window_whose_lease_was_removed_is_closed_as_ever(sandbox: Sandbox, cluster: Cluster, opened: Opened) -> None:
@@ -145,7 +145,7 @@ def test_a_registry_that_became_read_only_after_the_run_had_armed_is_neither_ope
     with pytest.raises(
         LeaseError, match=r"somebody else set spec\.readOnly to true after this run had written its lease"
     ):
-        open_window(cluster, holder=HOLDER, limit_seconds=60)
+        open_window(cluster, holder=HOLDER, limit_seconds=300)
     assert close_window(cluster, holder=HOLDER, limits=LIMITS) is not None
     assert config_lease.read_lease(cluster) is None
     assert cluster.registry_state().read_only

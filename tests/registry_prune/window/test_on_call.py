@@ -39,7 +39,7 @@ def shell(sandbox: Sandbox) -> Shell:
             env={**os.environ, "KUBECONFIG": str(sandbox.kubeconfig)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -56,7 +56,7 @@ def delete_at_work(seeded: Sandbox, cluster: Cluster) -> str:
     _, state = require_open_window(cluster, holder=HOLDER)
     attempt = begin_attempt(cluster, holder=HOLDER, pod=state.ready_pods()[0])
     command = start_command(attempt.name, HOLDER, 1 << 20)
-    assert run_in_pod(cluster, attempt.pod, command, lambda *_: None, limit_seconds=10).exit_status == 0
+    assert run_in_pod(cluster, attempt.pod, command, lambda *_: None, limit_seconds=300).exit_status == 0
     wait_for(lambda: seeded.verify().orphans_left < ORPHANS)
     return f"{attempt.pod} {attempt.name}"
 

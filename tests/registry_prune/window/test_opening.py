@@ -50,7 +50,7 @@ def close(cluster: Cluster, holder: str = HOLDER) -> window.Settled | None:
 def test_an_open_window_has_no_writable_pod_left_not_even_a_terminating_one(cluster: Cluster) -> None:
     """Guards the Terminating check: without it the wait is over while old pods still take pushes."""
     armed(cluster)
-    opened = open_window(cluster, holder=HOLDER, limit_seconds=60)
+    opened = open_window(cluster, holder=HOLDER, limit_seconds=300)
     state = cluster.registry_state()
     assert opened.read_only
     assert state.pods
@@ -182,7 +182,7 @@ def test_closing_ends_a_living_pruner_before_pushes_are_taken_again(seeded: Sand
     """Guards the pruner check in restore: take it out and a writable pod is seen beside a living pruner."""
     armed(cluster)
     grant_role(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     pruner_at_work(seeded, cluster)
     torn: list[str] = []
     closed = threading.Event()
@@ -220,7 +220,7 @@ def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, c
     """Guards the search for other pruners: of the dry run, and of a delete in a window that knows of no attempt."""
     armed(cluster)
     grant_role(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     pruner_at_work(seeded, cluster)
     assert living_pruners(cluster, cluster.registry_state())
     with pytest.raises(NotSettledError, match="A pruner is at work already"):
@@ -237,7 +237,7 @@ def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbo
     """Guards the marker: a second try of the delete, started between the search for pruners and the patch."""
     armed(cluster)
     grant_role(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     assert end_pruners(cluster, stop_seconds=1) == 0
     attempt = start_delete(cluster)
     log, printed = DeleteLog(), []
@@ -251,7 +251,7 @@ def test_where_a_window_is_being_closed_no_delete_starts_any_more(seeded: Sandbo
 
 def test_a_delete_does_not_start_once_its_window_is_being_closed(cluster: Cluster) -> None:
     armed(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
     with pytest.raises(NotSettledError, match="is being closed"):
         require_settled_read_only(cluster, holder=HOLDER)
@@ -280,7 +280,7 @@ def test_after_a_delete_was_begun_a_dead_node_keeps_the_registry_closed(
 ) -> None:
     """A pruner may live on there: torn images are worse than a registry that stays closed."""
     armed(cluster)
-    open_window(cluster, holder=HOLDER, limit_seconds=60)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
     window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
     sandbox.lose_node(sandbox.registry_pods()[0]["spec"]["nodeName"])
     monkeypatch.setattr(pruner_processes, "DELETED_POD_SECONDS", 3.0)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_tools import Skopeo
 
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.settings import SandboxSettings
+from tests.sandbox.real_registry.registry_tools import Skopeo
 
 
 @pytest.fixture
 def settings() -> SandboxSettings:
     """Overridden by tests that need other timings."""
     return SandboxSettings.quick(real_registry=True)
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, settings: SandboxSettings) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path / "sandbox", settings) as running:
-        yield running
 
 
 @pytest.fixture

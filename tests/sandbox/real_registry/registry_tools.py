@@ -7,21 +7,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
-from sandbox.names import NAMESPACE
-from sandbox.pusher import SmallImage, push
-from sandbox.registry import media_types
-from sandbox.registry.digests import digest_of
-
-Result = TypeVar("Result")
+from sandbox.real_registry.pusher import SmallImage, push
+from sandbox.registry.storage import media_types
+from sandbox.registry.storage.digests import digest_of
+from tests.sandbox.cluster_tools import Kubectl, eventually
 
 IMAGES = "images.image.openshift.io"
 IMAGE_STREAMS = "imagestreams.image.openshift.io"
@@ -34,31 +30,8 @@ needs_skopeo = pytest.mark.skipif(
 )
 
 
-def eventually(look: Callable[[], Result], told: str, seconds: float = 20.0) -> Result:
-    """What ``look`` returns as soon as that is true; fails the test when it does not become so."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {told}"
-        time.sleep(0.02)
-    return found
-
-
 def kubectl(sandbox: Sandbox, *words: str) -> str:
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "kubectl"), "--namespace", NAMESPACE, *words],
-        env={
-            "HOME": str(sandbox.state.root),
-            "KUBECONFIG": str(sandbox.kubeconfig),
-            "PATH": os.defpath,
-            "KUBECACHEDIR": str(sandbox.state.root / "kubectl-cache"),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
-    return done.stdout.strip()
+    return Kubectl(sandbox.kubeconfig)(*words)
 
 
 def grant(sandbox: Sandbox) -> None:

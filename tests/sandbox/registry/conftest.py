@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_world import RegistryWorld
-from tiny_api import TinyApi
+
+from tests.sandbox.registry.registry_world import RegistryWorld
+from tests.sandbox.registry.tiny_api import TinyApi
 
 
 @pytest.fixture

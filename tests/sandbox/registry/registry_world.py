@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tiny_api import TinyApi
-
-from sandbox.paths import StateDirectory
+from sandbox.assembly.bootstrap import STAND_INS
+from sandbox.base.paths import StateDirectory
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
-from sandbox.registry.images import Blob, Image, ImageBuilder, ManifestFormat
-from sandbox.registry.layout import StorageLayout
 from sandbox.registry.objects import TagItem, image_object, image_stream_object
+from sandbox.registry.storage.images import Blob, Image, ImageBuilder, ManifestFormat
+from sandbox.registry.storage.layout import StorageLayout
+from tests.sandbox.registry.tiny_api import TinyApi
 
 PROJECT_ROOT = Path(__file__).parents[3]
 TRANSCRIPTS = PROJECT_ROOT / "tests" / "transcripts"
@@ -26,7 +26,7 @@ _SCRIPT = """\
 import sys
 sys.path.insert(0, {root!r})
 import os
-from sandbox.registry.{module} import main
+from {module} import main
 sys.exit(main(sys.argv[1:], os.environ))
 """
 
@@ -121,7 +121,7 @@ class RegistryWorld:
         """Start a stand-in with the environment of a registry pod."""
         script = self.state.executables / stand_in
         script.parent.mkdir(exist_ok=True)
-        script.write_text(_SCRIPT.format(root=str(PROJECT_ROOT), module=stand_in))
+        script.write_text(_SCRIPT.format(root=str(PROJECT_ROOT), module=STAND_INS[stand_in]))
         return subprocess.Popen(
             [sys.executable, "-I", str(script), *argv],
             env=self.environ(**environ),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kubernetes import client, config
 from kubernetes.stream import stream
 
+from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB
+from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.names import CLUSTER, CONFIGS, CONTAINER, IMAGE_PRUNERS, NAMESPACE, PRUNER_CRON_JOB
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.seed import SeedPlan
-from sandbox.settings import SandboxSettings
+from sandbox.registry.seed.seed import SeedPlan
+from tests.sandbox.cluster_tools import eventually
 
 PLAN = SeedPlan(images=40, orphans=60, size="100KiB")
 
@@ -33,15 +32,6 @@ def api(sandbox: Sandbox) -> Iterator[client.ApiClient]:
     with config.new_client_from_config(str(sandbox.kubeconfig)) as opened:
         yield opened
         opened.rest_client.pool_manager.clear()
-
-
-def eventually(look: Callable[[], Any], told: str) -> Any:
-    """What ``look`` returns as soon as that is true."""
-    deadline = time.monotonic() + 30
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within 30 s: {told}"
-        time.sleep(0.05)
-    return found
 
 
 def execute(sandbox: Sandbox, api: client.ApiClient, script: str) -> tuple[int, str, str]:

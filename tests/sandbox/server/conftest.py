@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from http_client import HttpClient
-from kubectl_program import Kubectl
-from registry_objects import fill
-from running_server import Server
+
+from tests.sandbox.server.http_client import HttpClient
+from tests.sandbox.server.kubectl_program import Kubectl
+from tests.sandbox.server.registry_objects import fill
+from tests.sandbox.server.running_server import Server
 
 
 @pytest.fixture

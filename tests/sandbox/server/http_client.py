@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-from running_server import PATIENCE_SECONDS, Server
+
+from tests.sandbox.server.running_server import PATIENCE_SECONDS, Server
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.server.store import Store
+from sandbox.server.objects.store import Store
 
 REGISTRY = "openshift-image-registry"
 CONFIGS = "configs.imageregistry.operator.openshift.io"

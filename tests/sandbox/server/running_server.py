@@ -13,15 +13,15 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.server.access.authentication import MASTERS, TokenAuthenticator
+from sandbox.server.access.certificates import ServerCertificate, server_context
+from sandbox.server.access.kubeconfig import write_kubeconfig
 from sandbox.server.application import build_application
-from sandbox.server.authentication import MASTERS, TokenAuthenticator
 from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError
-from sandbox.server.certificates import ServerCertificate, server_context
 from sandbox.server.faults import ApiFaults
-from sandbox.server.kubeconfig import write_kubeconfig
-from sandbox.server.paging import Pager
+from sandbox.server.objects.store import Store
 from sandbox.server.request_counts import RequestCounts
-from sandbox.server.store import Store
+from sandbox.server.verbs.paging import Pager
 
 PATIENCE_SECONDS = 30
 

@@ -1,0 +1,1 @@
+"""All rooms put together: one cluster in one process."""

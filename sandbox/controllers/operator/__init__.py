@@ -1,0 +1,1 @@
+"""The registry's operator, and what belongs to an OpenShift cluster alone."""

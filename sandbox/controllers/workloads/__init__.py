@@ -1,0 +1,1 @@
+"""The controllers of every cluster: Deployments, ReplicaSets, Jobs, nodes, scheduling."""

@@ -1,0 +1,1 @@
+"""The stand-in for `oc adm prune images`, the base prune."""

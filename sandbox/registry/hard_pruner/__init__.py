@@ -1,0 +1,1 @@
+"""The stand-in for `dockerregistry`, whose `-prune` is the hard prune."""

@@ -1,0 +1,1 @@
+"""Fills a registry with images, and with orphans of every cause."""

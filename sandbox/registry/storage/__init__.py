@@ -1,0 +1,1 @@
+"""The registry's folder of blobs and links, and what lies in it."""

@@ -1,0 +1,1 @@
+"""Looks whether the cluster is as a run has to leave it."""

@@ -1,0 +1,1 @@
+"""What kubectl alone asks for: discovery, OpenAPI, tables, protobuf."""

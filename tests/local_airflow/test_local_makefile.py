@@ -1,0 +1,59 @@
+"""What ``make`` hands to the tool, and what it deletes; on a copy, so that nothing of the project is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).parents[2] / "Makefile"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(MAKEFILE, tmp_path)
+    (tmp_path / "requirements-dev.lock").touch()
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> str:
+    # A make around the tests hands its own command line on to this one.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env={**inherited, **environment},
+        check=True,
+        timeout=60,
+        stdout=subprocess.PIPE,
+    )
+    return done.stdout.decode()
+
+
+def test_what_is_typed_on_make_s_command_line_reaches_the_tool(folder: Path) -> None:
+    asked = make(folder, "--dry-run", "run", "KUBECONFIG=it's mine", "MODE=prune", "PASS=orphan_share,earlier_runs")
+    assert "run --kubeconfig 'it'\\''s mine'" in asked
+    assert "--mode 'prune' --pass 'orphan_share,earlier_runs'" in " ".join(asked.split())
+
+
+def test_what_happens_to_be_in_the_environment_does_not(folder: Path) -> None:
+    asked = make(folder, "--dry-run", "run", KUBECONFIG="config", CONTEXT="prod", MODE="prune", PASS="orphan_share")
+    assert asked.splitlines()[-1].split()[-1] == "run"
+
+
+def test_clean_leaves_the_record_of_real_clusters_and_says_so(folder: Path) -> None:
+    record = folder / ".state" / "clusters" / "api.example.com_6443" / "airflow.db"
+    for file in (record, folder / ".state" / "run" / "airflow.db", folder / ".venv" / "python"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert "Kept: .state/clusters" in make(folder, "clean")
+    assert record.exists()
+    assert [each.name for each in (folder / ".state").iterdir()] == ["clusters"]
+    assert not (folder / ".venv").exists()
+
+
+def test_clean_of_nothing_is_no_error(folder: Path) -> None:
+    assert "Kept" not in make(folder, "clean")
