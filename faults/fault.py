@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from faults.arena import Arena
-
-A = TypeVar("A", bound="Arena")
+A = TypeVar("A")
+"""The arena in which the fault is prepared."""
 
 NEVER_HIT = "the fault never hit"
 """A remark on an outcome."""

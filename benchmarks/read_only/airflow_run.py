@@ -12,7 +12,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import yaml
 
-from benchmarks.read_only.contestant import MIN_BLOBS, PROJECT, Arena, Kubectl
+from benchmarks import PROJECT
+from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
 from local_airflow import processes
 from local_airflow.airflow_instance import AirflowInstance, free_port
 from local_airflow.environment import AirflowSettings, KubernetesConnection
