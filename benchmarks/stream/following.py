@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -17,11 +17,10 @@ from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row
 from benchmarks.measuring import UsageOf, tree
 from benchmarks.stream.played_clusters import SECONDS_PER_BLOB, PlayedClusters
-from local_airflow import processes
 from local_airflow.airflow_instance import AirflowInstance, free_port
 from local_airflow.environment import AirflowSettings
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_TASK_STATES, AirflowApi, ApiUnavailableError
+from local_airflow.rest import FINISHED_TASK_STATES, AirflowApi, wait_for
 
 DAG = "following"
 _MIB = 1 << 20
@@ -67,17 +66,11 @@ def _airflow(folder: Path, clusters: PlayedClusters, count: int) -> Iterator[tup
         },
     )
     instance = AirflowInstance(settings, folder, Interruption())
-    try:
-        instance.create_database()
-        pids = {each.name: each.pid for each in instance.start_processes()}
-        instance.wait_until_healthy()
-        instance.warm_up()
+    with instance.healthy() as started:
         api = _Api(settings.url)
         _wait(lambda: api.knows_dag(DAG))
         api.unpause(DAG)
-        yield api, pids["triggerer"]
-    finally:
-        processes.end_all(lambda: processes.marked(folder, "airflow"), patience_seconds=2.0)
+        yield api, next(each.pid for each in started if each.name == "triggerer")
 
 
 def _measure(options: argparse.Namespace) -> Iterator[Row]:
@@ -123,15 +116,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _wait(condition: Callable[[], bool], pause_seconds: float = 2.0) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        # An api-server that has much to do may not answer in time.
-        with suppress(ApiUnavailableError):
-            if condition():
-                return
-        time.sleep(pause_seconds)
-    raise TimeoutError(f"waited {_PATIENCE_SECONDS:.0f} s in vain")
+def _wait(condition: Callable[[], bool]) -> None:
+    wait_for(condition, _PATIENCE_SECONDS, pause_seconds=2.0)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

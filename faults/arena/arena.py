@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -94,16 +92,8 @@ class Arena:
         self._stack.close()
 
     def _apply_rbac(self) -> None:
-        kubectl = Path(sys.executable).parent / "kubectl"
-        manifest = PROJECT / "deploy" / "rbac.yaml"
-        cache = self.sandbox.kubeconfig.parent / "kubectl-cache"
-        subprocess.run(
-            [kubectl, f"--kubeconfig={self.sandbox.kubeconfig}", f"--cache-dir={cache}", "apply", "-f", manifest],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
         self._in_cluster_guard = InClusterGuard(self.sandbox.kubeconfig, self.sandbox.kubeconfig.parent)
+        self._in_cluster_guard.kubectl("apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"))
         if self.fault.in_cluster_guard:
             self._in_cluster_guard.install()
 

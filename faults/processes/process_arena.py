@@ -12,14 +12,15 @@ import psutil  # type: ignore[import-untyped]
 
 from faults.arena.arena import Arena
 from faults.fault import Fault
-from faults.processes.real_airflow import DAG, GUARD_DAG, POLL_SECONDS, RealAirflow, wait_for
+from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
 from include.registry_prune.window.config_lease import read_lease
-from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError
+from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, wait_for
 
 _RUN_LIMIT_SECONDS = 900.0
 _GUARD_LIMIT_SECONDS = 90.0
 _FINISH_LIMIT_SECONDS = 150.0
 _LEFT_OVER_SECONDS = 60.0
+_POLL_SECONDS = 0.5
 
 
 class ProcessArena(Arena):
@@ -52,7 +53,7 @@ class ProcessArena(Arena):
         Where it was taken away a moment ago, it is first waited for until it lives again.
         """
         while not self.airflow.lives(name) and not self.over.is_set():
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
         self.airflow.kill(name)
         self._mend_later(seconds, lambda: self.airflow.start(name))
 
@@ -72,12 +73,12 @@ class ProcessArena(Arena):
     def await_mending(self) -> None:
         """Wait until whatever was taken away is back."""
         while time.monotonic() < self._mended_at and not self.over.is_set():
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def await_window_closed(self) -> None:
         """Wait until the run's lease, which is there, is gone; at most to the end of everything."""
         while read_lease(self.admin) is not None and not self.over.is_set():
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def strike_and_wake(self, task: str, moment: str, strike: Callable[[], object]) -> None:
         """Strike while a task is stopped, and let what is left of it go on when the window is closed, to its end."""
@@ -119,15 +120,8 @@ class ProcessArena(Arena):
             run_id = api.trigger(GUARD_DAG, {})
         except ApiUnavailableError:
             return
-
-        def ended() -> bool:
-            try:
-                return api.run_state(GUARD_DAG, run_id) in FINISHED_RUN_STATES
-            except ApiUnavailableError:
-                return False
-
         try:
-            wait_for(ended, _GUARD_LIMIT_SECONDS)
+            wait_for(lambda: api.run_state(GUARD_DAG, run_id) in FINISHED_RUN_STATES, _GUARD_LIMIT_SECONDS)
         except TimeoutError:
             api.mark_failed(GUARD_DAG, run_id)
 
@@ -152,8 +146,4 @@ class ProcessArena(Arena):
     def _ended(self) -> bool:
         if self._sleepers or self.run_state() not in FINISHED_RUN_STATES:
             return False
-        try:
-            tasks = self.airflow.api.task_instances(DAG, self.run_id)
-        except ApiUnavailableError:
-            return False
-        return all(task.state in FINISHED_TASK_STATES for task in tasks)
+        return all(task.state in FINISHED_TASK_STATES for task in self.airflow.api.task_instances(DAG, self.run_id))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +18,9 @@ from local_airflow import processes
 from local_airflow.airflow_instance import COMMANDS, AirflowInstance, free_port
 from local_airflow.environment import AirflowSettings, KubernetesConnection
 from local_airflow.interruption import Interruption
-from local_airflow.rest import AirflowApi
+from local_airflow.rest import AirflowApi, wait_for
 
 DAG, GUARD_DAG = "registry_prune", "registry_guard"
-POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 30
 """After so long without a sign of life Airflow takes a task for dead; 300 by default. Shortened, as the lease is."""
 _ANSWER_SECONDS = 120.0
@@ -89,27 +87,19 @@ class RealAirflow:
         return folder
 
     def __enter__(self) -> Self:
-        try:
-            self._instance.create_database()
-            self._identities = {each.name: each for each in self._instance.start_processes()}
-            self._instance.wait_until_healthy()
-            self._instance.warm_up()
+        with ExitStack() as stack:
+            self._identities = {each.name: each for each in stack.enter_context(self._instance.healthy())}
             self.api = Api(self._instance.settings.url, timeout_seconds=_ANSWER_SECONDS)
             wait_for(lambda: self.api.knows_dag(DAG) and self.api.knows_dag(GUARD_DAG), 60)
             for dag_id in (DAG, GUARD_DAG):
                 self.api.unpause(dag_id)
-        except BaseException:
-            self._end()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        processes.end_all(lambda: processes.marked(self._folder, "airflow"), patience_seconds=2.0)
+        self._stack.close()
 
     def kill(self, name: str) -> None:
         """Kill -9 of the scheduler, the api-server …; of the api-server its children too."""
@@ -155,15 +145,3 @@ class RealAirflow:
     def keep_logs(self, folder: Path) -> None:
         """Copy what Airflow has logged so far."""
         shutil.copytree(self.home / "logs", folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Return when the condition is true.
-
-    :raises TimeoutError: if it is not in that time.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain")
-        time.sleep(POLL_SECONDS)
