@@ -27,7 +27,7 @@ class Arena:
     """Where the contestants meet.
 
     :param folder: for what they write.
-    :param orphans: so many there are to prune.
+    :param orphans: how many there are to prune.
     """
 
     sandbox: Sandbox

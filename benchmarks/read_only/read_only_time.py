@@ -28,7 +28,7 @@ from benchmarks.read_only.measurement import (
 
 _REPETITIONS = {"quick": 3, "real": 1}
 _LARGE = 50_000
-"""With so many orphans or more, each run is done once: it takes minutes, and what differs from run to run seconds."""
+"""From this number of orphans on, each run is done once: it takes minutes, and runs differ by seconds."""
 STORAGES = ("memory", SLOW)
 _SLOW_SECONDS = (SCAN_SECONDS + REMOVAL_SECONDS) / TIMES_AS_FAST
 _MIB = 2**20

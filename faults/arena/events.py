@@ -55,8 +55,9 @@ def _running(arena: Arena) -> list[str]:
 
 
 def loses_node(seconds: float, *, power_off: bool = False) -> Action:
-    """The node of the pod that deletes, else of any registry pod, is silent for so long.
+    """The node of the pod that deletes, or else of any registry pod, goes silent and comes back.
 
+    :param seconds: until it comes back.
     :param power_off: what runs on it ends; otherwise it goes on.
     """
 
@@ -70,7 +71,7 @@ def loses_node(seconds: float, *, power_off: bool = False) -> Action:
 
 
 def operator_dead(seconds: float) -> Action:
-    """The registry's operator does nothing for so long."""
+    """The registry's operator does nothing for that time."""
 
     def act(arena: Arena) -> None:
         arena.sandbox.stop_operator()
@@ -80,7 +81,7 @@ def operator_dead(seconds: float) -> Action:
 
 
 def api_server_away(seconds: float) -> Action:
-    """The cluster's API server is killed, with every connection to it, and started again after so long."""
+    """The cluster's API server is killed, with every connection to it, and started again after that time."""
 
     def act(arena: Arena) -> None:
         arena.sandbox.stop_api_server()
@@ -92,7 +93,7 @@ def api_server_away(seconds: float) -> Action:
 def edits_deployment(seconds: float) -> Action:
     """A person lets pods take pushes again without touching ``spec.readOnly``, as ``oc rollout undo`` does.
 
-    The operator does not undo it for so long: it is Unmanaged.
+    The operator is Unmanaged for that time, and so does not undo it.
     """
 
     def act(arena: Arena) -> None:

@@ -60,7 +60,7 @@ class ProcessArena(Arena):
     def kill_airflow(self, seconds: float | None = None) -> None:
         """Kill all of Airflow.
 
-        :param seconds: start it again after so long; None: only when the window is closed.
+        :param seconds: until it is started again; None: it is started when the window is closed.
         """
         self.airflow.kill_everything()
         if seconds is not None:

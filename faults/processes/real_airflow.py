@@ -22,7 +22,7 @@ from local_airflow.rest import AirflowApi, wait_for
 
 DAG, GUARD_DAG = "registry_prune", "registry_guard"
 _HEARTBEAT_SECONDS = 30
-"""After so long without a sign of life Airflow takes a task for dead; 300 by default. Shortened, as the lease is."""
+"""A task without a sign of life for this time is taken for dead; 300 s by default. Shortened, as the lease is."""
 _ANSWER_SECONDS = 120.0
 """Patience with an api-server beside which other faults are tried."""
 
