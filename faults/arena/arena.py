@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,16 +17,20 @@ from typing import Any, Self
 from kubernetes import client, config
 
 from faults import PROJECT
-from faults.arena.guards import InClusterGuard, guard_round
+from faults.arena.guards import InClusterGuard, guard_round, kubectl
 from faults.arena.observers import ReadOnlyClock
 from faults.fault import Fault
 from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.window.lease import ANNOTATION
 from sandbox.base.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
+from sandbox.registry.api import IMAGES as IMAGE_OBJECTS
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
+from sandbox.registry.storage.layout import StorageLayout
+from sandbox.registry.verify.verify_storage import StorageCheck
 from sandbox.server.faults import FaultRule
 
 log = logging.getLogger(__name__)
@@ -43,6 +49,19 @@ CONF: dict[str, Any] = {"base_prune": False, "survey": False, "integrity_check":
 POLL_SECONDS = 0.02
 
 
+@dataclass(frozen=True)
+class HeldLease:
+    """What the sweep has to know of a lease; of whatever version of the project it is."""
+
+    holder: str
+    expires_at: datetime
+
+    @property
+    def expired(self) -> bool:
+        """Whether a guard may close its window."""
+        return self.expires_at <= datetime.now(UTC)
+
+
 class Arena:
     """A sandbox, who watches it, and the fault's hooks.
 
@@ -56,6 +75,10 @@ class Arena:
         self.before: dict[str, Callable[[], object]] = {}
         self.after: dict[str, Callable[[], object]] = {}
         self.over = threading.Event()
+        self.elsewhere: Sandbox | None = None
+        """Another cluster, that the connection may come to point to."""
+        self.named_once: set[str] = set()
+        """What Images named right before these were gone."""
         self.reported: dict[str, Any] | None = None
         self.failures: list[str] = []
         """What went wrong with the sweep itself, in words."""
@@ -70,7 +93,10 @@ class Arena:
             stack.enter_context(self.sandbox)
             needed = self.sandbox.seed(SeedPlan(images=IMAGES, orphans=ORPHANS)).needed
             self.orphans = self.sandbox.stored_digests() - needed
-            self._apply_rbac()
+            _let_in(self.sandbox)
+            self._in_cluster_guard = InClusterGuard(self.sandbox.kubeconfig)
+            if self.fault.in_cluster_guard:
+                self._in_cluster_guard.install()
             self.account = self.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
             self.cluster = Cluster(config.new_client_from_config(str(self.account)))
             self.admin = Cluster(config.new_client_from_config(str(self.sandbox.kubeconfig)))
@@ -90,12 +116,6 @@ class Arena:
         for thread in self._threads:
             thread.join()
         self._stack.close()
-
-    def _apply_rbac(self) -> None:
-        self._in_cluster_guard = InClusterGuard(self.sandbox.kubeconfig, self.sandbox.kubeconfig.parent)
-        self._in_cluster_guard.kubectl("apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"))
-        if self.fault.in_cluster_guard:
-            self._in_cluster_guard.install()
 
     # --- what faults are made of
 
@@ -163,6 +183,19 @@ class Arena:
         admin = config.new_client_from_config(str(self.sandbox.kubeconfig))
         client.AppsV1Api(admin).patch_namespaced_deployment(DEPLOYMENT, NAMESPACE, patch)
 
+    def start_elsewhere(self) -> None:
+        """Start another cluster, with images of its own and nothing to prune."""
+        settings = SandboxSettings.quick(replicas=1, nodes=3, real_registry=False)
+        self.elsewhere = self._stack.enter_context(Sandbox(self._folder.with_name("elsewhere"), settings))
+        self.elsewhere.seed(SeedPlan(images=4, orphans=0))
+        _let_in(self.elsewhere)
+
+    def note_named(self) -> None:
+        """Note what Images name now, before they are gone: the registry has to keep these blobs all the same."""
+        check = StorageCheck(StorageLayout(self.sandbox.state.storage))
+        check.check(self.sandbox.list_objects(IMAGE_OBJECTS))
+        self.named_once |= check.needed
+
     def pause(self, seconds: float) -> None:
         """Wait, at most to the end of everything."""
         self.over.wait(seconds)
@@ -191,16 +224,34 @@ class Arena:
 
     def closing(self) -> bool:
         """Whether the window was open and ``readOnly`` is false again, the lease still there."""
-        held = self.sandbox.get_object(CONFIGS, CLUSTER)
-        annotations = held["metadata"].get("annotations") or {}
-        lease = next((value for key, value in annotations.items() if "lease" in key), "")
-        return '"closing_since"' in lease and not held["spec"].get("readOnly")
+        return '"closing_since"' in self._lease_text() and not self.read_only_wanted()
+
+    def lease(self) -> HeldLease | None:
+        """The lease that is there now; None if there is none."""
+        text = self._lease_text()
+        if not text:
+            return None
+        held = json.loads(text)
+        return HeldLease(held["holder"], datetime.fromisoformat(held["expires_at"]))
+
+    def _lease_text(self) -> str:
+        annotations = self.sandbox.get_object(CONFIGS, CLUSTER)["metadata"].get("annotations") or {}
+        return str(annotations.get(ANNOTATION, ""))
 
     # --- the end
 
     def report(self) -> dict[str, Any] | None:
         """The run's own report; None if it has none."""
         return self.reported
+
+    def is_over(self, holder: str) -> bool:
+        """Whether the run of a lease's holder has ended. The one in this process has, when anybody asks."""
+        return True
+
+    def close_elsewhere(self) -> None:
+        """Let a guard look at the other cluster once, if there is one."""
+        if self.elsewhere is not None:
+            guard_round(Cluster(config.new_client_from_config(str(self.elsewhere.kubeconfig))))
 
     def await_api_server(self) -> None:
         """Wait until the cluster's API server is back, if it was taken away.
@@ -224,3 +275,8 @@ class Arena:
     def finish_run(self, run: str) -> str:
         """Let a run that got no further go on to its end, now that the window is closed; returns its last state."""
         return run
+
+
+def _let_in(sandbox: Sandbox) -> None:
+    """Give the project's account its rights."""
+    kubectl(sandbox.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"))

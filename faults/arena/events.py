@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from faults.arena.arena import Arena
-from faults.arena.guards import LIMITS
+from faults.arena.guards import LIMITS, guard_round
 from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.deletion.attempts import find_or_begin
 from include.registry_prune.window.config_lease import change_own_lease
+from include.registry_prune.window.lease import ANNOTATION
 from include.registry_prune.window.opening import arm, open_window
-from sandbox.base.names import CONTAINER, READ_ONLY_VARIABLE
+from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, READ_ONLY_VARIABLE
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.server.faults import FaultRule
 
@@ -120,6 +123,49 @@ def leaves_window(arena: Arena) -> None:
     change_own_lease(arena.cluster, holder, lambda lease: lease.renewed(datetime.now(UTC)))
 
 
+def loses_media_type(arena: Arena) -> None:
+    """An Image has no media type any more: the pruner takes its config for an orphan."""
+    arena.sandbox.forget_media_types()
+
+
+def loses_images(arena: Arena) -> None:
+    """The API has no Images any more, as after a restore of an early backup of etcd."""
+    arena.note_named()
+    arena.sandbox.restore_empty_etcd()
+
+
+def starts_build(arena: Arena) -> None:
+    """A build works, and pushes after a few seconds."""
+    arena.sandbox.start_build("shop", "meanwhile", seconds=5)
+
+
+def opens_another_window(arena: Arena) -> None:
+    """Another run has the window, and dies in it. If this run had it, a guard has taken it away first."""
+    if arena.lease() is not None:
+        guard_round(arena.cluster)
+    holder = "registry_prune/another"
+    moment = timedelta(seconds=1)
+    arm(arena.cluster, holder=holder, run_url="", lasts=moment, binding_ours=False, limits=LIMITS)
+    open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)
+
+
+def replaces_config(arena: Arena) -> None:
+    """One edit takes the lease away and sets ``readOnly`` to false, as ``oc replace`` of an older copy does."""
+
+    def edit(config: dict[str, Any]) -> None:
+        config["metadata"].pop("annotations", None)
+        config["spec"]["readOnly"] = False
+
+    arena.sandbox.call(lambda cluster: cluster.store.modify(CONFIGS, CLUSTER, None, edit))
+
+
+def adds_to_lease(arena: Arena) -> None:
+    """A newer version of the project has written a field into the lease that this guard does not know."""
+    lease = json.loads(arena.admin.config()["metadata"]["annotations"][ANNOTATION])
+    annotations = {ANNOTATION: json.dumps({**lease, "of_a_newer_version": "1"})}
+    arena.admin.patch_config({"metadata": {"annotations": annotations}})
+
+
 def sets_read_only(value: bool) -> Action:
     """A person patches ``spec.readOnly``."""
     return lambda arena: arena.sandbox.configure_registry(readOnly=value)
@@ -127,7 +173,7 @@ def sets_read_only(value: bool) -> Action:
 
 def removes_lease(arena: Arena) -> None:
     """A person removes the annotation."""
-    arena.admin.patch_config({"metadata": {"annotations": {"registry-prune/lease": None}}})
+    arena.admin.patch_config({"metadata": {"annotations": {ANNOTATION: None}}})
 
 
 def takes_over(arena: Arena) -> None:

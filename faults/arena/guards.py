@@ -34,31 +34,29 @@ def guard_round(cluster: Cluster) -> None:
         log.warning("The guard's round failed: %s", error)
 
 
+def kubectl(kubeconfig: Path, *arguments: str) -> str:
+    """Run kubectl; returns what it printed.
+
+    :raises subprocess.CalledProcessError: if it fails.
+    """
+    command = [
+        str(Path(sys.executable).parent / "kubectl"),
+        f"--kubeconfig={kubeconfig}",
+        f"--cache-dir={kubeconfig.parent / 'kubectl-cache'}",
+        *arguments,
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=JOB_SECONDS + 30).stdout
+
+
 class InClusterGuard:
     """``deploy/guard.yaml`` in the sandbox: Jobs that really run, with their own account and without Airflow.
 
-    :param kubeconfig: of a cluster-admin.
-    :param folder: to put files into.
+    :param kubeconfig: of a cluster-admin; the manifests are written beside it.
     """
 
-    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
-        self._folder = folder
         self._rounds = 0
-
-    def kubectl(self, *arguments: str) -> str:
-        """Run kubectl as the admin; returns what it printed.
-
-        :raises subprocess.CalledProcessError: if it fails.
-        """
-        command = [
-            str(Path(sys.executable).parent / "kubectl"),
-            f"--kubeconfig={self._kubeconfig}",
-            f"--cache-dir={self._folder / 'kubectl-cache'}",
-            *arguments,
-        ]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=JOB_SECONDS + 30)
-        return done.stdout
 
     def install(self) -> None:
         """Apply the manifests. The sandbox's pods have no image: this Python, with this project on its path."""
@@ -66,21 +64,28 @@ class InClusterGuard:
         for document in documents:
             if document["kind"] == "CronJob":
                 _run_here(document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0])
-        manifest = self._folder / "guard.yaml"
+        manifest = self._kubeconfig.with_name("guard.yaml")
         manifest.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
-        self.kubectl("apply", "-f", str(manifest))
+        kubectl(self._kubeconfig, "apply", "-f", str(manifest))
 
     def round(self) -> None:
         """One Job, awaited; that it fails is for the next one to mend."""
         self._rounds += 1
         job = f"round-{self._rounds}"
         in_namespace = f"--namespace={NAMESPACE}"
-        self.kubectl(in_namespace, "create", "job", job, "--from=cronjob/registry-guard")
+        kubectl(self._kubeconfig, in_namespace, "create", "job", job, "--from=cronjob/registry-guard")
         try:
-            self.kubectl(in_namespace, "wait", "--for=condition=Complete", f"job/{job}", f"--timeout={JOB_SECONDS}s")
+            kubectl(
+                self._kubeconfig,
+                in_namespace,
+                "wait",
+                "--for=condition=Complete",
+                f"job/{job}",
+                f"--timeout={JOB_SECONDS}s",
+            )
         except subprocess.CalledProcessError as error:
             log.warning("The guard's Job did not complete: %s", error.stderr)
-        log.info("Log of the guard in the cluster:\n%s", self.kubectl(in_namespace, "logs", f"job/{job}"))
+        log.info("Log of the guard in the cluster:\n%s", kubectl(self._kubeconfig, in_namespace, "logs", f"job/{job}"))
 
 
 def _run_here(container: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ class WindowBlobs:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._noted: set[str] = set()
+        self._gone_before: set[str] = set()
         self._open = False
 
     def look(self, read_only: bool) -> None:
@@ -36,14 +37,19 @@ class WindowBlobs:
         :param read_only: whether the Config wants it.
         """
         if read_only and not self._open:
+            self._gone_before |= self.gone()
             self._noted = set()
         self._open = read_only
         if read_only:
             self._noted |= self._sandbox.stored_digests()
 
     def gone(self) -> set[str]:
-        """What was there and is not any more."""
+        """What was there in the last window, and is not any more."""
         return self._noted - self._sandbox.stored_digests()
+
+    def gone_in_any(self) -> set[str]:
+        """The same of all windows so far."""
+        return self._gone_before | self.gone()
 
 
 class ReadOnlyClock:

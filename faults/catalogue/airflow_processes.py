@@ -26,7 +26,7 @@ from faults.processes.strikes import (
     kill_supervisor,
     kill_task,
     mark_run_failed,
-    mark_task_failed,
+    marked,
     pause,
     pause_shortly,
     strike_and,
@@ -120,11 +120,11 @@ def away() -> Iterator[Fault[ProcessArena]]:
 
 def persons() -> Iterator[Fault[ProcessArena]]:
     """What is clicked in Airflow."""
-    for what, strike in (("task marked failed", mark_task_failed), ("run marked failed", mark_run_failed)):
+    for what, strike in (("task marked failed", marked("failed")), ("run marked failed", mark_run_failed)):
         for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW):
             yield _one(what, task, moment, strike)
     for task, moment in AROUND_CALLS:
-        yield _one("task marked failed", task, moment, mark_task_failed)
+        yield _one("task marked failed", task, moment, marked("failed"))
     for task, moment in IN_WINDOW:
         yield _one("task cleared", task, moment, clear)
     yield _in_turn("task cleared", OUTSIDE, (*BEFORE_WINDOW, *AFTER_WINDOW), clear)
@@ -179,7 +179,7 @@ def deferred() -> Iterator[Fault[ProcessArena]]:
         ("kill -9 of the scheduler, restart after 40 s", taken_away("scheduler", 40), goes_on),
         ("api-server away for 45 s", taken_away("api-server", 45), goes_on),
         ("all of Airflow killed, restart after 15 s", airflow_killed(15), goes_on),
-        ("task marked failed", mark_task_failed, {"settings": settings}),
+        ("task marked failed", marked("failed"), {"settings": settings}),
         ("run marked failed", mark_run_failed, {"settings": settings}),
         ("task cleared", clear, {"settings": settings}),
         ("DAG paused, un-paused when the window is closed", pause, {"settings": settings}),

@@ -28,7 +28,7 @@ from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.server.faults import FaultRule
 
 _NODE_SECONDS = 20.0
-_AS_SLOW_AS_REAL = {"replicas": 3, "nodes": 4, "container_start": 2.0, "pre_stop": 3.0, "grace": 6}
+AS_SLOW_AS_REAL = {"replicas": 3, "nodes": 4, "container_start": 2.0, "pre_stop": 3.0, "grace": 6}
 """Pods that come after two seconds, and stay for some. Without the watch over the delete, pushes are accepted beside it
 and torn."""
 
@@ -96,11 +96,11 @@ def persons() -> Iterator[Fault[Arena]]:
     yield Fault(writable, "dry_run, after its call", after("dry_run", sets_read_only(False)))
     yield Fault(
         writable, "hard_prune, in mid-delete", when(Arena.deleting, sets_read_only(False)),
-        slow_delete=True, sandbox=_AS_SLOW_AS_REAL,
+        slow_delete=True, sandbox=AS_SLOW_AS_REAL,
     )  # fmt: skip
     yield Fault(
         "person edits the Deployment, operator Unmanaged for 15 s", "hard_prune, in mid-delete",
-        when(Arena.deleting, edits_deployment(15)), slow_delete=True, sandbox=_AS_SLOW_AS_REAL,
+        when(Arena.deleting, edits_deployment(15)), slow_delete=True, sandbox=AS_SLOW_AS_REAL,
     )  # fmt: skip
     yield Fault(
         "person sets readOnly true first", "set_read_only, before its call",
@@ -153,12 +153,12 @@ def pairs() -> Iterator[Fault[Arena]]:
     )  # fmt: skip
     yield Fault(
         "person sets readOnly false and API answers 503 to 3 requests", "hard_prune, in mid-delete",
-        when(Arena.deleting, both(sets_read_only(False), refused)), slow_delete=True, sandbox=_AS_SLOW_AS_REAL,
+        when(Arena.deleting, both(sets_read_only(False), refused)), slow_delete=True, sandbox=AS_SLOW_AS_REAL,
     )  # fmt: skip
     yield Fault(
         "person removes the lease, then sets readOnly false", "hard_prune, in mid-delete",
         when(Arena.deleting, both(removes_lease, sets_read_only(False))), slow_delete=True,
-        sandbox=_AS_SLOW_AS_REAL, clears_up=resumes_image_pruner,
+        sandbox=AS_SLOW_AS_REAL, clears_up=resumes_image_pruner,
     )  # fmt: skip
     yield Fault(
         "pod evicted and operator dead for 5 s", "hard_prune, in mid-delete",

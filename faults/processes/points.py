@@ -14,6 +14,7 @@ from pathlib import Path
 FOLDER_VARIABLE = "REGISTRY_PRUNE_FAULT_POINTS"
 """Environment variable of Airflow's processes: the folder."""
 BEFORE, AFTER = "before its call", "after its call"
+_HANGS = "store hangs"
 _POLL_SECONDS = 0.02
 
 
@@ -49,6 +50,18 @@ class Points:
         """Let it go on."""
         self._file(task, moment, "reached").unlink(missing_ok=True)
 
+    def known(self, task: str) -> bool:
+        """Whether the task has begun, as far as it was not forgotten."""
+        return self._file(task, "its", "processes").exists()
+
+    def forget_processes(self, task: str) -> None:
+        """Forget which process the task works in: the next run's is another one."""
+        self._file(task, "its", "processes").unlink(missing_ok=True)
+
+    def hang_store(self) -> None:
+        """From now on the store of the lists does not answer the tasks any more, until :meth:`clear`."""
+        (self._folder / _HANGS).touch()
+
     def processes(self, task: str) -> tuple[int, int]:
         """Process ids of the task's last try, and of its supervisor.
 
@@ -58,6 +71,11 @@ class Points:
         return noted["task"], noted["supervisor"]
 
     # --- the task's side
+
+    def await_store(self) -> None:
+        """Wait as long as the store of the lists does not answer."""
+        while (self._folder / _HANGS).exists():
+            time.sleep(_POLL_SECONDS)
 
     def note_processes(self, task: str) -> None:
         """Say which process the task works in."""

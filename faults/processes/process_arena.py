@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,8 @@ import psutil  # type: ignore[import-untyped]
 from faults.arena.arena import Arena
 from faults.fault import Fault
 from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
-from include.registry_prune.window.config_lease import read_lease
-from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, wait_for
+from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, NotFoundError, wait_for
 
-_RUN_LIMIT_SECONDS = 900.0
 _GUARD_LIMIT_SECONDS = 90.0
 _FINISH_LIMIT_SECONDS = 150.0
 _LEFT_OVER_SECONDS = 60.0
@@ -36,6 +35,9 @@ class ProcessArena(Arena):
         self.run_id = ""
         self._mended_at = 0.0
         self._sleepers = 0
+        self._cleared = False
+        self.guard_dag = GUARD_DAG
+        """Of the entry that knows the cluster."""
 
     # --- what happens to processes
 
@@ -77,21 +79,42 @@ class ProcessArena(Arena):
 
     def await_window_closed(self) -> None:
         """Wait until the run's lease, which is there, is gone; at most to the end of everything."""
-        while read_lease(self.admin) is not None and not self.over.is_set():
+        while self.lease() is not None and not self.over.is_set():
             time.sleep(_POLL_SECONDS)
 
     def strike_and_wake(self, task: str, moment: str, strike: Callable[[], object]) -> None:
         """Strike while a task is stopped, and let what is left of it go on when the window is closed, to its end."""
         left = psutil.Process(self.points.processes(task)[0])
-        self._sleepers += 1
-        try:
+        with self.not_over_before():
             strike()
             self.await_window_closed()
             self.points.release(task, moment)
             with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
                 left.wait(_LEFT_OVER_SECONDS)
+
+    @contextmanager
+    def not_over_before(self) -> Iterator[None]:
+        """The run is not taken for ended before the ``with`` block is, whatever its state."""
+        self._sleepers += 1
+        try:
+            yield
         finally:
             self._sleepers -= 1
+
+    def point_elsewhere(self) -> None:
+        """From now on the Airflow connection leads to the other cluster."""
+        assert self.elsewhere is not None, "start_elsewhere() comes first"
+        account = self.elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
+        shutil.copy(account, self.airflow.kubeconfig)
+
+    # --- a second Airflow
+
+    def start_second_airflow(self) -> None:
+        """Start another Airflow with the same DAGs, for the same cluster."""
+        folder = self._folder.with_name("second-airflow")
+        folder.mkdir()
+        self.second = self._stack.enter_context(RealAirflow(folder, self.fault.settings))
+        shutil.copy(self.account, self.second.kubeconfig)
 
     # --- the run
 
@@ -104,26 +127,48 @@ class ProcessArena(Arena):
 
     def await_end(self) -> str:
         """The run's state once it has ended, has closed its window, or its lease has run out: the guard's turn."""
-        wait_for(lambda: self._ended() or (self.all_hit() and self._window_is_over()), _RUN_LIMIT_SECONDS)
+        try:
+            wait_for(lambda: self._ended() or (self._all_struck() and self._window_is_over()), self.fault.run_seconds)
+        except TimeoutError:
+            self.failures.append(f"the run did not get to an end in {self.fault.run_seconds:.0f} s")
         return self.run_state()
 
+    def await_end_again(self) -> str:
+        """The same after tasks of a run were cleared that had ended: it may open a second window."""
+        self._cleared = True
+        return self.await_end()
+
+    def _all_struck(self) -> bool:
+        return not self._sleepers and self.all_hit()
+
     def _window_is_over(self) -> bool:
-        lease = read_lease(self.admin)
+        lease = self.lease()
         if lease is None:
-            return self.clock.seconds > 0 and not self.read_only_wanted()
-        return lease.expires_at.timestamp() < time.time()
+            return not self._cleared and self.clock.seconds > 0 and not self.read_only_wanted()
+        return lease.expired
+
+    def is_over(self, holder: str) -> bool:
+        """Whether the run of a lease's holder has ended; nobody else's is known to this Airflow."""
+        dag_id, _, run_id = holder.partition("/")
+        try:
+            return self.airflow.api.run_state(dag_id, run_id) in FINISHED_RUN_STATES
+        except NotFoundError:
+            return False
 
     def guard_round(self) -> None:
         """A run of the DAG ``registry_guard``."""
         api = self.airflow.api
+        if self.elsewhere is not None:
+            # Somebody has noticed, and points the connection back.
+            shutil.copy(self.account, self.airflow.kubeconfig)
         try:
-            run_id = api.trigger(GUARD_DAG, {})
+            run_id = api.trigger(self.guard_dag, {})
         except ApiUnavailableError:
             return
         try:
-            wait_for(lambda: api.run_state(GUARD_DAG, run_id) in FINISHED_RUN_STATES, _GUARD_LIMIT_SECONDS)
+            wait_for(lambda: api.run_state(self.guard_dag, run_id) in FINISHED_RUN_STATES, _GUARD_LIMIT_SECONDS)
         except TimeoutError:
-            api.mark_failed(GUARD_DAG, run_id)
+            api.mark_failed(self.guard_dag, run_id)
 
     def report(self) -> dict[str, Any] | None:
         """The run's own report; None if it has none."""
@@ -144,6 +189,10 @@ class ProcessArena(Arena):
         return self.run_state()
 
     def _ended(self) -> bool:
-        if self._sleepers or self.run_state() not in FINISHED_RUN_STATES:
+        return not self._sleepers and self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Whether the run has ended, and every task of it."""
+        if self.run_state() not in FINISHED_RUN_STATES:
             return False
         return all(task.state in FINISHED_TASK_STATES for task in self.airflow.api.task_instances(DAG, self.run_id))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,9 +40,34 @@ class Api(AirflowApi):
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
 
-    def mark_task_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """As the button in the UI."""
-        self._request("PATCH", f"{self._run_path(dag_id, run_id)}/taskInstances/{task_id}", {"new_state": "failed"})
+    def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """As the button in the UI.
+
+        :param state: ``success``, ``failed`` or ``skipped``.
+        """
+        self._request("PATCH", f"{self._run_path(dag_id, run_id)}/taskInstances/{task_id}", {"new_state": state})
+
+    def trigger_as(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run with this id."""
+        body = {"logical_date": None, "conf": dict(conf), "dag_run_id": run_id}
+        return str(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def backfill(self, dag_id: str, days: int, conf: Mapping[str, Any]) -> None:
+        """Let the runs of the last days be made up for, all at once.
+
+        :raises LocalAirflowError: the DAG refuses it.
+        """
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        body = {
+            "dag_id": dag_id, "from_date": (today - timedelta(days=days)).isoformat(), "to_date": today.isoformat(),
+            "max_active_runs": days, "dag_run_conf": dict(conf),
+        }  # fmt: skip
+        self._request("POST", "/api/v2/backfills", body)
+
+    def run_ids(self, dag_id: str, states: Sequence[str] = ()) -> list[str]:
+        """The runs of a DAG, those in these states alone if any are named."""
+        listed = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns", parameters={"limit": "100"})["dag_runs"]
+        return [str(run["dag_run_id"]) for run in listed if not states or run["state"] in states]
 
 
 class RealAirflow:
@@ -49,13 +75,18 @@ class RealAirflow:
 
     :param folder: new and empty; marks the processes.
     :param settings: of the cluster, that differ.
+    :param entries: further entries of ``clusters.yaml``, by name, with what differs from the first one.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self._folder = folder.resolve()
         self.kubeconfig = self._folder / "kubeconfig"
-        clusters = self._folder / "clusters.yaml"
-        clusters.write_text(yaml.safe_dump({"default": {**SETTINGS, **settings}}), encoding="utf-8")
+        self._clusters = self._folder / "clusters.yaml"
+        self._entries = {name: {**SETTINGS, **settings, **entry} for name, entry in (entries or {}).items()}
+        self._entries["default"] = {**SETTINGS, **settings}
+        self._write_clusters()
         self.points = Points(self._folder / "points")
         self.home = self._folder / "airflow"
         airflow = AirflowSettings(
@@ -64,7 +95,7 @@ class RealAirflow:
             dags_folder=PROJECT / "dags",
             port=free_port(),
             connection=KubernetesConnection(str(self.kubeconfig)),
-            clusters_file=clusters,
+            clusters_file=self._clusters,
             overrides={
                 FOLDER_VARIABLE: str(self._folder / "points"),
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(self._plugins()),
@@ -75,6 +106,25 @@ class RealAirflow:
         )
         self._instance = AirflowInstance(airflow, self._folder, Interruption())
         self._identities: dict[str, processes.ProcessIdentity] = {}
+
+    def _write_clusters(self) -> None:
+        self._clusters.write_text(self._clusters_text, encoding="utf-8")
+
+    @property
+    def _clusters_text(self) -> str:
+        return yaml.safe_dump(self._entries)
+
+    def rename_entry(self, name: str, new_name: str) -> None:
+        """Somebody renames an entry of ``clusters.yaml``: the DAGs of its run and its guard have other ids now."""
+        renamed = {new_name if each == name else each: entry for each, entry in self._entries.items()}
+        self._clusters.write_text(yaml.safe_dump(renamed), encoding="utf-8")
+
+    def reset_entries(self) -> None:
+        """Undo :meth:`rename_entry`."""
+        if self._clusters.read_text(encoding="utf-8") == self._clusters_text:
+            return
+        self._write_clusters()
+        wait_for(lambda: self.api.knows_dag(DAG) and self.api.knows_dag(GUARD_DAG), 60)
 
     def _plugins(self) -> Path:
         """The project's plugins, and one more."""

@@ -65,9 +65,9 @@ def taken_away(name: str, seconds: float) -> Strike:
     return lambda arena, _task: arena.take_away(name, seconds)
 
 
-def mark_task_failed(arena: ProcessArena, task: str) -> None:
-    """A person marks the task as failed."""
-    arena.airflow.api.mark_task_failed(DAG, arena.run_id, task)
+def marked(state: str) -> Strike:
+    """A person marks the task as success, failed or skipped."""
+    return lambda arena, task: arena.airflow.api.mark_task(DAG, arena.run_id, task, state)
 
 
 def mark_run_failed(arena: ProcessArena, _task: str) -> None:
@@ -95,6 +95,11 @@ def pause_shortly(arena: ProcessArena, _task: str) -> None:
 def airflow_killed(seconds: float | None = None) -> Strike:
     """All of Airflow is killed, and started again after that time, or when the window is closed."""
     return lambda arena, _task: arena.kill_airflow(seconds)
+
+
+def instead(strike: Strike, task: str) -> Strike:
+    """The same to another task than the one that has come to the point."""
+    return lambda arena, _task: strike(arena, task)
 
 
 def strike_and(strike: Strike, action: Callable[[Arena], object]) -> Strike:

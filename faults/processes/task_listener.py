@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
+from fsspec.implementations.local import LocalFileOpener  # type: ignore[import-untyped]
 
 from faults.processes.points import AFTER, BEFORE, FOLDER_VARIABLE, Points
 
@@ -26,7 +27,19 @@ class TaskListener:
         # A deferrable task goes on in `resume_execution`.
         for name in ("execute", "resume_execution"):
             setattr(task, name, _stopping_after(getattr(task, name), points, task.task_id))
+        for name in ("write", "close"):
+            setattr(LocalFileOpener, name, _waiting_for_store(getattr(LocalFileOpener, name), points))
         points.stop_at(task.task_id, BEFORE)
+
+
+def _waiting_for_store(work: Any, points: Points) -> Any:
+    """As a mounted share that stops answering: whoever writes to it waits, and no exception ends that."""
+
+    def do(*arguments: Any, **options: Any) -> Any:
+        points.await_store()
+        return work(*arguments, **options)
+
+    return do
 
 
 def _stopping_after(work: Any, points: Points, task_id: str) -> Any:

@@ -23,7 +23,12 @@ def try_in_real_airflow(airflow: RealAirflow, fault: Fault[Any], folder: Path) -
         try:
             fault.prepare(arena)
             arena.run_id = airflow.api.trigger(DAG, {**CONF, **fault.conf})
-            return conclude(arena, arena.await_end())
+            state = arena.await_end()
+            if fault.afterwards is not None:
+                arena.finish_run(state)
+                fault.afterwards(arena)
+                state = arena.await_end_again()
+            return conclude(arena, state)
         finally:
             arena.over.set()
             _tidy_up(arena)
@@ -35,6 +40,7 @@ def _tidy_up(arena: ProcessArena) -> None:
     airflow.points.clear()
     arena.await_mending()
     airflow.start_missing()
+    airflow.reset_entries()
     airflow.api.unpause(DAG)
     if arena.run_id:
         arena.finish_run("")

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         for kind in KINDS
         if options.kind in (kind, "all")
         # One Airflow serves all that want the same settings.
-        for fault in sorted(catalogue(kind), key=lambda fault: sorted(fault.settings.items()))
+        for fault in sorted(catalogue(kind), key=lambda fault: repr((fault.settings, fault.entries)))
         if re.search(options.only or "", fault.name, re.IGNORECASE)
     ]
     if not jobs:

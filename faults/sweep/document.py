@@ -13,7 +13,7 @@ from pathlib import Path
 
 from faults import PROJECT
 from faults.arena.ending import CONDITIONS
-from faults.catalogue.kinds import IN_PROCESS, PROCESSES, catalogue
+from faults.catalogue.kinds import IN_PROCESS, MATRIX, PROCESSES, catalogue
 from faults.fault import Outcome
 from faults.sweep.table import conditions_of, head_lines, remark, row, with_conditions
 
@@ -26,6 +26,7 @@ _WHOLE, _LATER = "The whole: ", "Rows tried anew since: "
 TITLES = {
     IN_PROCESS: "Faults of the cluster, of connections, of persons",
     PROCESSES: "Faults of Airflow's processes",
+    MATRIX: "Tasks cleared and marked, while something changes",
 }
 
 

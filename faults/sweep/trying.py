@@ -64,7 +64,7 @@ class _Airflows:
         self._stack = ExitStack()
         self._real_stack = ExitStack()
         self._real: RealAirflow | None = None
-        self._settings: dict[str, Any] = {}
+        self._wanted: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
     def __enter__(self) -> _Airflows:
         self._redirect("start")
@@ -107,20 +107,20 @@ class _Airflows:
                 return failed(fault, f"the sweep failed: {type(error).__name__}: {error}")
 
     def _try_in_real(self, fault: Fault[Any], folder: Path, logs: Path) -> Outcome:
-        real = self._real_with(dict(fault.settings))
+        real = self._real_with(dict(fault.settings), dict(fault.entries))
         outcome = try_in_real_airflow(real, fault, folder)
         if not outcome.good:
             real.keep_logs(logs)
         return outcome
 
-    def _real_with(self, settings: dict[str, Any]) -> RealAirflow:
-        if self._real is None or self._settings != settings:
+    def _real_with(self, settings: dict[str, Any], entries: dict[str, Any]) -> RealAirflow:
+        if self._real is None or self._wanted != (settings, entries):
             self._end_real()
             folder = self._real_stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="registry-prune-airflow-", ignore_cleanup_errors=True)
             )
-            self._real = self._real_stack.enter_context(RealAirflow(Path(folder), settings))
-            self._settings = settings
+            self._real = self._real_stack.enter_context(RealAirflow(Path(folder), settings, entries))
+            self._wanted = (settings, entries)
         return self._real
 
     def _end_real(self) -> None:
