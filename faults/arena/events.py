@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from faults.arena.arena import Arena
 from faults.arena.guards import LIMITS, guard_round
@@ -19,6 +19,7 @@ from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, READ_ONLY_VARIABLE
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.server.faults import FaultRule
 
+A = TypeVar("A", bound=Arena)
 Action = Callable[[Arena], object]
 
 
@@ -32,10 +33,10 @@ def orders_exec(fault: ExecFault) -> Action:
     return lambda arena: arena.order_exec(fault)
 
 
-def both(*actions: Action) -> Action:
-    """Several at once."""
+def all_of(*actions: Callable[[A], object]) -> Callable[[A], None]:
+    """One after the other."""
 
-    def act(arena: Arena) -> None:
+    def act(arena: A) -> None:
         for action in actions:
             action(arena)
 

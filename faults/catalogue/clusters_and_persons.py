@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from faults.arena.arena import LONG_LEASE, Arena
 from faults.arena.events import (
+    all_of,
     api_server_away,
-    both,
     edits_deployment,
     evict_a_pod,
     evict_pruner,
@@ -23,7 +23,7 @@ from faults.arena.events import (
     takes_over,
 )
 from faults.fault import Fault
-from faults.in_process.moments import after, before, each, raises, when
+from faults.in_process.moments import after, before, raises, when
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.server.faults import FaultRule
 
@@ -125,7 +125,7 @@ def persons() -> Iterator[Fault[Arena]]:
     )
     yield Fault(
         "person takes the read-only registry over", "dry_run, after its call", after("dry_run", takes_over),
-        clears_up=both(sets_read_only(False), resumes_image_pruner), closed_by="person",
+        clears_up=all_of(sets_read_only(False), resumes_image_pruner), closed_by="person",
     )  # fmt: skip
     yield Fault(
         "person resumes the ImagePruner", "hard_prune, in mid-delete", when(Arena.deleting, resumes_image_pruner),
@@ -141,38 +141,38 @@ def pairs() -> Iterator[Fault[Arena]]:
     no_search = orders_exec(ExecFault("refuse"))
     yield Fault(
         "exec cut abruptly, then exec refused", "hard_prune, in mid-delete; restore_read_write, at its search",
-        each(before("hard_prune", cut), before("restore_read_write", no_search)), slow_delete=True,
+        all_of(before("hard_prune", cut), before("restore_read_write", no_search)), slow_delete=True,
     )  # fmt: skip
     yield Fault(
         "exec cut abruptly, then node lost for 20 s", "hard_prune, in mid-delete; restore_read_write, before its call",
-        each(before("hard_prune", cut), before("restore_read_write", loses_node(_NODE_SECONDS))), slow_delete=True,
+        all_of(before("hard_prune", cut), before("restore_read_write", loses_node(_NODE_SECONDS))), slow_delete=True,
     )  # fmt: skip
     yield Fault(
         "exec frozen and person removes the lease", "hard_prune, in mid-delete",
-        each(before("hard_prune", silent), when(Arena.deleting, removes_lease)), slow_delete=True,
+        all_of(before("hard_prune", silent), when(Arena.deleting, removes_lease)), slow_delete=True,
     )  # fmt: skip
     yield Fault(
         "person sets readOnly false and API answers 503 to 3 requests", "hard_prune, in mid-delete",
-        when(Arena.deleting, both(sets_read_only(False), refused)), slow_delete=True, sandbox=AS_SLOW_AS_REAL,
+        when(Arena.deleting, all_of(sets_read_only(False), refused)), slow_delete=True, sandbox=AS_SLOW_AS_REAL,
     )  # fmt: skip
     yield Fault(
         "person removes the lease, then sets readOnly false", "hard_prune, in mid-delete",
-        when(Arena.deleting, both(removes_lease, sets_read_only(False))), slow_delete=True,
+        when(Arena.deleting, all_of(removes_lease, sets_read_only(False))), slow_delete=True,
         sandbox=AS_SLOW_AS_REAL, clears_up=resumes_image_pruner,
     )  # fmt: skip
     yield Fault(
         "pod evicted and operator dead for 5 s", "hard_prune, in mid-delete",
-        when(Arena.deleting, both(evict_pruner, operator_dead(5))), slow_delete=True,
+        when(Arena.deleting, all_of(evict_pruner, operator_dead(5))), slow_delete=True,
     )  # fmt: skip
     yield Fault(
         "exception, then person removes the lease",
         "set_read_only, after its call; restore_read_write, before its call",
-        each(after("set_read_only", raises), before("restore_read_write", removes_lease)), closed_by="run",
+        all_of(after("set_read_only", raises), before("restore_read_write", removes_lease)), closed_by="run",
     )  # fmt: skip
     yield Fault(
         "exec cut abruptly, then exception in every try",
         "hard_prune, in mid-delete; restore_read_write, before its call",
-        each(before("hard_prune", cut), before("restore_read_write", raises, always=True)),
+        all_of(before("hard_prune", cut), before("restore_read_write", raises, always=True)),
         slow_delete=True, in_cluster_guard=True, closed_by="guard in the cluster",
     )  # fmt: skip
 

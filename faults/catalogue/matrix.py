@@ -6,10 +6,9 @@ Every pair of a task and what is done to it, of that and a change, and of a task
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from faults.arena.arena import Arena
-from faults.arena.events import loses_images, loses_media_type, opens_another_window, starts_build
+from faults.arena.events import all_of, loses_images, loses_media_type, opens_another_window, starts_build
 from faults.catalogue.pairwise import pairwise
 from faults.catalogue.tasks_and_connections import EVERYTHING, OUTSIDE_TASKS, WINDOW_TASKS
 from faults.fault import Fault
@@ -38,10 +37,6 @@ def _nothing(_arena: Arena) -> None:
     pass
 
 
-def _points_elsewhere(arena: ProcessArena) -> None:
-    arena.point_elsewhere()
-
-
 ELSEWHERE = "the connection points elsewhere"
 CHANGES: dict[str, Callable[[ProcessArena], object]] = {
     "nothing changed": _nothing,
@@ -49,7 +44,7 @@ CHANGES: dict[str, Callable[[ProcessArena], object]] = {
     "Images gone": loses_images,
     "a build running": starts_build,
     "another run's window open": opens_another_window,
-    ELSEWHERE: _points_elsewhere,
+    ELSEWHERE: ProcessArena.point_elsewhere,
 }
 
 
@@ -73,19 +68,13 @@ def _row(task: str, change: str, mark: str) -> Fault[ProcessArena]:
     return Fault(
         f"matrix, {task} {mark}",
         change,
-        partial(_prepare, prepares=prepares, elsewhere=change == ELSEWHERE),
+        all_of(ProcessArena.start_elsewhere, prepares) if change == ELSEWHERE else prepares,
         slow_delete=mark != AFTER_THE_END and moment == MID_DELETE,
         conf={} if task in WINDOW_TASKS and not later else EVERYTHING,
         afterwards=(lambda arena: strike(arena, task)) if mark == AFTER_THE_END else None,
         asked=ASKED,
         run_seconds=RUN_SECONDS,
     )
-
-
-def _prepare(arena: ProcessArena, *, prepares: Callable[[ProcessArena], object], elsewhere: bool) -> None:
-    if elsewhere:
-        arena.start_elsewhere()
-    prepares(arena)
 
 
 def _after_change(change: Callable[[ProcessArena], object], mark: Strike) -> Strike:

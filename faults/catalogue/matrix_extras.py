@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from faults.arena.events import adds_to_lease, replaces_config
+from faults.arena.events import adds_to_lease, all_of, replaces_config
 from faults.arena.guards import guard_round
 from faults.catalogue.clusters_and_persons import AS_SLOW_AS_REAL
 from faults.catalogue.matrix import ASKED, RUN_SECONDS
@@ -15,7 +15,7 @@ from faults.catalogue.tasks_and_connections import EVERYTHING
 from faults.fault import Fault
 from faults.processes.process_arena import ProcessArena
 from faults.processes.real_airflow import DAG, GUARD_DAG
-from faults.processes.strikes import DELETE, MID_DELETE, airflow_killed, at, strike_and
+from faults.processes.strikes import DELETE, MID_DELETE, airflow_killed, at, strike_and, to_cluster
 from local_airflow.errors import LocalAirflowError
 from local_airflow.rest import FINISHED_RUN_STATES, wait_for
 
@@ -78,10 +78,6 @@ def _hangs_store(arena: ProcessArena, _task: str) -> None:
     arena.points.hang_store()
 
 
-def _replaces(arena: ProcessArena, _task: str) -> None:
-    replaces_config(arena)
-
-
 def _renames_entry(arena: ProcessArena, _task: str) -> None:
     """The entry has another name: from now on only the guard of that name looks at the cluster."""
     api, guard = arena.airflow.api, f"{GUARD_DAG}_renamed"
@@ -92,10 +88,6 @@ def _renames_entry(arena: ProcessArena, _task: str) -> None:
         arena.guard_dag = guard
 
 
-def _starts_second_airflow(arena: ProcessArena) -> None:
-    arena.start_second_airflow()
-
-
 def extras() -> Iterator[Fault[ProcessArena]]:
     """One row each."""
     for what, strike, options in (
@@ -104,22 +96,14 @@ def extras() -> Iterator[Fault[ProcessArena]]:
         ("a follower stopped for longer than its lease, then resumed", _stops_follower,
          {"delete_seconds": 60.0, "ends": "success"}),
         ("a store of lists that never answers", _hangs_store, {}),
-        ("oc replace of the Config", _replaces, {"sandbox": AS_SLOW_AS_REAL}),
+        ("oc replace of the Config", to_cluster(replaces_config), {"sandbox": AS_SLOW_AS_REAL}),
         ("an older guard, all of Airflow killed", strike_and(airflow_killed(), adds_to_lease),
          {"in_cluster_guard": True, "closed_by": "guard in the cluster"}),
         ("a renamed entry", _renames_entry, {}),
     ):  # fmt: skip
         yield _extra(what, at(DELETE, MID_DELETE, strike), **options)
     strikes = at(DELETE, MID_DELETE, _starts_namesake)
-    yield _extra("a second Airflow with the same run ids", _each(_starts_second_airflow, strikes))
-
-
-def _each(*prepare: Callable[[ProcessArena], object]) -> Callable[[ProcessArena], None]:
-    def all_of_them(arena: ProcessArena) -> None:
-        for one in prepare:
-            one(arena)
-
-    return all_of_them
+    yield _extra("a second Airflow with the same run ids", all_of(ProcessArena.start_second_airflow, strikes))
 
 
 def _extra(what: str, prepare: Callable[[ProcessArena], None], **options: object) -> Fault[ProcessArena]:

@@ -38,16 +38,6 @@ def when(condition: Callable[[Arena], bool], action: Action) -> Prepare:
     return lambda arena: arena.meanwhile(lambda: condition(arena), lambda: action(arena))
 
 
-def each(*prepare: Prepare) -> Prepare:
-    """Several faults in one run."""
-
-    def all_of_them(arena: Arena) -> None:
-        for one in prepare:
-            one(arena)
-
-    return all_of_them
-
-
 def _noted(arena: Arena, action: Action, *, always: bool) -> Callable[[], None]:
     reached = threading.Event()
     arena.hits(reached.is_set)

@@ -102,6 +102,11 @@ def instead(strike: Strike, task: str) -> Strike:
     return lambda arena, _task: strike(arena, task)
 
 
+def to_cluster(action: Callable[[Arena], object]) -> Strike:
+    """What happens to the cluster when the task comes to the point."""
+    return lambda arena, _task: action(arena)
+
+
 def strike_and(strike: Strike, action: Callable[[Arena], object]) -> Strike:
     """Two things at once: one to the task, one to the cluster."""
 

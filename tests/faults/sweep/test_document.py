@@ -77,7 +77,7 @@ def test_a_row_of_before_a_condition_was_looked_at_keeps_what_it_told(document: 
     section = write(document, [ALL[1]])
     assert list(section.rows) == [(first.what, first.point), (second.what, second.point)]
     told = section.rows[first.what, first.point]
-    assert told == f"| {first.what} | {first.point} | failed | guard | a | b | c | · | d | e | · | · | f | 3.4 s |"
+    assert told == f"| {first.what} | {first.point} | failed | guard | a | b | c | · | d | e | · | · | f | · | 3.4 s |"
     assert with_conditions(told, CONDITIONS, CONDITIONS) == told
 
 
