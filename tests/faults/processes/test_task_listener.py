@@ -39,3 +39,27 @@ def test_in_a_tasks_process_it_stops_before_and_after_the_call(tmp_path: Path, m
     points.release("hard_prune", AFTER)
     thread.join(LIMIT_SECONDS)
     assert done == ["work", "told Airflow"]
+
+
+def test_a_store_that_does_not_answer_keeps_whoever_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
+
+    from faults.processes.task_listener import TaskListener
+
+    for name in ("write", "close"):
+        monkeypatch.setattr(LocalFileOpener, name, getattr(LocalFileOpener, name))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "points"))
+    points = Points(tmp_path / "points")
+    task = SimpleNamespace(task_id="hard_prune", execute=lambda: None, resume_execution=lambda: None)
+    TaskListener().on_task_instance_running(None, SimpleNamespace(task=task))
+    file = LocalFileSystem().open(str(tmp_path / "list"), "wb")
+    points.hang_store()
+    thread = started(lambda: (file.write(b"line"), file.close()))
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert (tmp_path / "list").read_bytes() == b""
+    points.clear()
+    thread.join(LIMIT_SECONDS)
+    assert (tmp_path / "list").read_bytes() == b"line"
