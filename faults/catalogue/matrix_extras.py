@@ -107,7 +107,7 @@ def extras() -> Iterator[Fault[ProcessArena]]:
 
 
 def _extra(what: str, prepare: Callable[[ProcessArena], None], **options: object) -> Fault[ProcessArena]:
-    fields = {"delete_seconds": _LONG_DELETE_SECONDS, "run_seconds": 2 * RUN_SECONDS, **options}
+    fields = {"delete_seconds": _LONG_DELETE_SECONDS, "run_seconds": RUN_SECONDS, **options}
     return Fault(
         f"matrix, {what}", f"{DELETE}, {MID_DELETE}", prepare, slow_delete=True, asked=ASKED, **fields  # type: ignore[arg-type]
     )  # fmt: skip
