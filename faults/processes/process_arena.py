@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
 from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, NotFoundError, wait_for
 
 _GUARD_LIMIT_SECONDS = 90.0
+_GUARD_COMES_SECONDS = 60.0
+"""After a lease has run out; Airflow's guard looks every five minutes."""
 _FINISH_LIMIT_SECONDS = 150.0
 _LEFT_OVER_SECONDS = 60.0
 _POLL_SECONDS = 0.5
@@ -35,7 +38,7 @@ class ProcessArena(Arena):
         self.run_id = ""
         self._mended_at = 0.0
         self._sleepers = 0
-        self._cleared = False
+        self._expired_since = math.inf
         self.guard_dag = GUARD_DAG
         """Of the entry that knows the cluster."""
 
@@ -128,23 +131,27 @@ class ProcessArena(Arena):
     def await_end(self) -> str:
         """The run's state once it has ended, has closed its window, or its lease has run out: the guard's turn."""
         try:
-            wait_for(lambda: self._ended() or (self._all_struck() and self._window_is_over()), self.fault.run_seconds)
+            wait_for(lambda: self._ended() or self._guards_turn(), self.fault.run_seconds)
         except TimeoutError:
             self.failures.append(f"the run did not get to an end in {self.fault.run_seconds:.0f} s")
         return self.run_state()
 
-    def await_end_again(self) -> str:
-        """The same after tasks of a run were cleared that had ended: it may open a second window."""
-        self._cleared = True
-        return self.await_end()
-
-    def _all_struck(self) -> bool:
-        return not self._sleepers and self.all_hit()
+    def _guards_turn(self) -> bool:
+        """Whether a guard may look before the run has ended."""
+        if self.fault.asked is None:
+            return not self._sleepers and self.all_hit() and self._window_is_over()
+        # In the matrix the run comes first: would it end as success beside the window that it left?
+        lease = self.lease()
+        if self._sleepers or lease is None or not lease.expired:
+            self._expired_since = math.inf
+            return False
+        self._expired_since = min(self._expired_since, time.monotonic())
+        return time.monotonic() - self._expired_since > _GUARD_COMES_SECONDS
 
     def _window_is_over(self) -> bool:
         lease = self.lease()
         if lease is None:
-            return not self._cleared and self.clock.seconds > 0 and not self.read_only_wanted()
+            return self.clock.seconds > 0 and not self.read_only_wanted()
         return lease.expired
 
     def is_over(self, holder: str) -> bool:

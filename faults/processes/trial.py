@@ -27,7 +27,7 @@ def try_in_real_airflow(airflow: RealAirflow, fault: Fault[Any], folder: Path) -
             if fault.afterwards is not None:
                 arena.finish_run(state)
                 fault.afterwards(arena)
-                state = arena.await_end_again()
+                state = arena.await_end()
             return conclude(arena, state)
         finally:
             arena.over.set()
