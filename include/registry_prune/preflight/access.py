@@ -90,7 +90,6 @@ RESTART = tuple(permission for permission in WINDOW if permission.verb in ("watc
 class AccessReview(Record):
     """Who the run is in the cluster, and what it found there.
 
-    :param image_count: Image objects in the cluster; where the API server does not tell, at least so many.
     :param cluster_version: the cluster's version; during an update the one that it is going to.
     :param storage: the registry's storage driver, as its Config names it.
     :param notes: what is worth saying and stops nothing.
@@ -99,8 +98,6 @@ class AccessReview(Record):
     version: Literal[1] = 1
     user: str
     server: str
-    registry_pods: int
-    image_count: int
     cluster_version: str = ""
     storage: str = ""
     notes: tuple[str, ...] = ()
@@ -161,8 +158,6 @@ def review_access(
     return AccessReview(
         user=user,
         server=cluster.server,
-        registry_pods=len(ready.registry.pods),
-        image_count=cluster.image_count(),
         cluster_version=ready.version,
         storage=ready.storage,
         notes=ready.notes,
