@@ -41,7 +41,7 @@ SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
 STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 
 RESULTS: Mapping[str, Record] = {
-    "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443", registry_pods=2, image_count=300),
+    "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443"),
     "base_prune": BasePrune(carried_out=True, figures=PruneFigures(images=3)),
     "grant_image_pruner": Grant(service_account="registry", binding=OUR_BINDING, ours=True),
     "survey": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),

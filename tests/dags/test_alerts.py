@@ -134,6 +134,7 @@ def test_a_failed_run_is_told_with_its_report(
     assert body["run_id"] == run.run_id
     assert body["report"] == run.results["report"]
     assert (body["report"]["outcome"], body["report"]["failed_tasks"]) == ("failed", ["hard_prune"])
+    assert body["report"]["reasons"] == ["hard_prune: this step is played to fail"]
     assert body["text"] in processed.log
 
 
@@ -179,8 +180,8 @@ def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_
         callback(context)
     again, last = receiver.bodies
     assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
-    assert "This was try 3 of 13: it is tried again by itself" in again["text"]
-    assert "It is not tried again" in last["text"]
+    assert "This was try 3 of 13: Airflow tries again by itself" in again["text"]
+    assert "Airflow does not try again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
 
 

@@ -72,8 +72,8 @@ class Alert(BaseNotifier):
         self.tried_again = tried_again
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
-        DAG of a callback has none."""
+        """Do nothing: no text of an alert is a template. Airflow would ask the DAG for an environment, and in ``airflow
+        dags test`` the DAG of a callback has none."""
 
     def notify(self, context: Context) -> None:
         """Write the alert to the log, then post it. It never raises: the log says if it could not be posted."""
@@ -127,7 +127,7 @@ class Alert(BaseNotifier):
         }
 
     def _guard_body(self, context: Context) -> dict[str, Any] | None:
-        """Of the guard's own tasks: what it could not do, or what it did if that is worth an alert."""
+        """Of the guard's own tasks: what the guard could not do, or what it did if that is worth an alert."""
         task = context["ti"]
         error = context.get("exception")
         if error is not None:
@@ -145,15 +145,14 @@ class Alert(BaseNotifier):
         return said
 
     def _restore_text(self, context: Context) -> str:
-        next_step = "It is not tried again."
+        next_step = "Airflow does not try again."
         if self.tried_again:
             task = context["ti"]
-            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: it is tried again by itself."
+            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: Airflow tries again by itself."
         return (
-            f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
-            f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
-            f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
-            f"then {TAKE_PUSHES_COMMAND}"
+            f"The read-only window of cluster {self.cluster.name} could not be closed: {context.get('exception')}\n"
+            f"{next_step} Where spec.readOnly of Config cluster is true, pushes and builds fail until somebody sets it "
+            f"back. By hand (docs/on-call.md): end every pruner first, then {TAKE_PUSHES_COMMAND}"
         )
 
 

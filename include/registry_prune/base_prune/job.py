@@ -26,7 +26,7 @@ class BasePrune(Record):
     :param summary: the pruner's own last line.
     :param figures: its numbers; of several attempts the sum. None if it printed no summary that is understood.
     :param attempts: the Job's script tries up to six times.
-    :param after_a_failure: an earlier try of the run failed, and nobody handed over what that one deleted.
+    :param after_a_failure: an earlier try of the run failed and did not hand over what it deleted.
     :param ended_at: when the Job ended, by the cluster's clock.
     """
 
@@ -49,7 +49,7 @@ class BasePrune(Record):
         return self.after_a_failure or self.figures is None or self.figures.storage_changed
 
     def text(self) -> str:
-        """What it did, for people."""
+        """What it did."""
         if not self.carried_out:
             return "switched off"
         if self.figures is None:
@@ -72,7 +72,7 @@ class Restart(Record):
     seconds: float = 0.0
 
     def text(self) -> str:
-        """For people; empty if there is nothing to say."""
+        """What became of them; empty if there is nothing to say."""
         if not self.needed:
             return ""
         if self.not_done:
@@ -155,7 +155,7 @@ def ending(job: Mapping[str, Any]) -> JobEnding | None:
 
 
 def pod_problems(pods: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Why a Job's pods do not run, or how their containers failed, each in words."""
+    """Why a Job's pods do not run, or how their containers failed."""
     problems = []
     for pod in pods:
         name, status = pod["metadata"]["name"], pod.get("status") or {}

@@ -1,9 +1,9 @@
 """After a base prune the registry's pods remember layers that are gone.
 
-Each pod keeps metadata of blobs in memory, and the base prune does not clear it. A push of such a layer is told that
-the registry has it already; it "succeeds", and the image cannot be pulled. So the documentation (*Pruning objects to
-reclaim resources*, manually pruning images) wants the registry redeployed after every prune. A read-only window does
-that by its rollouts.
+Each pod keeps metadata of blobs in memory, and the base prune does not clear it. To a push of such a layer the
+registry says that it has it already; the push "succeeds", and the image cannot be pulled. So the documentation
+(*Pruning objects to reclaim resources*, manually pruning images) wants the registry redeployed after every prune. A
+read-only window does that by its rollouts.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def _in_the_way(cluster: Cluster, state: RegistryState) -> str:
     except LeaseError as error:
         return str(error)
     if lease is not None:
-        return f"the window of {lease.holder} is open; its end replaces them"
+        return f"the window of {lease.holder} is open, and its end replaces them"
     if state.read_only:
-        return "the registry is read-only; they are replaced when it takes pushes again"
+        return "the registry is read-only, and they are replaced when it takes pushes again"
     pruners = living_pruners(cluster, state)
     if pruners:
         return f"a pruner works in one of them: {'; '.join(pruners)}"

@@ -87,6 +87,8 @@ class Settled(Record):
     :param read_only_seconds: for a closed window: from the patch ``readOnly: true`` until now.
     :param closed_at: for a closed window: now.
     :param pod_uids: of the pods that serve.
+    :param first_pod_at: when the first pod in the wanted mode was seen ready.
+    :param delete_began_at: for a closed window: when a delete began in it, by its lease; None if none did.
     """
 
     version: Literal[1] = 1
@@ -96,6 +98,18 @@ class Settled(Record):
     read_only_seconds: float | None = None
     closed_at: AwareDatetime | None = None
     pod_uids: tuple[str, ...] = ()
+    first_pod_at: AwareDatetime | None = None
+    delete_began_at: AwareDatetime | None = None
+
+
+class PodsSeen(Record):
+    """What was seen of the pods of a registry that did not settle.
+
+    :param first_pod_at: when the first pod in the wanted mode was seen ready; None: there was none.
+    """
+
+    version: Literal[1] = 1
+    first_pod_at: AwareDatetime | None = None
 
 
 class Opening(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
@@ -20,7 +21,14 @@ SAY_EVERY_SECONDS = 15.0
 
 
 class NotSettledError(Exception):
-    """The registry did not get into the wanted mode in time; the message names what is missing."""
+    """The registry did not get into the wanted mode in time; the message names what is missing.
+
+    :param first_pod_at: when the first pod in the wanted mode was seen ready; None: there was none.
+    """
+
+    def __init__(self, message: str, *, first_pod_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.first_pod_at = first_pod_at
 
 
 def wait_until_settled(
@@ -36,10 +44,13 @@ def wait_until_settled(
         once if ``spec.readOnly`` is not what is wanted.
     """
     started = said = time.monotonic()
+    first_pod_at: datetime | None = None
     with registry_changes(cluster) as wait_for_change:
         while True:
             state, reasons = _look(cluster, read_only, without_pod)
             now = time.monotonic()
+            if first_pod_at is None and state is not None and _has_ready_pod(state, read_only):
+                first_pod_at = datetime.now(UTC)
             if state is not None and not reasons:
                 log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
                 return Settled(
@@ -47,19 +58,27 @@ def wait_until_settled(
                     seconds=round(now - started, 3),
                     pods=len(state.pods),
                     pod_uids=tuple(pod.uid for pod in state.pods if not pod.ended),
+                    first_pod_at=first_pod_at,
                 )
             if state is not None and state.read_only is not read_only:
-                raise NotSettledError(f"Somebody has changed it meanwhile: {'; '.join(reasons)}")
+                raise NotSettledError(
+                    f"Somebody has changed it meanwhile: {'; '.join(reasons)}", first_pod_at=first_pod_at
+                )
             if now - started > limit_seconds:
                 conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
                 raise NotSettledError(
                     f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
-                    f"{'; '.join(reasons)}.{conditions}"
+                    f"{'; '.join(reasons)}.{conditions}",
+                    first_pod_at=first_pod_at,
                 )
             if now - said > SAY_EVERY_SECONDS:
                 said = now
                 log.info("Waiting until settled %s: %s", mode_word(read_only), "; ".join(reasons))
             wait_for_change(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
+
+
+def _has_ready_pod(state: RegistryState, read_only: bool) -> bool:
+    return any(pod.ready and pod.read_only is read_only for pod in state.pods)
 
 
 def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:

@@ -91,7 +91,6 @@ RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and 
 class AccessReview(Record):
     """Who the run is in the cluster, and what it found there.
 
-    :param image_count: Image objects in the cluster; where the API server does not tell, at least so many.
     :param cluster_version: the cluster's version; during an update the one that it is going to.
     :param storage: the registry's storage driver, as its Config names it.
     :param notes: what is worth saying and stops nothing.
@@ -100,8 +99,6 @@ class AccessReview(Record):
     version: Literal[1] = 1
     user: str
     server: str
-    registry_pods: int
-    image_count: int
     cluster_version: str = ""
     storage: str = ""
     notes: tuple[str, ...] = ()
@@ -162,8 +159,6 @@ def review_access(
     return AccessReview(
         user=user,
         server=cluster.server,
-        registry_pods=len(ready.registry.pods),
-        image_count=cluster.image_count(),
         cluster_version=ready.version,
         storage=ready.storage,
         notes=ready.notes,

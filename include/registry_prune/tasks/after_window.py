@@ -12,12 +12,15 @@ from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.base import RegistryOperator, closing_limits
 from include.registry_prune.tasks.before_window import IntegrityBefore
-from include.registry_prune.tasks.in_window import OPENING
+from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
 from include.registry_prune.tasks.run_context import Run, history_asset
+from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.verdict.decision import Mode
 from include.registry_prune.window.lease import Lease, TakenOverError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
 
@@ -120,27 +123,47 @@ class Report(RegistryOperator):
         super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report.report import build_report, past_run
+        from include.registry_prune.report.report import Facts, build_report, past_run
 
-        ti: Any = run.context["ti"]
-        tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
         states = run.task_states()
-        breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
-        phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
+        tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
+        facts = Facts(
+            results=_handed_over(run, tasks),
+            states={task: str(states[task]) for task in tasks},
+            problems=_handed_over(run, [task for task in tasks if states[task] == "failed"], PROBLEM),
+            pods_seen=_handed_over(run, ["set_read_only"], PODS_SEEN).get("set_read_only"),
+        )
         try:
             dry_run_only = run.parameters.dry_run_only
             hard_prune_wanted = run.parameters.hard_prune is not Mode.NEVER
         except SettingsError:
             dry_run_only, hard_prune_wanted = False, True
         report = build_report(
+            facts,
             run_id=run.run_id,
             cluster=self.cluster.name,
-            results={task_id: ti.xcom_pull(task_ids=task_id) for task_id in tasks},
-            states={task_id: str(states[task_id]) for task_id in tasks if states.get(task_id)},
-            phases={task_id: phases[task_id] for task_id in tasks if task_id in phases},
+            phases=_seconds_of_all_tries(run, tasks),
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
-        run.remember(past_run(report))
+        run.remember(past_run(report, facts))
         self.log.info("%s", report.text())
         return report
+
+
+def _handed_over(run: Run, tasks: Iterable[str], key: str = "return_value") -> dict[str, Any]:
+    """What these tasks left under a key, as JSON; those that left nothing are missing."""
+    ti: Any = run.context["ti"]
+    values = {task: ti.xcom_pull(task_ids=task, key=key) for task in tasks}
+    return {task: value for task, value in values.items() if value is not None}
+
+
+def _seconds_of_all_tries(run: Run, tasks: list[str]) -> dict[str, float]:
+    """How long each task took: Airflow knows its last try, and the task itself noted the ones before."""
+    ti: Any = run.context["ti"]
+    last = {
+        each["task_id"]: each["duration"] or 0.0
+        for each in ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
+    }
+    earlier = _handed_over(run, tasks, EARLIER_SECONDS)
+    return {task: round(last[task] + float(earlier.get(task, 0.0)), 3) for task in tasks if task in last}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.registry_prune.cluster.registry_state import PodsSeen
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.tasks.base import CandidateList, RegistryOperator, closing_limits
 from include.registry_prune.tasks.before_window import survey_basis
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 OPENING = "opening"
 """The XCom in which ``set_read_only`` notes what its patch made, before it waits."""
+PODS_SEEN = "pods_seen"
+"""The XCom in which it notes what it saw of the pods, if they did not settle."""
 
 
 class ArmWindow(RegistryOperator):
@@ -58,6 +61,7 @@ class SetReadOnly(RegistryOperator):
                     opened=lambda opening: run.hand_over(opening, OPENING),
                 )
         except NotSettledError as error:
+            run.hand_over(PodsSeen(first_pod_at=error.first_pod_at), PODS_SEEN)
             raise AirflowFailException(str(error)) from error
 
 

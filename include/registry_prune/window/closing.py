@@ -98,7 +98,8 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     now = datetime.now(UTC)
     open_for = (now - lease.opened_at).total_seconds()
     log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
-    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
+    figures = {"read_only_seconds": round(open_for, 3), "closed_at": now, "delete_began_at": lease.delete_started_at}
+    return settled.model_copy(update=figures)
 
 
 def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:

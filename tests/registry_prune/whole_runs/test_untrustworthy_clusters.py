@@ -125,7 +125,7 @@ def test_an_image_without_a_media_type_among_300_good_ones(
     command = re.search(r"oc patch image (sha256:\w{64}) --type=merge -p '([^']*)'", message)
     assert command
     image, patch = command.groups()
-    assert "1 candidate of the dry run would go although an Image names it: sha256:" in message
+    assert "1 candidate of the dry run would be deleted although an Image names it: sha256:" in message
     assert f"is the config of Image {image} (tags " in message
     assert ":latest" in message
     # What the message tells to do is what helps.
