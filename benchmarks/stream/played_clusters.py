@@ -92,7 +92,7 @@ class PlayedClusters:
 
     def __init__(self, folder: Path, count: int) -> None:
         now = datetime.now(UTC)
-        lease = Lease(holder=HOLDER, armed_at=now, opened_at=now, expires_at=now + timedelta(minutes=15))
+        lease = Lease(holder=HOLDER, token=HOLDER, armed_at=now, opened_at=now, expires_at=now + timedelta(minutes=15))
         self._tls = folder / "tls"
         ServerCertificate.generate().write(self._tls)
         self._clusters = [_PlayedCluster(time.time(), lease) for _ in range(count)]

@@ -13,7 +13,7 @@ from faults.arena.guards import LIMITS, guard_round
 from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.deletion.attempts import find_or_begin
 from include.registry_prune.window.config_lease import change_own_lease
-from include.registry_prune.window.lease import ANNOTATION
+from include.registry_prune.window.lease import ANNOTATION, Holder
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, READ_ONLY_VARIABLE
 from sandbox.kubelet.exec_faults import ExecFault
@@ -116,7 +116,7 @@ def guard_closes(arena: Arena) -> None:
 
 def leaves_window(arena: Arena) -> None:
     """Another run has died in its window and left its delete at work; its lease has run out."""
-    holder = "registry_prune/dead"
+    holder = Holder(run="registry_prune/dead", token="dead")
     grant_role(arena.cluster)
     arm(arena.cluster, holder=holder, run_url="", lasts=timedelta(minutes=5), binding_ours=True, limits=LIMITS)
     open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)
@@ -144,7 +144,7 @@ def opens_another_window(arena: Arena) -> None:
     """Another run has the window, and dies in it. If this run had it, a guard has taken it away first."""
     if arena.lease() is not None:
         guard_round(arena.cluster)
-    holder = "registry_prune/another"
+    holder = Holder(run="registry_prune/another", token="another")
     moment = timedelta(seconds=1)
     arm(arena.cluster, holder=holder, run_url="", lasts=moment, binding_ours=False, limits=LIMITS)
     open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
 from include.registry_prune.base_prune.output import PruneFigures
-from include.registry_prune.names import IMAGE_PRUNER_APP, IMAGE_PRUNER_CRON_JOB, MANAGED_BY
+from include.registry_prune.names import MANAGED_BY
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -80,19 +80,6 @@ class Restart(Record):
         return f"{format_count(self.replaced, 'registry pod')} replaced"
 
 
-class JobEnding(NamedTuple):
-    """How a Job ended.
-
-    :param complete: False: it failed.
-    :param how: reason and message of its condition.
-    :param at: when, as the API server writes it.
-    """
-
-    complete: bool
-    how: str
-    at: str | None
-
-
 def arguments(*, keep_tag_revisions: int | None, keep_younger_than: str | None, dry_run: bool) -> list[str]:
     """What is appended to the template's own arguments; the last occurrence of a flag wins.
 
@@ -136,22 +123,6 @@ def job_from_cron_job(
         },
         "spec": {**template["spec"], **bounds},
     }
-
-
-def is_base_prune(job: Mapping[str, Any]) -> bool:
-    """Whether a Job prunes images, whoever made it."""
-    labels = job["spec"]["template"].get("metadata", {}).get("labels") or {}
-    owners = job["metadata"].get("ownerReferences") or ()
-    return labels.get("app") == IMAGE_PRUNER_APP or any(owner["name"] == IMAGE_PRUNER_CRON_JOB for owner in owners)
-
-
-def ending(job: Mapping[str, Any]) -> JobEnding | None:
-    """How a Job ended; None while it works."""
-    for condition in (job.get("status") or {}).get("conditions") or ():
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            told = ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
-            return JobEnding(condition["type"] == "Complete", told, condition.get("lastTransitionTime"))
-    return None
 
 
 def pod_problems(pods: Iterable[Mapping[str, Any]]) -> list[str]:

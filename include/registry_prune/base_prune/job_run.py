@@ -16,10 +16,7 @@ from typing import Any
 
 from include.registry_prune.base_prune.job import (
     BasePrune,
-    JobEnding,
     arguments,
-    ending,
-    is_base_prune,
     job_from_cron_job,
     job_name,
     pod_problems,
@@ -28,8 +25,10 @@ from include.registry_prune.base_prune.job_log import JobLog
 from include.registry_prune.base_prune.output import PruneLog
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.jobs import JobEnding, active_jobs, ending
 from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE
 from include.registry_prune.units import format_seconds
+from include.registry_prune.window.in_the_way import in_the_way
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +57,6 @@ class BasePruneError(Exception):
         self.passes = passes
 
 
-def active_jobs(cluster: Cluster, *, except_job: str = "") -> list[str]:
-    """Names of the unfinished base-prune Jobs, whoever made them."""
-    return [
-        job["metadata"]["name"]
-        for job in cluster.jobs()
-        if job["metadata"]["name"] != except_job and is_base_prune(job) and ending(job) is None
-    ]
-
-
 def run_base_prune(
     cluster: Cluster,
     *,
@@ -82,7 +72,7 @@ def run_base_prune(
     Calling it again follows the Job that an earlier call made. The operator reads the outcome of every finished Job in
     that namespace, whoever made it, so this leaves none.
 
-    :param holder: ``dag_id/run_id``.
+    :param holder: the run, by a name that no other has.
     :param dry_run: show what would be deleted, and delete nothing.
     :param wait_seconds: for another base prune to end, and for the API of images to answer.
     :param limit_seconds: for the Job.
@@ -93,6 +83,9 @@ def run_base_prune(
     started = time.monotonic()
     if cluster.job(name) is None:
         _wait_until_free(cluster, name, wait_seconds)
+        others = in_the_way(cluster, waits_for_jobs=True)
+        if others:
+            raise BasePruneError("The base prune was not started: " + " ".join(others))
         _create_job(cluster, name, appended, limit_seconds)
     else:
         log.info("Job %s is there already, made by an earlier try of this task: following it", name)

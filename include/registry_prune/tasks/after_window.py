@@ -10,13 +10,13 @@ from include.registry_prune.cluster.registry_state import Opening, Settled
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.base import RegistryOperator, closing_limits
+from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
-from include.registry_prune.tasks.run_context import Run, history_asset
+from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.verdict.decision import Mode
-from include.registry_prune.window.lease import Lease, TakenOverError
+from include.registry_prune.window.lease import Holder, Lease, LeaseError, TakenOverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,24 +36,50 @@ class RestoreReadWrite(RegistryOperator):
         from include.registry_prune.window.closing import close_window
 
         try:
-            self._reclaim_window(run)
-            with run.lease_keeper():
-                return close_window(
-                    run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
-                )
+            holder = self._open_window(run)
+            if holder is None:
+                return None
+            with run.lease_keeper(holder):
+                return close_window(run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False))
         except TakenOverError as error:
             # Not again: without its lease the window would be taken for one that lost it.
             raise AirflowFailException(str(error)) from error
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
 
-    def _reclaim_window(self, run: Run) -> None:
-        """A person may have removed the lease; whether the window is still this run's, the run itself knows."""
+    def _open_window(self, run: Run) -> Holder | None:
+        """This run's window, of this time or an earlier one; None if nothing of it is open.
+
+        That nothing is there is good news only from a run that never armed a window, or where somebody has closed it.
+
+        :raises LeaseError: if another window is there although this run's was never closed.
+        """
+        from include.registry_prune.window.config_lease import closed_windows, held_lease
         from include.registry_prune.window.lost_lease import reclaim_window
 
-        armed, opening = run.result("arm_window", Lease), run.result("set_read_only", Opening, OPENING)
-        if armed is not None and opening is not None:
-            reclaim_window(run.cluster, armed=armed, opening=opening, settled=run.result("set_read_only", Settled))
+        config = run.cluster.config()
+        held = held_lease(config)
+        armed = run.result("arm_window", Lease)
+        if held is not None and (held.owner.of_run(run.token) or (armed is not None and held.held_by(armed.owner))):
+            return held.owner
+        if armed is None or armed.token in closed_windows(config):
+            self.log.info("Nothing to put back: %s", "no window was armed" if armed is None else "it is closed already")
+            return None
+        if held is not None:
+            raise LeaseError(
+                f"Config cluster: the lease of this run's window is gone, and one of {held.holder} is there: somebody "
+                "removed the first while its window was open. Nothing is changed. See that no pruner of this run lives "
+                "(docs/on-call.md); the other run or the guard sets the registry read-write."
+            )
+        opening = run.result("set_read_only", Opening, OPENING)
+        settled = run.result("set_read_only", Settled)
+        reclaim_window(
+            run.cluster,
+            armed=armed,
+            opening=opening if opening and opening.window == armed.token else None,
+            settled=settled if settled and settled.window == armed.token else None,
+        )
+        return armed.owner
 
 
 class IntegrityAfter(IntegrityBefore):
@@ -90,7 +116,7 @@ class RevokeImagePruner(RegistryOperator):
         if grant is not None and not grant.ours:
             self.log.info("ClusterRoleBinding %s is not ours: it stays", grant.binding)
             return
-        revoke_role(run.cluster)
+        revoke_role(run.cluster, owner=run.identity)
 
 
 class VerifyRestored(RegistryOperator):
@@ -101,7 +127,7 @@ class VerifyRestored(RegistryOperator):
 
         lease = run.result("arm_window", Lease)
         restored = run.result("restore_read_write", Settled)
-        found = leftovers(run.cluster, holder=run.holder, lease=lease)
+        found = leftovers(run.cluster, run_token=run.token, owner=run.identity, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
-from include.registry_prune.records import Record
+from pydantic import AwareDatetime
+
+from include.registry_prune.records import WindowRecord
 from include.registry_prune.verdict.estimate import Estimate
 from include.registry_prune.verdict.evidence import Ceiling, CeilingLimits, Evidence, Mode, Stage, Thresholds
 from include.registry_prune.verdict.rules import RULES, Action, Rule, found
@@ -25,13 +27,15 @@ __all__ = [
 ]
 
 
-class Verdict(Record):
+class Verdict(WindowRecord):
     """What to do, and why.
 
     :param ceilings: those that stopped the run, by the names that let a run pass them.
     :param passed: ceilings that the run reached and passed, because a person let it.
     :param passed_by: who that was.
     :param cluster_id: of the cluster that it is about.
+    :param judged: sha256 of the list of candidates that it was given on; empty if it was given on none.
+    :param given_at: when it was given.
     :param estimate: how long the delete will take; None if there is nothing to tell it from.
     """
 
@@ -42,6 +46,8 @@ class Verdict(Record):
     passed: tuple[Ceiling, ...] = ()
     passed_by: str = ""
     cluster_id: str = ""
+    judged: str = ""
+    given_at: AwareDatetime | None = None
     estimate: Estimate | None = None
 
     @property

@@ -29,6 +29,7 @@ from include.registry_prune.tasks import gates as sensors
 from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Verdict
 from include.registry_prune.verdict.history import History
+from include.registry_prune.window.lease import Holder
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
@@ -50,7 +51,12 @@ class GateRun:
     asked_by: str = "ada"
     handed_over: list[Verdict] = field(default_factory=list)
 
+    window: Holder = field(default_factory=lambda: Holder(run="dag/run", token="run-1"))
+
     def result(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
+        return self.dry_run
+
+    def of_window(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
         return self.dry_run
 
     def history(self) -> History:
