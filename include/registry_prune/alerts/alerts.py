@@ -31,6 +31,8 @@ class AlertKind(StrEnum):
     RESTORE_FAILED = "restore failed"
     IMAGE_LOST = "image lost"
     PRUNED = "pruned"
+    END_NOT_KNOWN = "end not known"
+    """Of a run that Airflow calls good: a delete began, and nobody saw its end."""
     GUARD = "guard"
     APPROVAL = "approval"
 
@@ -40,6 +42,7 @@ _LEVELS = {
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
     AlertKind.IMAGE_LOST: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
+    AlertKind.END_NOT_KNOWN: logging.ERROR,
     AlertKind.GUARD: logging.CRITICAL,
     AlertKind.APPROVAL: logging.WARNING,
 }
@@ -80,7 +83,7 @@ class Alert(BaseNotifier):
         body = self.body(context)
         if body is None:
             return
-        log.log(_LEVELS[self.kind], "ALERT %s: %s", self.kind, body["text"])
+        log.log(_LEVELS[AlertKind(body["alert"])], "ALERT %s: %s", body["alert"], body["text"])
         if not self.cluster.alert_connection:
             return
         from airflow.providers.http.notifications.http import HttpNotifier
@@ -112,9 +115,12 @@ class Alert(BaseNotifier):
             error = context.get("exception")
             return self._body(context, self.cluster.dag_id, str(error)) if isinstance(error, ImageLostError) else None
         report = _report(context, self.cluster)
-        if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
+        body = self._body(context, self.cluster.dag_id, self._text(context, report), report)
+        if self.kind is not AlertKind.PRUNED:
+            return body
+        if report is None or str(report.outcome) not in (AlertKind.PRUNED, AlertKind.END_NOT_KNOWN):
             return None
-        return self._body(context, self.cluster.dag_id, self._text(context, report), report)
+        return {**body, "alert": str(report.outcome)}
 
     def _body(self, context: Context, dag_id: str, text: str, report: RunReport | None = None) -> dict[str, Any]:
         return {

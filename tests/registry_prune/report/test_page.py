@@ -144,7 +144,7 @@ def test_what_a_report_says_is_text_and_never_markup(client: TestClient, played:
     assert answer.status_code == 200
     assert "<script" not in answer.text
     assert "<img" not in answer.text
-    assert answer.text.count("&lt;script&gt;") == 11
+    assert answer.text.count("&lt;script&gt;") == 13
 
 
 def test_no_script_may_run_on_the_page(client: TestClient) -> None:
