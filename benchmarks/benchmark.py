@@ -11,7 +11,15 @@ Value = str | int | float | None
 Row = Mapping[str, Value]
 """One line of a table, by column. Raw figures: the table rounds them, the JSON does not. None: not measured."""
 
-MODULES: tuple[str, ...] = ("read_only_time", "quiet_day", "timeline", "dry_run", "parsing", "following")
+MODULES: tuple[str, ...] = (
+    "read_only_time",
+    "quiet_day",
+    "timeline",
+    "dry_run",
+    "parsing",
+    "following",
+    "stream.tripwire",
+)
 """One module for each benchmark; each has a ``BENCHMARK``."""
 
 
