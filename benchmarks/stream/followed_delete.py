@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from include.registry_prune.tasks.run_context import Run
 
 HOLDER = "following/benchmark"
+ARMED_AT = datetime(2026, 11, 23, tzinfo=UTC)
 POD = "image-registry-played"
 POD_UID = "played"
 
@@ -22,9 +23,10 @@ class FollowedDelete(HardPrune):
     def work(self, run: Run) -> Record:
         """Defer."""
         from include.registry_prune.deletion.handover import Delete
-        from include.registry_prune.window.lease import DeleteAttempt, Holder
+        from include.registry_prune.window.lease import DeleteAttempt, Holder, attempt_name
 
         begun_at = datetime.now(UTC) - timedelta(minutes=5)
-        attempt = DeleteAttempt(number=1, name="registry-prune-played-1", pod=POD, pod_uid=POD_UID, begun_at=begun_at)
+        name = attempt_name(HOLDER, 1)
+        attempt = DeleteAttempt(number=1, name=name, pod=POD, pod_uid=POD_UID, begun_at=begun_at)
         self._defer(run, Delete(holder=Holder(run=HOLDER, token=HOLDER), attempt=attempt, expected_blobs=100_000))
         raise AssertionError("a task that defers does not come here")

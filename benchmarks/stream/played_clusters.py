@@ -2,7 +2,7 @@
 
 A real sandbox for each would not fit into one machine, nor would their shells. What is played is what following a
 delete asks for, over TLS, with answers as the API server and the shell in the pod give them: the Config CR (read,
-patched, watched), the pods, and looks at the delete. A client's URL ends with ``/NUMBER``: the cluster's.
+patched, watched), the pods, an Image, and looks at the delete. A client's URL ends with ``/NUMBER``: the cluster's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from benchmarks.stream.followed_delete import HOLDER, POD, POD_UID
+from benchmarks.stream.followed_delete import ARMED_AT, HOLDER, POD, POD_UID
 from include.registry_prune.cluster.registry_state import READ_ONLY_ENVIRONMENT
 from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT
 from include.registry_prune.names import REGISTRY_CONTAINER
@@ -33,6 +33,8 @@ from sandbox.server.access.kubeconfig import kubeconfig
 SECONDS_PER_BLOB = 2.0
 _CONFIGS = "/apis/imageregistry.operator.openshift.io/v1/configs"
 _PODS = "/api/v1/namespaces/openshift-image-registry/pods"
+_IMAGES = "/apis/image.openshift.io/v1/images"
+_IMAGE = {"metadata": {"name": f"sha256:{'ab' * 32}", "resourceVersion": "1"}}
 _READ_ONLY = {"name": READ_ONLY_ENVIRONMENT, "value": "{enabled: true}"}
 _POD = {
     "metadata": {"name": POD, "uid": POD_UID, "labels": {"docker-registry": "default"}},
@@ -92,7 +94,8 @@ class PlayedClusters:
 
     def __init__(self, folder: Path, count: int) -> None:
         now = datetime.now(UTC)
-        lease = Lease(holder=HOLDER, token=HOLDER, armed_at=now, opened_at=now, expires_at=now + timedelta(minutes=15))
+        opened = {"armed_at": ARMED_AT, "opened_at": ARMED_AT, "expires_at": now + timedelta(minutes=15)}
+        lease = Lease(holder=HOLDER, token=HOLDER, **opened)
         self._tls = folder / "tls"
         ServerCertificate.generate().write(self._tls)
         self._clusters = [_PlayedCluster(time.time(), lease) for _ in range(count)]
@@ -129,6 +132,7 @@ class PlayedClusters:
         application.router.add_get("/{number}" + _CONFIGS + "/cluster", self._config)
         application.router.add_patch("/{number}" + _CONFIGS + "/cluster", self._patch)
         application.router.add_get("/{number}" + _PODS, self._pods)
+        application.router.add_get("/{number}" + _IMAGES, self._images)
         application.router.add_get("/{number}" + _PODS + "/{pod}/exec", self._exec)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -170,8 +174,14 @@ class PlayedClusters:
         return response
 
     async def _pods(self, request: web.Request) -> web.StreamResponse:
+        return await self._unchanging(request, _POD)
+
+    async def _images(self, request: web.Request) -> web.StreamResponse:
+        return await self._unchanging(request, _IMAGE)
+
+    async def _unchanging(self, request: web.Request, item: dict[str, Any]) -> web.StreamResponse:
         if "watch" not in request.query:
-            return web.json_response({"items": [_POD]})
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [item]})
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         await asyncio.sleep(float(request.query.get("timeoutSeconds", "60")))

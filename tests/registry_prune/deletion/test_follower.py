@@ -20,6 +20,7 @@ from include.registry_prune.cluster.registry_state import PodState
 from include.registry_prune.deletion import follower as delete_follower
 from include.registry_prune.deletion.follower import DeleteFollower
 from include.registry_prune.deletion.handover import Delete, DeleteEnd, FollowSettings
+from include.registry_prune.deletion.image_watch import ImageWatch
 from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.lists.artifacts import read_seal
 from include.registry_prune.lists.deleted_list import DeletedList, DeletedListPlace
@@ -68,11 +69,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def no_pause(seconds: float) -> None:
         clock.now += seconds
 
-    async def whole(self: WindowWatch) -> None:
+    async def whole(self: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(delete_follower.asyncio, "sleep", no_pause)
     monkeypatch.setattr(WindowWatch, "watch", whole)
+    monkeypatch.setattr(ImageWatch, "watch", whole)
     return clock
 
 
