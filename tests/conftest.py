@@ -24,7 +24,14 @@ except RuntimeError as _error:
 
 STARTING_FIXTURES = {"airflow_database", "sandbox", "server", "api", "world"}
 """Each starts an Airflow's database, a sandbox or a part of one; so does whatever asks for it."""
-STARTING_FOLDERS = ("dags", "local_airflow", "registry_prune/whole_runs", "sandbox/cluster", "sandbox/real_registry")
+STARTING_FOLDERS = (
+    "benchmarks",
+    "dags",
+    "local_airflow",
+    "registry_prune/whole_runs",
+    "sandbox/cluster",
+    "sandbox/real_registry",
+)
 STARTING_MARKS = ("airflow", "fuzz", "slow")
 
 
