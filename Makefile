@@ -8,6 +8,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests. One more than the two cores that they are measured on: many tests wait for a rollout or a pruner.
+WORKERS ?= 3
 READY := $(VENV)/.ready
 export PYTHONPATH := $(CURDIR)
 unexport PYTHONHOME
@@ -57,10 +59,10 @@ imports: $(READY) ## import rules
 	@$(BIN)/lint-imports
 
 pure: $(READY) # the tests of `make quick`
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m pure $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m pure $(PYTEST)
 
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)
 
 docs: $(READY) ## writes the tables of docs/settings.md from the code
 	@$(BIN)/python -m include.registry_prune.settings.document --write

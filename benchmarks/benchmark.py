@@ -12,14 +12,9 @@ Row = Mapping[str, Value]
 """One line of a table, by column. Raw figures: the table rounds them, the JSON does not. None: not measured."""
 
 MODULES: tuple[str, ...] = (
-    "read_only_time",
-    "quiet_day",
-    "timeline",
-    "dry_run",
-    "parsing",
-    "following",
-    "stream.tripwire",
-)
+    "read_only.read_only_time", "read_only.quiet_day", "read_only.timeline",
+    "stream.dry_run", "stream.parsing", "stream.following", "stream.tripwire",
+)  # fmt: skip
 """One module for each benchmark; each has a ``BENCHMARK``."""
 
 

@@ -7,14 +7,14 @@ import re
 import signal
 import sys
 import traceback
-from pathlib import Path
 
+from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row, all_benchmarks
 from benchmarks.machine import Machine
 from benchmarks.results import Results
 from benchmarks.table import head_lines, row_line
 
-PROJECT = Path(__file__).resolve().parent.parent
+DOCUMENT, FIGURES = PROJECT / "docs" / "benchmarks.md", PROJECT / "benchmarks" / "results.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     machine = Machine.this()
     print(machine.text(), flush=True)
-    results = Results(PROJECT / "docs", machine) if options.write else None
+    results = Results(DOCUMENT, FIGURES, machine) if options.write else None
     # One that fails does not lose the others.
     failed = [each.name for each in chosen if not _measured(each, options, results)]
     if failed:
@@ -49,7 +49,7 @@ def _parser(benchmarks: list[Benchmark]) -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the benchmarks, do nothing")
     parser.add_argument("--only", metavar="PATTERN", help="only benchmarks whose name this regular expression matches")
     parser.add_argument(
-        "--write", action="store_true", help="put what is measured into docs/benchmarks.md and docs/benchmarks.json"
+        "--write", action="store_true", help="put what is measured into docs/benchmarks.md and benchmarks/results.json"
     )
     for each in benchmarks:
         each.add_arguments(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,47 @@ class Usage:
     peak_bytes: int
 
 
-class UsageOf:
+class RegularLook(ABC):
+    """Looks at something again and again, in a thread, as long as the ``with`` block lasts.
+
+    :param pause_seconds: between two looks.
+    """
+
+    def __init__(self, pause_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="regular look", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self.end()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._pause_seconds):
+            self.look()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Before the first look."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """One look."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """After the last look."""
+
+
+class UsageOf(RegularLook):
     """Looks at processes as long as the ``with`` block lasts; then :attr:`usage` is there.
 
     CPU time is what each process had taken at the last look that found it, less what it had taken at the first one if
@@ -42,38 +83,29 @@ class UsageOf:
     usage: Usage
 
     def __init__(self, processes: Callable[[], Iterable[psutil.Process]], *, pause_seconds: float = 0.05) -> None:
+        super().__init__(pause_seconds)
         self._processes = processes
-        self._pause_seconds = pause_seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
         self._before: dict[tuple[int, float], float] = {}
         self._cpu_seconds: dict[tuple[int, float], float] = {}
         self._peak_bytes = 0
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Note what the processes have taken so far."""
         self._started = time.monotonic()
-        self._look()
+        self.look()
         self._before = dict(self._cpu_seconds)
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self._look()
+    def end(self) -> None:
+        """Sum up."""
+        self.look()
         self.usage = Usage(
             seconds=time.monotonic() - self._started,
             cpu_seconds=sum(self._cpu_seconds.values()) - sum(self._before.values()),
             peak_bytes=self._peak_bytes,
         )
 
-    def _watch(self) -> None:
-        while not self._over.wait(self._pause_seconds):
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Note CPU time and memory of each."""
         resident = 0
         for process in self._processes():
             with suppress(psutil.Error), process.oneshot():

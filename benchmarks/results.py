@@ -1,4 +1,4 @@
-"""What was measured, kept: ``benchmarks.json``, and from it the tables of ``benchmarks.md``.
+"""What was measured, kept: ``benchmarks/results.json``, and from it the tables of ``docs/benchmarks.md``.
 
 A row replaces the one with the same key; the others stay, so that one benchmark, or one size of it, can be measured
 anew. Rows of another machine go: they are not side by side any more.
@@ -17,21 +17,23 @@ from benchmarks.table import head_lines, row_line
 
 _INTRODUCTION = """# Benchmarks
 
-`make bench` measures, `make bench OPTIONS=--write` puts the figures here and into `benchmarks.json`;
-`OPTIONS=--list` names the benchmarks, `--only PATTERN` chooses. What is compared ran side by side in one run.
+`make bench` measures, `make bench OPTIONS=--write` puts the figures here and, as they were measured, into
+`benchmarks/results.json`; `OPTIONS=--list` names the benchmarks, `--only PATTERN` chooses. What is compared ran side by
+side in one run.
 """
 
 
 class Results:
     """The two files of results.
 
-    :param folder: where they are or will be.
+    :param document: the Markdown file.
+    :param figures: the JSON file.
     :param machine: that this measurement runs on.
     """
 
-    def __init__(self, folder: Path, machine: Machine) -> None:
-        self._json = folder / "benchmarks.json"
-        self._document = folder / "benchmarks.md"
+    def __init__(self, document: Path, figures: Path, machine: Machine) -> None:
+        self._json = figures
+        self._document = document
         self._machine = machine
 
     def add(self, benchmark: Benchmark, row: Row) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from faults.cli import main
+from faults.sweep.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from faults.arena import Arena
-
-A = TypeVar("A", bound="Arena")
+A = TypeVar("A")
+"""The arena in which the fault is prepared."""
 
 NEVER_HIT = "the fault never hit"
 """A remark on an outcome."""
@@ -30,6 +28,10 @@ class Fault(Generic[A]):
     :param conf: of the run, that differs.
     :param clears_up: what the person who did it does after the run has told of it.
     :param in_cluster_guard: what the run leaves is closed by the Job of ``deploy/guard.yaml``, not by Airflow's guard.
+    :param afterwards: what happens once the run has ended; then it is waited for again.
+    :param entries: further entries of ``clusters.yaml``, by name.
+    :param asked: the conditions that are looked at; None: all of them.
+    :param run_seconds: how long the run is waited for.
     :param ends: how the run has to end; None if that does not matter.
     :param closed_by: who alone may have closed the window; None if that does not matter.
     """
@@ -45,6 +47,10 @@ class Fault(Generic[A]):
     conf: Mapping[str, Any] = field(default_factory=dict)
     clears_up: Callable[[A], object] | None = None
     in_cluster_guard: bool = False
+    afterwards: Callable[[A], object] | None = None
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    asked: frozenset[str] | None = None
+    run_seconds: float = 900.0
     ends: str | None = None
     closed_by: str | None = None
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -53,6 +54,7 @@ class AirflowInstance:
 
     def __init__(self, settings: AirflowSettings, state_folder: Path, interruption: Interruption) -> None:
         self.settings = settings
+        self._state_folder = state_folder
         self.secrets = Secrets.generate(settings.home / "secrets.json")
         self._interruption = interruption
         self._environment = processes.with_mark(
@@ -60,6 +62,26 @@ class AirflowInstance:
         )
         self._session = loopback_session()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @contextlib.contextmanager
+    def healthy(self) -> Iterator[list[processes.ProcessIdentity]]:
+        """All of it, from nothing to healthy; it ends with the ``with`` block. Yields which processes they are.
+
+        :raises LocalAirflowError: if it does not get healthy.
+        """
+        try:
+            self.create_database()
+            started = self.start_processes()
+            self.wait_until_healthy()
+            self.warm_up()
+            yield started
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """End all of its processes, those of tasks too."""
+        # The triggerer often does not end when it is asked to, and there is nothing left to wait for.
+        processes.end_all(lambda: processes.marked(self._state_folder, "airflow"), patience_seconds=2.0)
 
     def log_file(self, name: str) -> Path:
         """Where the output of one process goes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from local_airflow.errors import LocalAirflowError
@@ -12,8 +12,7 @@ from local_airflow.progress import seconds_text
 from local_airflow.rest import AirflowApi, LogLine, TaskInstance
 
 REPORT_TASK = "report"
-REPORT_VERSION = 1
-NOT_LOOKED_AT = "not looked at"
+REPORT_VERSION = 2
 TEXT_WIDTH = 90
 SHORTEST_PHASE_SECONDS = 0.05
 """Tasks that took less were skipped or did nothing."""
@@ -23,38 +22,17 @@ ERROR_LINES = 8
 
 @dataclass(frozen=True)
 class RunReport:
-    """What one run found, did and took, as its task ``report`` left it; ``None`` means: not looked at.
+    """What is printed of what a run's task ``report`` left.
 
-    :param orphaned_bytes: as the pruner prints it, rounded to four digits; likewise ``freed_bytes``.
+    :param lines: label and text of each figure.
     :param phases: seconds by task.
-    :param base_prune: what the base prune did, in its own words.
-    :param artifact: where the list of candidates is.
-    :param reconciliation: what became of the blobs on that list, as the task ``reconcile`` left it.
-    :param builds_hit_names: builds whose push failed while the registry was read-only; not all, if there were many.
     """
 
     run_id: str
     cluster: str
     outcome: str
-    reasons: list[str]
-    orphaned_blobs: int | None
-    orphaned_bytes: int | None
-    deleted_blobs: int | None
-    freed_bytes: int | None
-    read_only_seconds: float | None
-    broken_before: int | None
-    broken_after: int | None
+    lines: list[tuple[str, str]]
     phases: dict[str, float]
-    failed_tasks: list[str]
-    base_prune: str | None = None
-    artifact: str | None = None
-    delete_seconds: float | None = None
-    estimated_delete_seconds: float | None = None
-    reconciliation: dict[str, Any] | None = None
-    builds_hit: int | None = None
-    builds_hit_names: tuple[str, ...] | list[str] = ()
-    passed_ceilings: tuple[str, ...] | list[str] = ()
-    passed_by: str = ""
 
     @classmethod
     def from_xcom(cls, value: Any) -> RunReport:
@@ -73,21 +51,14 @@ class RunReport:
             raise LocalAirflowError(
                 f"the report has version {value.get('version')!r}; this tool reads version {REPORT_VERSION}"
             )
-        missing = [each.name for each in fields(cls) if each.default is MISSING and each.name not in value]
+        missing = [each.name for each in fields(cls) if each.name not in value]
         if missing:
             raise LocalAirflowError(f"the report lacks {', '.join(missing)}")
-        return cls(**{each.name: value[each.name] for each in fields(cls) if each.name in value})
+        return cls(**{each.name: value[each.name] for each in fields(cls)})
 
 
-def count_text(count: int | None) -> str:
-    """A number for people: ``3,000``."""
-    return NOT_LOOKED_AT if count is None else f"{count:,}"
-
-
-def size_text(size: int | None) -> str:
+def size_text(size: int) -> str:
     """Bytes for people, in binary units: ``12.4 MiB``."""
-    if size is None:
-        return NOT_LOOKED_AT
     amount = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if amount < 1024 or unit == "TiB":
@@ -96,64 +67,14 @@ def size_text(size: int | None) -> str:
     return f"{size:,} bytes" if unit == "bytes" else f"{amount:,.1f} {unit}"
 
 
-def _blobs_text(count: int | None, size: int | None) -> str:
-    if count is None:
-        return NOT_LOOKED_AT
-    return f"{count:,} blobs" + (f", about {size_text(size)}" if size else "")
-
-
-def _integrity_text(broken: int | None) -> str:
-    if broken is None:
-        return NOT_LOOKED_AT
-    return "every image is whole" if broken == 0 else f"{count_text(broken)} broken"
-
-
-def _reconciled_text(found: dict[str, Any]) -> str:
-    if found.get("problem"):
-        return f"not known: {found['problem']}"
-    text = f"{count_text(found['deleted'])} of {count_text(found['candidates'])} candidates deleted"
-    return text + (f", and {count_text(found['unlisted'])} that were none" if found["unlisted"] else "")
-
-
-def _optional_rows(report: RunReport) -> list[tuple[str, str]]:
-    """What only some runs have."""
-    rows = []
-    if report.reconciliation:
-        rows.append(("reconciled", _reconciled_text(report.reconciliation)))
-    if report.delete_seconds is not None:
-        expected = report.estimated_delete_seconds
-        estimate = "" if expected is None else f", estimated {seconds_text(expected)}"
-        rows.append(("delete took", seconds_text(report.delete_seconds) + estimate))
-    if report.builds_hit:
-        rows.append(("builds hit", f"{count_text(report.builds_hit)}: {', '.join(report.builds_hit_names)}"))
-    if report.passed_ceilings:
-        rows.append(("ceilings passed", f"{', '.join(report.passed_ceilings)}, by {report.passed_by}"))
-    if report.artifact:
-        rows.append(("list", report.artifact.removeprefix("file://")))
-    if report.failed_tasks:
-        rows.append(("failed", ", ".join(report.failed_tasks)))
-    return rows
-
-
 def render(report: RunReport) -> str:
     """The report as an aligned block of lines."""
-    read_only = NOT_LOOKED_AT if report.read_only_seconds is None else seconds_text(report.read_only_seconds)
-    rows = [
-        ("cluster", report.cluster),
-        ("run", report.run_id),
-        ("outcome", report.outcome),
-        *[("" if index else "because", reason) for index, reason in enumerate(report.reasons)],
-        *([("base prune", report.base_prune)] if report.base_prune else []),
-        ("orphans found", _blobs_text(report.orphaned_blobs, report.orphaned_bytes)),
-        ("deleted", _blobs_text(report.deleted_blobs, None)),
-        ("freed", ("about " if report.freed_bytes else "") + size_text(report.freed_bytes)),
-        ("read-only for", read_only),
-        ("integrity before", _integrity_text(report.broken_before)),
-        ("integrity after", _integrity_text(report.broken_after)),
-        *_optional_rows(report),
-    ]
+    rows = [("cluster", report.cluster), ("run", report.run_id), ("outcome", report.outcome), *report.lines]
     width = max(len(label) for label, _ in rows)
-    lines = ["Report", *(line for label, text in rows for line in _row(label, text, width))]
+    lines, before = ["Report"], ""
+    for label, text in rows:
+        lines += _row("" if label == before else label, text.removeprefix("file://"), width)
+        before = label
     phases = {task: seconds for task, seconds in report.phases.items() if seconds >= SHORTEST_PHASE_SECONDS}
     if phases:
         task_width = max(len(task) for task in phases)

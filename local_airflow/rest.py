@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -76,6 +79,21 @@ def loopback_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     return session
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, *, pause_seconds: float = 0.5) -> None:
+    """Return when the condition is true; an api-server that does not answer meanwhile is asked again.
+
+    :raises TimeoutError: if it is not in that time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(ApiUnavailableError):
+            if condition():
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain")
+        time.sleep(pause_seconds)
 
 
 class AirflowApi:

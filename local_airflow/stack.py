@@ -154,8 +154,7 @@ class Stack:
 
     def end_airflow(self) -> None:
         """End Airflow's processes, when all its tasks are done, and leave the sandbox alone."""
-        # The triggerer often does not end when it is asked to, and there is nothing left to wait for.
-        processes.end_all(lambda: processes.marked(self._state.root, "airflow"), patience_seconds=2.0)
+        self.airflow.end()
 
     def kept_text(self) -> str | None:
         """Where this cluster's lists and history are kept; ``None`` for a sandbox, whose are thrown away."""

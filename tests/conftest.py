@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,36 +10,28 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-_PREFIX = "registry-prune-airflow-"
+if str(PROJECT) not in sys.path:
+    sys.path.insert(0, str(PROJECT))
 
+from faults.in_process.airflow_home import make_database, use_home  # noqa: E402 - found by the path above
 
-def _isolate_airflow() -> Path:
-    """Point Airflow at a new, empty home; each worker of pytest-xdist loads this file anew and so gets its own."""
-    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "_AIRFLOW"))]:
-        del os.environ[name]
-    home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    os.environ |= {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-        # A file: dag.test() uses several connections, and each would have a database in memory of its own.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        # Which clusters there are is for each test to say.
-        "REGISTRY_PRUNE_CLUSTERS": str(home / "clusters.yaml"),
-        # For the processes that tests start: `include` is found by it alone.
-        "PYTHONPATH": str(PROJECT),
-    }
-    (home / "clusters.yaml").write_text("default: {}\n", encoding="utf-8")
-    if str(PROJECT) not in sys.path:
-        sys.path.insert(0, str(PROJECT))
-    return home
-
+# Each worker of pytest-xdist loads this file anew and so gets a home of its own.
+_HOME = Path(tempfile.mkdtemp(prefix="registry-prune-airflow-"))
+try:
+    use_home(_HOME)
+except RuntimeError as _error:
+    raise pytest.UsageError(f"tests/conftest.py comes too late: {_error}") from _error
 
 STARTING_FIXTURES = {"airflow_database", "sandbox", "server", "api", "world"}
 """Each starts an Airflow's database, a sandbox or a part of one; so does whatever asks for it."""
-STARTING_FOLDERS = ("dags", "local_airflow", "registry_prune/whole_runs", "sandbox/cluster", "sandbox/real_registry")
+STARTING_FOLDERS = (
+    "benchmarks",
+    "dags",
+    "local_airflow",
+    "registry_prune/whole_runs",
+    "sandbox/cluster",
+    "sandbox/real_registry",
+)
 STARTING_MARKS = ("airflow", "fuzz", "slow")
 
 
@@ -57,11 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("pure")
 
 
-if "airflow" in sys.modules:
-    raise pytest.UsageError("Airflow was imported before tests/conftest.py: it took its settings from this machine.")
-_HOME = _isolate_airflow()
-
-
 def pytest_unconfigure() -> None:
     """Remove the home."""
     shutil.rmtree(_HOME, ignore_errors=True)
@@ -70,8 +56,8 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Airflow's metadata database, for tests that run a DAG in this process."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.utils.db import initdb
+    from sqlalchemy import Engine, event
 
-    initdb()
-    DagBundlesManager().sync_bundles_to_db()
+    # A run commits 150 times. Nothing has to outlive a crash of this machine, so no commit waits for its disk.
+    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+    make_database()

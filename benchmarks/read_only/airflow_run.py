@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import yaml
 
-from benchmarks.read_only.contestant import MIN_BLOBS, PROJECT, Arena, Kubectl
+from benchmarks import PROJECT
+from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
 from local_airflow import processes
 from local_airflow.airflow_instance import AirflowInstance, free_port
 from local_airflow.environment import AirflowSettings, KubernetesConnection
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi
+from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi, wait_for
 
 DAG = "registry_prune"
 RUN_SECONDS = 3600.0
@@ -54,19 +55,15 @@ class AirflowRun:
         """An Airflow that has run the DAG once: a dry run, so that nothing is done for the first time."""
         folder = arena.folder / f"airflow-{time.time_ns()}"
         folder.mkdir()
-        self._instance = self._airflow(arena, folder)
         try:
-            self._instance.create_database()
-            self._identities = self._instance.start_processes()
-            self._instance.wait_until_healthy()
-            self._instance.warm_up()
-            self.api = AirflowApi(self._instance.settings.url, timeout_seconds=_ANSWER_SECONDS)
-            _wait(lambda: self.api.knows_dag(DAG), _START_SECONDS)
-            self.api.unpause(DAG)
-            self._run(WARM_UP)
-            yield
+            instance = self._airflow(arena, folder)
+            with instance.healthy() as self._identities:
+                self.api = AirflowApi(instance.settings.url, timeout_seconds=_ANSWER_SECONDS)
+                wait_for(lambda: self.api.knows_dag(DAG), _START_SECONDS)
+                self.api.unpause(DAG)
+                self._run(WARM_UP)
+                yield
         finally:
-            processes.end_all(lambda: processes.marked(folder, "airflow"), patience_seconds=2.0)
             shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self) -> None:
@@ -83,7 +80,9 @@ class AirflowRun:
         :raises RuntimeError: if it fails.
         """
         run_id = self.api.trigger(DAG, conf)
-        _wait(lambda: self.api.run_state(DAG, run_id) in FINISHED_RUN_STATES, RUN_SECONDS)
+        wait_for(
+            lambda: self.api.run_state(DAG, run_id) in FINISHED_RUN_STATES, RUN_SECONDS, pause_seconds=_POLL_SECONDS
+        )
         state = self.api.run_state(DAG, run_id)
         if state != "success":
             failed = [each for each in self.api.task_instances(DAG, run_id) if each.state == "failed"]
@@ -106,11 +105,3 @@ class AirflowRun:
             recommended=self.recommended,
         )
         return AirflowInstance(settings, folder, Interruption())
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain")
-        time.sleep(_POLL_SECONDS)

@@ -16,7 +16,6 @@ from benchmarks.read_only.observer import WindowObserver
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
 
-PROJECT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
 MIN_BLOBS = 1_000
 """As many orphans make a delete worth it, for all contestants (the project's default)."""
@@ -28,7 +27,7 @@ class Arena:
     """Where the contestants meet.
 
     :param folder: for what they write.
-    :param orphans: so many there are to prune.
+    :param orphans: how many there are to prune.
     """
 
     sandbox: Sandbox

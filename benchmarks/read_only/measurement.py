@@ -104,8 +104,9 @@ def _storage_place() -> Path | None:
 
 
 def run_once(there: Arena, contestant: Contestant, *, orphans: int, storage: str = "memory") -> Measured:
-    """Let a contestant prune a registry with so many new orphans, while somebody pushes all the time.
+    """Let a contestant prune a registry with new orphans, while somebody pushes all the time.
 
+    :param orphans: how many are made.
     :param storage: ``slow``: the orphans are made up, and the pruner takes its time for each.
     :raises RuntimeError: if it did not do its work: orphans are left although there was something to prune.
     """

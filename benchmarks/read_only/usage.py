@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psutil  # type: ignore[import-untyped]
+
+from benchmarks.measuring import RegularLook
 
 _LOOK_SECONDS = 5.0
 """A look takes a fifth of a second of CPU time: each second, it would slow down what is measured."""
@@ -30,7 +29,7 @@ class AirflowUsage:
     peak_bytes: int
 
 
-class UsageMeter:
+class UsageMeter(RegularLook):
     """Measures from entering to leaving the ``with`` block; then :attr:`usage` is there.
 
     A parent is told the CPU time of each child that it has waited for. So the sums over the living, children that are
@@ -43,21 +42,20 @@ class UsageMeter:
     """None if there were no processes."""
 
     def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
+        super().__init__(_LOOK_SECONDS)
         self._processes = processes
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
         self._peak_bytes = 0
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Note what the processes have taken so far."""
         self._before = self._cpu_seconds()
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
+    def look(self) -> None:
+        """Note how much memory they have."""
+        self._peak_bytes = max(self._peak_bytes, sum(map(_memory, self._processes())))
+
+    def end(self) -> None:
+        """Sum up."""
         if self._peak_bytes:
             self.usage = AirflowUsage(self._cpu_seconds() - self._before, self._peak_bytes)
 
@@ -67,10 +65,6 @@ class UsageMeter:
             with suppress(psutil.Error):
                 total += sum(process.cpu_times()[:4])  # user, system, and both of the children
         return total
-
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
-            self._peak_bytes = max(self._peak_bytes, sum(map(_memory, self._processes())))
 
 
 def _memory(process: psutil.Process) -> int:

@@ -23,10 +23,10 @@ class FollowedDelete(HardPrune):
     def work(self, run: Run) -> Record:
         """Defer."""
         from include.registry_prune.deletion.handover import Delete
-        from include.registry_prune.window.lease import DeleteAttempt, attempt_name
+        from include.registry_prune.window.lease import DeleteAttempt, Holder, attempt_name
 
         begun_at = datetime.now(UTC) - timedelta(minutes=5)
-        name = attempt_name(HOLDER, ARMED_AT, 1)
+        name = attempt_name(HOLDER, 1)
         attempt = DeleteAttempt(number=1, name=name, pod=POD, pod_uid=POD_UID, begun_at=begun_at)
-        self._defer(run, Delete(holder=HOLDER, attempt=attempt, expected_blobs=100_000))
+        self._defer(run, Delete(holder=Holder(run=HOLDER, token=HOLDER), attempt=attempt, expected_blobs=100_000))
         raise AssertionError("a task that defers does not come here")

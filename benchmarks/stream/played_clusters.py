@@ -94,7 +94,8 @@ class PlayedClusters:
 
     def __init__(self, folder: Path, count: int) -> None:
         now = datetime.now(UTC)
-        lease = Lease(holder=HOLDER, armed_at=ARMED_AT, opened_at=ARMED_AT, expires_at=now + timedelta(minutes=15))
+        opened = {"armed_at": ARMED_AT, "opened_at": ARMED_AT, "expires_at": now + timedelta(minutes=15)}
+        lease = Lease(holder=HOLDER, token=HOLDER, **opened)
         self._tls = folder / "tls"
         ServerCertificate.generate().write(self._tls)
         self._clusters = [_PlayedCluster(time.time(), lease) for _ in range(count)]

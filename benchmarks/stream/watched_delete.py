@@ -28,9 +28,9 @@ from include.registry_prune.deletion.image_watch import ImageWatch
 from include.registry_prune.deletion.tripwire import Trip, Tripwire
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.window.config_lease import lease_patch
-from include.registry_prune.window.lease import DeleteAttempt, Lease, attempt_name
+from include.registry_prune.window.lease import DeleteAttempt, Holder, Lease, attempt_name
 
-HOLDER = "registry_prune/benchmark"
+HOLDER = Holder(run="registry_prune/benchmark", token="watched-1")
 LAYERS = 8
 IMAGE_BYTES = 10_000
 _TICK_SECONDS = 0.5
@@ -154,8 +154,10 @@ async def _longest_block(cluster: _Played) -> float:
 
 async def _follow(options: argparse.Namespace) -> dict[str, float]:
     now = datetime.now(UTC)
-    lease = Lease(holder=HOLDER, armed_at=now, opened_at=now, expires_at=now + timedelta(minutes=15))
-    attempt = DeleteAttempt(number=1, name=attempt_name(HOLDER, now, 1), pod="pod", pod_uid="uid", begun_at=now)
+    lease = Lease(
+        holder=HOLDER.run, token=HOLDER.token, armed_at=now, opened_at=now, expires_at=now + timedelta(minutes=15)
+    )
+    attempt = DeleteAttempt(number=1, name=attempt_name(HOLDER.token, 1), pod="pod", pod_uid="uid", begun_at=now)
     cluster = _Played(lease, options.images, options.blobs_per_second, options.seconds)
     if options.without:
         cluster.listed.set()

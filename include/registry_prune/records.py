@@ -47,3 +47,18 @@ def _without_unstorable(value: Any) -> Any:
     if type(value) is dict:
         return {key: _without_unstorable(each) for key, each in value.items()}
     return value
+
+
+class WindowRecord(Record):
+    """A record that belongs to one window: what was found, or decided, for it.
+
+    :param window: the window's token; empty for what was found outside of any window. Airflow keeps what a task handed
+        over when a person clears or marks its neighbours, so no task may take such a record for its own window's
+        without a look at this.
+    """
+
+    window: str = ""
+
+    def of_window(self, token: str) -> Self:
+        """The same record, bound to this window."""
+        return self.model_copy(update={"window": token})

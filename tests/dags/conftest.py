@@ -30,10 +30,12 @@ def variant() -> DAG:
     return build_dag(ClusterSettings(name="variant"))
 
 
-@pytest.fixture
-def rest_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def rest_api(airflow_database: None) -> Iterator[TestClient]:
     """Airflow's REST API over the test's database, with a user logged in."""
-    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-    with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
-        client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
-        yield client
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+        # To make it costs seconds of CPU.
+        with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
+            client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
+            yield client

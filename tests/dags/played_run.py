@@ -41,16 +41,16 @@ SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
 STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 
 RESULTS: Mapping[str, Record] = {
-    "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443", registry_pods=2, image_count=300),
+    "verify_access": AccessReview(user="pruner", server="https://cluster.test:6443"),
     "base_prune": BasePrune(carried_out=True, figures=PruneFigures(images=3)),
     "grant_image_pruner": Grant(service_account="registry", binding=OUR_BINDING, ours=True),
     "survey": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "integrity_before": IntegrityCheck(exit_status=0),
-    "approve_window": Approval(asked=False, approved=True),
-    "arm_window": Lease(holder="registry_prune/run", armed_at=NOON, expires_at=NOON + timedelta(hours=73)),
-    "set_read_only": Settled(read_only=True, seconds=12.0, pods=2),
-    "dry_run": PrunerResult(mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
-    "hard_prune": PrunerResult(mode="delete", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
+    "approve_window": Approval(asked=False, approved=True, window="w"),
+    "arm_window": Lease(holder="registry_prune/run", token="w", armed_at=NOON, expires_at=NOON + timedelta(hours=73)),
+    "set_read_only": Settled(read_only=True, seconds=12.0, pods=2, window="w"),
+    "dry_run": PrunerResult(window="w", mode="check", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
+    "hard_prune": PrunerResult(window="w", mode="delete", said=GARBAGE, counted_blobs=GARBAGE.blobs, exit_status=0),
     "restore_read_write": Settled(read_only=False, seconds=12.0, pods=2, read_only_seconds=42.0),
     "reconcile": Reconciliation(basis=Basis.LIST, candidates=GARBAGE.blobs, deleted=GARBAGE.blobs),
     "integrity_after": IntegrityCheck(exit_status=0),

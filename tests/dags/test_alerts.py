@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from include.registry_prune.alerts import alerts
 from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
 from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings
 from tests.dags.dag_processor import Processed, process
-from tests.dags.played_run import SKIP, PlayedRun, play
+from tests.dags.played_run import NOON, RESULTS, SKIP, PlayedRun, play
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "registry_prune.py"
 SETTINGS = ClusterSettings(alert_connection="alerts", alert_endpoint="hook/registry")
@@ -134,6 +135,7 @@ def test_a_failed_run_is_told_with_its_report(
     assert body["run_id"] == run.run_id
     assert body["report"] == run.results["report"]
     assert (body["report"]["outcome"], body["report"]["failed_tasks"]) == ("failed", ["hard_prune"])
+    assert body["report"]["reasons"] == ["hard_prune: this step is played to fail"]
     assert body["text"] in processed.log
 
 
@@ -147,6 +149,19 @@ def test_a_run_that_pruned_tells_what_it_freed(
     assert "deleted: 3,000 blobs, about 4 GiB" in body["text"]
     assert (body["report"]["deleted_blobs"], body["report"]["freed_bytes"]) == (3_000, 4 * 2**30)
     assert f"ALERT pruned: {body['text']}" in processed.log
+
+
+def test_a_run_whose_delete_nobody_saw_end_is_told_as_that(
+    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
+) -> None:
+    """Guards the alert: Airflow calls the run good, and nothing else would tell anybody."""
+    began = RESULTS["restore_read_write"].model_copy(update={"delete_began_at": NOON})
+    run = play(alerting_dag, steps={"hard_prune": lambda: None, "restore_read_write": lambda: began})
+    processed = end_in_dag_processor(run, "verify_restored")
+    (body,) = receiver.bodies
+    assert (body["alert"], body["report"]["outcome"]) == ("end not known", "end not known")
+    assert "the lease says that a delete began at 2026-01-01 12:00:00 UTC" in body["text"]
+    assert f"ALERT end not known: {body['text']}" in processed.log
 
 
 def test_a_run_with_nothing_to_prune_tells_nothing(
@@ -174,13 +189,19 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
 def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_dag: DAG, receiver: Receiver) -> None:
     """An hour and more of tries would else pass in silence."""
     restore = alerting_dag.get_task("restore_read_write")
-    context = {**RUN, "ti": SimpleNamespace(try_number=3, max_tries=12), "exception": "a pod is still read-only"}
+    began, push, store = (
+        datetime.now(UTC),
+        lambda key, value: None,
+        SimpleNamespace(get=lambda *_: 0.0, set=lambda *_: None),
+    )
+    task = SimpleNamespace(try_number=3, max_tries=12, start_date=began, xcom_push=push)
+    context = {**RUN, "ti": task, "task_state_store": store, "exception": "a pod is still read-only"}
     for callback in (*restore.on_retry_callback, *restore.on_failure_callback):
         callback(context)
     again, last = receiver.bodies
     assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
-    assert "This was try 3 of 13: it is tried again by itself" in again["text"]
-    assert "It is not tried again" in last["text"]
+    assert "This was try 3 of 13: Airflow tries again by itself" in again["text"]
+    assert "Airflow does not try again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
 
 

@@ -19,9 +19,11 @@ from dags.registry_prune import build_dag
 from include.registry_prune.preflight import readiness
 from include.registry_prune.preflight.right_moment import Obstacle
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks import before_window
+from include.registry_prune.settings.parameters import RunningBuilds
 from include.registry_prune.tasks.gates import RightMoment
+from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
+from include.registry_prune.window.lease import Holder
 from tests.dags.played_run import PRUNE, PlayedRun, play
 from tests.run_tasks import IN_ORDER
 
@@ -38,6 +40,13 @@ def answer_event(answer: str, user: str | None = "mona") -> dict[str, Any]:
     return {"chosen_options": [answer], "params_input": {}, "responded_at": NOON, "responded_by_user": responder}
 
 
+class Kept(dict[str, Any]):
+    """Airflow's state store of a task."""
+
+    def set(self, key: str, value: Any, **_: Any) -> None:
+        self[key] = value
+
+
 class Context(dict[str, Any]):
     """As much of a task's context as the approval needs."""
 
@@ -46,9 +55,11 @@ class Context(dict[str, Any]):
             dag_run=SimpleNamespace(dag_id=dag.dag_id),
             run_id="run",
             ti=self,
+            task_state_store=Kept(),
             task=dag.get_task("approve_window"),
         )
         self.map_index = -1
+        self.max_tries = 2
         self.handed_over: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -92,6 +103,12 @@ def answered_run(api: TestClient, answer: str, **settings: Any) -> tuple[PlayedR
     return run, person.asked
 
 
+@pytest.fixture(autouse=True)
+def _named_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``verify_access``, which is played here, names the run."""
+    monkeypatch.setattr(Run, "token", "a1")
+
+
 class TestApproval:
     def test_a_run_goes_on_when_a_person_has_approved_over_rest_having_seen_what_is_decided(
         self, rest_api: TestClient, caplog: pytest.LogCaptureFixture
@@ -99,6 +116,9 @@ class TestApproval:
         run, asked = answered_run(rest_api, "Approve", opening_hours="22:00-05:00")
         assert run.state == "success"
         assert set(run.tasks.values()) == {"success"}
+        window = run.results["approve_window"].pop("window")
+        assert window.startswith("a1-")
+        assert run.results["right_moment"]["window"] == window
         assert run.results["approve_window"] == {"version": 1, "asked": True, "approved": True, "by": "Anonymous"}
         assert run.results["report"]["reasons"][-1] == "the window was approved by Anonymous"
         assert asked["subject"] == "Open the read-only window of cluster asking?"
@@ -129,9 +149,19 @@ class TestApproval:
         task = dag.get_task("approve_window")
         assert (task.defaults, task.response_timeout) == (["Approve"], timedelta(hours=3))
         answer = task.execute_complete(Context(dag), answer_event("Approve", user=None))
+        assert answer.pop("window").startswith("a1-")
         assert answer == {"version": 1, "asked": True, "approved": True, "by": ""}
         with pytest.raises(DownstreamTasksSkipped):
             task.execute_complete(Context(dag), answer_event("Reject", user=None))
+
+    def test_an_answer_is_found_by_the_next_try_and_not_by_a_task_that_was_cleared(self) -> None:
+        """Guards an answer that is given at once: Airflow fails the task that it resumes, and tries it again."""
+        dag = asking_dag()
+        task, context = dag.get_task("approve_window"), Context(dag)
+        answer = task.execute_complete(context, answer_event("Approve", user={"id": "1", "name": "ada"}))
+        assert task.work(Run(context, task.cluster)).to_json() == answer
+        context.max_tries += 3
+        assert context["task_state_store"].get(task._answer_key(Run(context, task.cluster))) is None
 
     def test_an_error_of_airflow_is_no_approval(self) -> None:
         dag = asking_dag()
@@ -152,7 +182,7 @@ class Looks:
         monkeypatch.setattr(readiness, "look", lambda cluster, **rest: SimpleNamespace(problems=self.problems))
         monkeypatch.setattr(readiness, "obstacles", self._obstacles)
 
-    def _obstacles(self, cluster: Any, *, running_builds: Action) -> list[Obstacle]:
+    def _obstacles(self, cluster: Any, *, holder: Holder, running_builds: Action) -> list[Obstacle]:
         self.asked.append(running_builds)
         return self.obstacles.pop(0) if len(self.obstacles) > 1 else self.obstacles[0]
 
@@ -161,7 +191,8 @@ class Looks:
         settings = ClusterSettings()
         return SimpleNamespace(
             cluster=None,
-            holder="dag/run",
+            window=Holder(run="dag/run", token="run-1"),
+            close_dead_window=lambda: None,
             parameters=settings.parameters.model_copy(update=conf),
             result=lambda task_id, kind: Verdict(action=Action.PRUNE, reasons=("enough",)),
             context={"ti": SimpleNamespace(get_first_reschedule_date=lambda context: self.first_look)},
@@ -190,7 +221,8 @@ class TestRightMoment:
         """The task gives its worker back between two looks, in a real run of the DAG."""
         builds = Obstacle("1 build (shop/app-1) would be lost", Action.SKIP)
         looks.obstacles = [[builds], [builds], []]
-        monkeypatch.setattr(before_window.Run, "cluster", None)
+        monkeypatch.setattr(Run, "cluster", None)
+        monkeypatch.setattr(Run, "close_dead_window", lambda run: None)
         dag.get_task("right_moment").poke_interval = 0.01
         run = play(dag, own={"right_moment"})
         assert run.state == "success"
@@ -207,7 +239,7 @@ class TestRightMoment:
         ("setting", "action"), [("skip", Action.SKIP), ("stop", Action.STOP), ("go_on", Action.PRUNE)]
     )
     def test_the_parameter_says_what_to_do_about_builds(self, looks: Looks, setting: str, action: Action) -> None:
-        self.task().verdict(looks.run(running_builds=setting))
+        self.task().verdict(looks.run(running_builds=RunningBuilds(setting)))
         assert looks.asked == [action]
 
     def test_the_wait_begins_with_the_first_look(self, looks: Looks) -> None:

@@ -113,7 +113,7 @@ def test_only_a_base_prune_that_failed_for_what_passes_is_tried_again(
         raise BasePruneError("the log says why", passes=passes)
 
     monkeypatch.setattr("include.registry_prune.base_prune.job_run.run_base_prune", fail)
-    run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run")
+    run = SimpleNamespace(parameters=RunParameters(), cluster=None, identity="registry_prune/run")
     with pytest.raises(AirflowException, match="the log says why") as raised:
         dag.get_task("base_prune").work(run)
     assert type(raised.value) is kind
@@ -127,5 +127,5 @@ def test_a_base_prune_that_was_tried_before_may_have_deleted_more_than_it_says(
         "include.registry_prune.base_prune.job_run.run_base_prune", lambda *_, **__: BasePrune(carried_out=True)
     )
     context = {"ti": SimpleNamespace(try_number=try_number)}
-    run = SimpleNamespace(parameters=RunParameters(), cluster=None, holder="registry_prune/run", context=context)
+    run = SimpleNamespace(parameters=RunParameters(), cluster=None, identity="registry_prune/run", context=context)
     assert dag.get_task("base_prune").work(run).after_a_failure is after_a_failure

@@ -38,7 +38,7 @@ def drop(dag: DAG, task_id: str) -> None:
         unlink(task, each)
     for each in before:
         each >> after
-    dag.task_group.children.pop(task_id)
+    task.task_group.children.pop(task_id)
     dag.task_dict.pop(task_id)
 
 

@@ -35,20 +35,12 @@ with DAG("registry_prune", schedule="@daily", catchup=False, max_active_runs=1, 
     @task
     def report() -> dict[str, Any]:
         return {
-            "version": 1,
+            "version": 2,
             "run_id": get_current_context()["run_id"],
             "cluster": "none",
             "outcome": "pruned",
-            "reasons": [],
-            "orphaned_blobs": 8,
-            "orphaned_bytes": 2048,
-            "deleted_blobs": 8,
-            "freed_bytes": 2048,
-            "read_only_seconds": 2.0,
-            "broken_before": 0,
-            "broken_after": 0,
+            "lines": [["orphans found", "8 blobs, about 2.0 KiB"]],
             "phases": {"hard_prune": 1.0},
-            "failed_tasks": [],
         }
 
     linger_in = "{{ params.linger_in }}"

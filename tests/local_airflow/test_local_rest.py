@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from local_airflow.errors import LocalAirflowError
-from local_airflow.rest import AirflowApi, ApiUnavailableError, TaskInstance
+from local_airflow.rest import AirflowApi, ApiUnavailableError, TaskInstance, wait_for
 
 RUN = "/api/v2/dags/registry_prune/dagRuns/manual__2026-01-01T00%3A00%3A00%2B00%3A00"
 RUN_ID = "manual__2026-01-01T00:00:00+00:00"
@@ -215,3 +215,21 @@ def test_server_that_is_gone_is_named(api: AirflowApi, server: FakeApiServer) ->
 def test_index_is_part_of_a_mapped_task_s_name() -> None:
     assert task(map_index=3).name == "survey[3]"
     assert task().name == "survey"
+
+
+def test_what_is_waited_for_is_asked_again_while_the_api_server_does_not_answer() -> None:
+    answers = iter([ApiUnavailableError("not yet"), False, True])
+
+    def condition() -> bool:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    wait_for(condition, 60, pause_seconds=0)
+    assert next(answers, None) is None
+
+
+def test_waiting_has_an_end() -> None:
+    with pytest.raises(TimeoutError, match="in vain"):
+        wait_for(lambda: False, 0, pause_seconds=0)

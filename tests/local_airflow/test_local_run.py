@@ -59,7 +59,7 @@ def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
     assert done.returncode == 0, done.stdout
     assert "hard_prune          success in" in done.stdout
     assert "8 of 8 blobs deleted (100 %), 4 blobs/s" in done.stdout
-    assert "orphans found     8 blobs, about 2.0 KiB" in done.stdout
+    assert "orphans found  8 blobs, about 2.0 KiB" in done.stdout
     assert "nothing is left running" in done.stdout
     assert processes.marked(state_root) == []
 

@@ -50,7 +50,7 @@ def test_the_guard_in_the_cluster_closes_a_window_with_its_own_account_alone(
 ) -> None:
     leave_window_open(cluster)
     log = guard_job("round-1")
-    assert f"The guard closed the window of {HOLDER}" in log
+    assert f"The guard closed the window of {HOLDER.run}" in log
     assert_as_before(seeded)
     assert "the registry takes pushes" in guard_job("round-2")
 

@@ -1,4 +1,4 @@
-"""As many deletes that are followed at once as the environment says: the DAG of ``benchmarks.following``."""
+"""As many deletes that are followed at once as the environment says: the DAG of ``benchmarks.stream.following``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who is told what, by which channel."""
+"""What people hear of, and by which channel."""

@@ -31,6 +31,8 @@ class AlertKind(StrEnum):
     RESTORE_FAILED = "restore failed"
     IMAGE_LOST = "image lost"
     PRUNED = "pruned"
+    END_NOT_KNOWN = "end not known"
+    """Of a run that Airflow calls good: a delete began, and nobody saw its end."""
     GUARD = "guard"
     APPROVAL = "approval"
 
@@ -40,6 +42,7 @@ _LEVELS = {
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
     AlertKind.IMAGE_LOST: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
+    AlertKind.END_NOT_KNOWN: logging.ERROR,
     AlertKind.GUARD: logging.CRITICAL,
     AlertKind.APPROVAL: logging.WARNING,
 }
@@ -72,15 +75,15 @@ class Alert(BaseNotifier):
         self.tried_again = tried_again
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Nothing of it is a template. Airflow would ask the DAG for an environment, and in ``airflow dags test`` the
-        DAG of a callback has none."""
+        """Do nothing: no text of an alert is a template. Airflow would ask the DAG for an environment, and in ``airflow
+        dags test`` the DAG of a callback has none."""
 
     def notify(self, context: Context) -> None:
         """Write the alert to the log, then post it. It never raises: the log says if it could not be posted."""
         body = self.body(context)
         if body is None:
             return
-        log.log(_LEVELS[self.kind], "ALERT %s: %s", self.kind, body["text"])
+        log.log(_LEVELS[AlertKind(body["alert"])], "ALERT %s: %s", body["alert"], body["text"])
         if not self.cluster.alert_connection:
             return
         from airflow.providers.http.notifications.http import HttpNotifier
@@ -112,9 +115,12 @@ class Alert(BaseNotifier):
             error = context.get("exception")
             return self._body(context, self.cluster.dag_id, str(error)) if isinstance(error, ImageLostError) else None
         report = _report(context, self.cluster)
-        if self.kind is AlertKind.PRUNED and (report is None or report.outcome != "pruned"):
+        body = self._body(context, self.cluster.dag_id, self._text(context, report), report)
+        if self.kind is not AlertKind.PRUNED:
+            return body
+        if report is None or str(report.outcome) not in (AlertKind.PRUNED, AlertKind.END_NOT_KNOWN):
             return None
-        return self._body(context, self.cluster.dag_id, self._text(context, report), report)
+        return {**body, "alert": str(report.outcome)}
 
     def _body(self, context: Context, dag_id: str, text: str, report: RunReport | None = None) -> dict[str, Any]:
         return {
@@ -127,7 +133,7 @@ class Alert(BaseNotifier):
         }
 
     def _guard_body(self, context: Context) -> dict[str, Any] | None:
-        """Of the guard's own tasks: what it could not do, or what it did if that is worth an alert."""
+        """Of the guard's own tasks: what the guard could not do, or what it did if that is worth an alert."""
         task = context["ti"]
         error = context.get("exception")
         if error is not None:
@@ -145,15 +151,14 @@ class Alert(BaseNotifier):
         return said
 
     def _restore_text(self, context: Context) -> str:
-        next_step = "It is not tried again."
+        next_step = "Airflow does not try again."
         if self.tried_again:
             task = context["ti"]
-            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: it is tried again by itself."
+            next_step = f"This was try {task.try_number} of {task.max_tries + 1}: Airflow tries again by itself."
         return (
-            f"The read-only window of cluster {self.cluster.name} could not be closed. Where spec.readOnly of Config "
-            f"cluster is true, pushes and builds fail until it is set back. {next_step} What stopped it: "
-            f"{context.get('exception')}. By hand (docs/on-call.md): first every pruner has to end, "
-            f"then {TAKE_PUSHES_COMMAND}"
+            f"The read-only window of cluster {self.cluster.name} could not be closed: {context.get('exception')}\n"
+            f"{next_step} Where spec.readOnly of Config cluster is true, pushes and builds fail until somebody sets it "
+            f"back. By hand (docs/on-call.md): end every pruner first, then {TAKE_PUSHES_COMMAND}"
         )
 
 

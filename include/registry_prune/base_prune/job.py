@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
 from include.registry_prune.base_prune.output import PruneFigures
-from include.registry_prune.names import IMAGE_PRUNER_APP, IMAGE_PRUNER_CRON_JOB, MANAGED_BY
+from include.registry_prune.names import MANAGED_BY
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
@@ -26,7 +26,7 @@ class BasePrune(Record):
     :param summary: the pruner's own last line.
     :param figures: its numbers; of several attempts the sum. None if it printed no summary that is understood.
     :param attempts: the Job's script tries up to six times.
-    :param after_a_failure: an earlier try of the run failed, and nobody handed over what that one deleted.
+    :param after_a_failure: an earlier try of the run failed and did not hand over what it deleted.
     :param ended_at: when the Job ended, by the cluster's clock.
     """
 
@@ -49,7 +49,7 @@ class BasePrune(Record):
         return self.after_a_failure or self.figures is None or self.figures.storage_changed
 
     def text(self) -> str:
-        """What it did, for people."""
+        """What it did."""
         if not self.carried_out:
             return "switched off"
         if self.figures is None:
@@ -72,25 +72,12 @@ class Restart(Record):
     seconds: float = 0.0
 
     def text(self) -> str:
-        """For people; empty if there is nothing to say."""
+        """What became of them; empty if there is nothing to say."""
         if not self.needed:
             return ""
         if self.not_done:
             return f"the registry's pods were not replaced ({self.not_done})"
         return f"{format_count(self.replaced, 'registry pod')} replaced"
-
-
-class JobEnding(NamedTuple):
-    """How a Job ended.
-
-    :param complete: False: it failed.
-    :param how: reason and message of its condition.
-    :param at: when, as the API server writes it.
-    """
-
-    complete: bool
-    how: str
-    at: str | None
 
 
 def arguments(*, keep_tag_revisions: int | None, keep_younger_than: str | None, dry_run: bool) -> list[str]:
@@ -138,24 +125,8 @@ def job_from_cron_job(
     }
 
 
-def is_base_prune(job: Mapping[str, Any]) -> bool:
-    """Whether a Job prunes images, whoever made it."""
-    labels = job["spec"]["template"].get("metadata", {}).get("labels") or {}
-    owners = job["metadata"].get("ownerReferences") or ()
-    return labels.get("app") == IMAGE_PRUNER_APP or any(owner["name"] == IMAGE_PRUNER_CRON_JOB for owner in owners)
-
-
-def ending(job: Mapping[str, Any]) -> JobEnding | None:
-    """How a Job ended; None while it works."""
-    for condition in (job.get("status") or {}).get("conditions") or ():
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            told = ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
-            return JobEnding(condition["type"] == "Complete", told, condition.get("lastTransitionTime"))
-    return None
-
-
 def pod_problems(pods: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Why a Job's pods do not run, or how their containers failed, each in words."""
+    """Why a Job's pods do not run, or how their containers failed."""
     problems = []
     for pod in pods:
         name, status = pod["metadata"]["name"], pod.get("status") or {}

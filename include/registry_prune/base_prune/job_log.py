@@ -12,8 +12,8 @@ from include.registry_prune.cluster.error import ClusterError
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 20.0
-"""A pruner may be silent for minutes, and a connection may have died unnoticed: after so long the log is asked for
-anew, from where it stopped, and whoever follows it can look at the Job meanwhile."""
+"""A pruner may be silent for minutes, and a connection may die unnoticed. After this long the log is asked for anew,
+from where it stopped; whoever follows it looks at the Job in between."""
 
 
 class JobLog:
@@ -43,7 +43,7 @@ class JobLog:
             log.debug("The log of Job %s: %s", self._job, error)
 
     def read_rest(self) -> None:
-        """Read what is still there of an ended Job's log. What cannot be read is said in its place."""
+        """Read what is still there of an ended Job's log. A line stands in place of what cannot be read."""
         try:
             for pod in self._started_pods():
                 self._read(pod, follow=False, deadline=time.monotonic() + SILENCE_SECONDS)

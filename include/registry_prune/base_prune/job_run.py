@@ -16,10 +16,7 @@ from typing import Any
 
 from include.registry_prune.base_prune.job import (
     BasePrune,
-    JobEnding,
     arguments,
-    ending,
-    is_base_prune,
     job_from_cron_job,
     job_name,
     pod_problems,
@@ -28,8 +25,10 @@ from include.registry_prune.base_prune.job_log import JobLog
 from include.registry_prune.base_prune.output import PruneLog
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.jobs import JobEnding, active_jobs, ending
 from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_CRON_JOB, NAMESPACE
 from include.registry_prune.units import format_seconds
+from include.registry_prune.window.in_the_way import in_the_way
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ _SAY_EVERY_SECONDS = 60.0
 _DELETED_SECONDS = 90.0
 """For the pods of a deleted Job to be gone; their grace is 30 s."""
 _OWN_DEADLINE_SECONDS = 60.0
-"""Kubernetes ends the Job at its limit; only if it does not, it is done from here, so much later."""
+"""Kubernetes ends the Job at its limit. If it does not, the run ends it this much later."""
 
 
 _MAY_REMEMBER = (
@@ -58,15 +57,6 @@ class BasePruneError(Exception):
         self.passes = passes
 
 
-def active_jobs(cluster: Cluster, *, except_job: str = "") -> list[str]:
-    """Names of the unfinished base-prune Jobs, whoever made them."""
-    return [
-        job["metadata"]["name"]
-        for job in cluster.jobs()
-        if job["metadata"]["name"] != except_job and is_base_prune(job) and ending(job) is None
-    ]
-
-
 def run_base_prune(
     cluster: Cluster,
     *,
@@ -80,9 +70,9 @@ def run_base_prune(
     """Run the base prune and wait for its end; its log goes to the log line by line, and the Job is deleted afterwards.
 
     Calling it again follows the Job that an earlier call made. The operator reads the outcome of every finished Job in
-    that namespace, whoever made it, so none is left.
+    that namespace, whoever made it, so this leaves none.
 
-    :param holder: ``dag_id/run_id``.
+    :param holder: the run, by a name that no other has.
     :param dry_run: show what would be deleted, and delete nothing.
     :param wait_seconds: for another base prune to end, and for the API of images to answer.
     :param limit_seconds: for the Job.
@@ -93,9 +83,12 @@ def run_base_prune(
     started = time.monotonic()
     if cluster.job(name) is None:
         _wait_until_free(cluster, name, wait_seconds)
+        others = in_the_way(cluster, waits_for_jobs=True)
+        if others:
+            raise BasePruneError("The base prune was not started: " + " ".join(others))
         _create_job(cluster, name, appended, limit_seconds)
     else:
-        log.info("Job %s is there already: an earlier try of this task made it. It is followed.", name)
+        log.info("Job %s is there already, made by an earlier try of this task: following it", name)
     prune_log = PruneLog(dry_run=dry_run)
     ended = _follow(cluster, name, prune_log, time.monotonic() + limit_seconds + _OWN_DEADLINE_SECONDS)
     problems = [] if ended.complete else pod_problems(_pods(cluster, name))
@@ -131,7 +124,7 @@ def _wait_until_free(cluster: Cluster, name: str, wait_seconds: float) -> None:
             raise BasePruneError(
                 f"The base prune was not started, after a wait of {format_seconds(wait_seconds)}: {waiting_for}. "
                 + (
-                    "Two at once disturb each other. If that Job hangs, look at its pod and delete the Job; if it only "
+                    "Two at once disturb each other. If that Job hangs, look at its pod and delete the Job. If it only "
                     "takes long, raise the setting base_prune_wait."
                     if others
                     else "Nothing was changed."
@@ -172,7 +165,7 @@ def _create_job(cluster: Cluster, name: str, appended: list[str], limit_seconds:
     except ClusterError as error:
         if error.status != 409:
             raise
-        log.info("Job %s is there already: an earlier try of this task made it. It is followed.", name)
+        log.info("Job %s is there already, made by an earlier try of this task: following it", name)
     else:
         log.info("Job %s created from CronJob %s; appended: %s", name, IMAGE_PRUNER_CRON_JOB, appended or "nothing")
 
@@ -181,8 +174,8 @@ def _no_cron_job(image_pruner: dict[str, Any] | None) -> str:
     missing = f"CronJob {IMAGE_PRUNER_CRON_JOB} is not there, so there is no template for the base prune. "
     if image_pruner is None:
         reason = (
-            "Nor is ImagePruner cluster, which the image registry's operator makes the CronJob from. It makes a "
-            "missing ImagePruner itself: is the operator at work?"
+            "ImagePruner cluster, which the image registry's operator makes the CronJob from, is not there either. The "
+            "operator makes a missing ImagePruner itself: is it at work?"
         )
     else:
         conditions = "; ".join(
@@ -217,13 +210,13 @@ def _follow(cluster: Cluster, name: str, prune_log: PruneLog, deadline: float) -
                 job_log.read_rest()
                 return ended
         if time.monotonic() > deadline:
-            return JobEnding(False, "it did not end in time, nor did Kubernetes end it", None)
+            return JobEnding(False, "it did not end in time, and Kubernetes did not end it either", None)
         job_log.follow(deadline)
         time.sleep(_POLL_SECONDS)
 
 
 def _gone() -> JobEnding:
-    return JobEnding(False, "it was deleted by somebody else while it worked", None)
+    return JobEnding(False, "somebody else deleted it while it worked", None)
 
 
 def _pods(cluster: Cluster, name: str) -> list[dict[str, Any]]:
@@ -237,7 +230,7 @@ def _pods(cluster: Cluster, name: str) -> list[dict[str, Any]]:
 def _delete_job(cluster: Cluster, name: str) -> str:
     """Delete the Job, and wait until its pods are gone too: in one of them the pruner may still be at work.
 
-    :return: what became of it, in words. Kubernetes deletes an ended Job after a while if this cannot.
+    :return: what became of it. Kubernetes deletes an ended Job after a while if this cannot.
     """
     deadline = time.monotonic() + _DELETED_SECONDS
     try:

@@ -1,7 +1,7 @@
 """What ``oc adm prune images`` prints, and what it means (pure).
 
-The image pruner's Job runs the command up to six times, one attempt after another in one log. Each attempt that came as
-far as deleting prints its own ``Summary:``, also one that goes on to fail: what a Job deleted is the sum of them.
+The image pruner's Job runs the command up to six times, one attempt after another in one log. Each attempt that
+deleted something prints its own ``Summary:``, also one that goes on to fail: what a Job deleted is their sum.
 Source: github.com/openshift/oc, ``pkg/cli/admin/prune``; the Job's script: cluster-image-registry-operator,
 ``pkg/resource/prunercronjob.go``.
 """
@@ -18,7 +18,7 @@ from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
 KEPT_LOG_LINES = 200
-"""So many last lines of the log are kept for the message about a failure."""
+"""The message about a failure has at most this many last lines of the log."""
 
 _PREFIX = "Summary: "
 _PART = re.compile(r"(?:deleted|updated) ([0-9]{1,18}) ([a-z ]+(?:\(s\))?)")
@@ -149,21 +149,21 @@ _CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         re.compile(rf"{_UNAVAILABLE} \([a-z]+ [a-z]+\.(?:image|build|apps)\.openshift\.io\)"),
         Cause(
             True,
-            "This is no fault of the images: the OpenShift API server, which serves images, builds and "
-            "DeploymentConfigs, did not answer (503). If it does not pass: `oc get apiservices | grep openshift.io`, "
+            "The OpenShift API server, which serves images, builds and DeploymentConfigs, did not answer (503); the "
+            "images are not at fault. If that does not pass, look at `oc get apiservices | grep openshift.io` and "
             "`oc get clusteroperator openshift-apiserver`.",
         ),
     ),
     (
         re.compile(rf"{_UNAVAILABLE}|\(ServiceUnavailable\)|The connection to the server \S+ was refused|etcdserver: "),
-        Cause(True, "The API server did not answer while the base prune worked; it is worth another try."),
+        Cause(True, "The API server did not answer while the base prune worked. Another try is worth it."),
     ),
     (
         re.compile(r"following objects have invalid references"),
         Cause(
             False,
-            "Objects of the cluster name images in a way that is no image reference; the log names them. Correct or "
-            "delete them, or set spec.ignoreInvalidImageReferences of ImagePruner cluster.",
+            "Objects of the cluster name images by something that is no image reference; the log names them. Correct "
+            "or delete them, or set spec.ignoreInvalidImageReferences of ImagePruner cluster.",
         ),
     ),
     (

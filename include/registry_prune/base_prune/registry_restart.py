@@ -1,9 +1,9 @@
 """After a base prune the registry's pods remember layers that are gone.
 
-Each pod keeps metadata of blobs in memory, and the base prune does not clear it. A push of such a layer is told that
-the registry has it already; it "succeeds", and the image cannot be pulled. So the documentation (*Pruning objects to
-reclaim resources*, manually pruning images) wants the registry redeployed after every prune. A read-only window does
-that by its rollouts.
+Each pod keeps metadata of blobs in memory, and the base prune does not clear it. To a push of such a layer the
+registry says that it has it already; the push "succeeds", and the image cannot be pulled. So the documentation
+(*Pruning objects to reclaim resources*, manually pruning images) wants the registry redeployed after every prune. A
+read-only window does that by its rollouts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from include.registry_prune.base_prune.job import Restart
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
 from include.registry_prune.cluster.settling import replace_pods
-from include.registry_prune.pruner.processes import living_pruners
 from include.registry_prune.units import format_count, format_seconds
-from include.registry_prune.window.config_lease import read_lease
-from include.registry_prune.window.lease import LeaseError
+from include.registry_prune.window.in_the_way import in_the_way
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +57,6 @@ def _may_remember(pod: PodState, pruned_until: datetime | None) -> bool:
 
 def _in_the_way(cluster: Cluster, state: RegistryState) -> str:
     """Why no pod may be deleted now; empty if nothing is."""
-    try:
-        lease = read_lease(cluster)
-    except LeaseError as error:
-        return str(error)
-    if lease is not None:
-        return f"the window of {lease.holder} is open; its end replaces them"
     if state.read_only:
-        return "the registry is read-only; they are replaced when it takes pushes again"
-    pruners = living_pruners(cluster, state)
-    if pruners:
-        return f"a pruner works in one of them: {'; '.join(pruners)}"
-    return ""
+        return "the registry is read-only, and they are replaced when it takes pushes again"
+    return " ".join(in_the_way(cluster))

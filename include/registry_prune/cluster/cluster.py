@@ -201,6 +201,15 @@ class Cluster(KubernetesApi):
             if error.status != 404:
                 raise
 
+    def cluster_id(self) -> str:
+        """The cluster's own id, by its ClusterVersion; empty if it does not tell."""
+        return cluster_id(self.cluster_version())
+
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""
         return self._json_or_none(Request("GET", CLUSTER_VERSION))
+
+
+def cluster_id(cluster_version: Mapping[str, Any] | None) -> str:
+    """Which cluster it is, by its ClusterVersion; empty if that does not tell."""
+    return str(((cluster_version or {}).get("spec") or {}).get("clusterID") or "")

@@ -8,14 +8,17 @@ pods go on serving, and accepting uploads, until their preStop and grace have ru
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import yaml
 from pydantic import AwareDatetime
 
 from include.registry_prune.names import DEPLOYMENT, REGISTRY_CONTAINER
-from include.registry_prune.records import Record
+from include.registry_prune.records import Record, WindowRecord
 
+LOST_POD_SECONDS = 60.0
+"""A pod is gone a second or two after its grace; clocks of clusters and of Airflow differ less than this."""
 READ_ONLY_ENVIRONMENT = "REGISTRY_STORAGE_MAINTENANCE_READONLY"
 
 
@@ -44,6 +47,16 @@ class PodState(Record):
     def left_over(self) -> bool:
         """Whether only the object is left, and stays: an evicted pod. One that is Terminating is soon gone for good."""
         return self.ended and self.terminating_since is None
+
+    def lost(self, now: datetime | None = None) -> bool:
+        """Whether it should be gone for long and is not: its node does not answer, and its object stays as it is.
+
+        ``deletionTimestamp`` is when its grace ends.
+        """
+        if self.terminating_since is None:
+            return False
+        end = datetime.fromisoformat(self.terminating_since)
+        return ((now or datetime.now(UTC)) - end).total_seconds() > LOST_POD_SECONDS
 
     @property
     def running(self) -> bool:
@@ -80,13 +93,15 @@ class RegistryState(Record):
         return [pod for pod in self.pods if pod.running]
 
 
-class Settled(Record):
+class Settled(WindowRecord):
     """Every pod is in the wanted mode.
 
     :param seconds: how long it took from the patch.
     :param read_only_seconds: for a closed window: from the patch ``readOnly: true`` until now.
     :param closed_at: for a closed window: now.
     :param pod_uids: of the pods that serve.
+    :param first_pod_at: when the first pod in the wanted mode was seen ready.
+    :param delete_began_at: for a closed window: when a delete began in it, by its lease; None if none did.
     """
 
     version: Literal[1] = 1
@@ -96,9 +111,21 @@ class Settled(Record):
     read_only_seconds: float | None = None
     closed_at: AwareDatetime | None = None
     pod_uids: tuple[str, ...] = ()
+    first_pod_at: AwareDatetime | None = None
+    delete_began_at: AwareDatetime | None = None
 
 
-class Opening(Record):
+class PodsSeen(Record):
+    """What was seen of the pods of a registry that did not settle.
+
+    :param first_pod_at: when the first pod in the wanted mode was seen ready; None: there was none.
+    """
+
+    version: Literal[1] = 1
+    first_pod_at: AwareDatetime | None = None
+
+
+class Opening(WindowRecord):
     """What the patch ``readOnly: true`` of a run made.
 
     :param opened_at: when.
@@ -147,8 +174,10 @@ def is_read_only(container: dict[str, Any]) -> bool:
     return False
 
 
-def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
+def unsettled(state: RegistryState, *, read_only: bool, operator_answers: bool = True) -> list[str]:
     """What is not yet in the wanted mode, each in words; an empty list means settled.
+
+    :param operator_answers: False where the operator is known not to look at the Config: what it has seen is no matter.
 
     Pods of the wanted mode that are not ready are named with the rest; by themselves they are no reason.
     """
@@ -158,7 +187,7 @@ def unsettled(state: RegistryState, *, read_only: bool) -> list[str]:
             f"Config cluster: spec.readOnly is {str(state.read_only).lower()}, so nothing is on its way to {wanted}"
         ]
     reasons = []
-    if state.config_observed_generation < state.config_generation:
+    if operator_answers and state.config_observed_generation < state.config_generation:
         reasons.append(
             f"Config cluster: the operator has seen generation {state.config_observed_generation} of "
             f"{state.config_generation}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from include.registry_prune.cluster.cluster import Cluster
@@ -12,6 +12,10 @@ from include.registry_prune.names import DEPLOYMENT, IMAGE_PRUNER_ROLE, MANAGED_
 from include.registry_prune.records import Record
 
 log = logging.getLogger(__name__)
+
+
+OWNER_ANNOTATION = "registry-prune/owner"
+"""Of our binding: the run that made it."""
 
 
 class Grant(Record):
@@ -50,8 +54,11 @@ def covering_binding(bindings: Sequence[Mapping[str, Any]], service_account: str
     return None
 
 
-def grant_role(cluster: Cluster) -> Grant:
+def grant_role(cluster: Cluster, *, owner: str = "", is_over: Callable[[str], bool] = lambda owner: True) -> Grant:
     """Give the registry's service account the role if no binding does yet. Calling it again is safe.
+
+    :param owner: the run, by a name that no other has; it takes the binding away again.
+    :param is_over: whether the run that made a binding which is there is over, so that nobody else takes it away.
 
     :raises ClusterError: if there is no Deployment to read the service account from, or the cluster refuses.
     """
@@ -68,14 +75,19 @@ def grant_role(cluster: Cluster) -> Grant:
         )
         return Grant(service_account=service_account, binding=binding, ours=False)
     ours = next((each for each in bindings if each["metadata"]["name"] == OUR_BINDING), None)
-    wanted = _our_binding(service_account)
+    wanted = _our_binding(service_account, owner)
     if ours is not None and ours.get("subjects") != wanted["subjects"]:
         cluster.delete_role_binding(OUR_BINDING)
         log.warning("ClusterRoleBinding %s was for another account; it is made anew", OUR_BINDING)
         ours = None
-    if ours is not None:
-        log.info("ClusterRoleBinding %s is there from an earlier try; it is this run's now", OUR_BINDING)
-    else:
+    if ours is not None and not _is_of(ours, owner):
+        if not is_over(owner_of(ours)):
+            log.info("ClusterRoleBinding %s is of %s, which is at work: it stays", OUR_BINDING, owner_of(ours))
+            return Grant(service_account=service_account, binding=OUR_BINDING, ours=False)
+        cluster.delete_role_binding(OUR_BINDING)
+        log.info("ClusterRoleBinding %s of %s, which is over, is made anew", OUR_BINDING, owner_of(ours))
+        ours = None
+    if ours is None:
         cluster.create_role_binding(wanted)
         log.info(
             "ClusterRoleBinding %s created: %s for service account %s", OUR_BINDING, IMAGE_PRUNER_ROLE, service_account
@@ -83,18 +95,35 @@ def grant_role(cluster: Cluster) -> Grant:
     return Grant(service_account=service_account, binding=OUR_BINDING, ours=True)
 
 
-def _our_binding(service_account: str) -> dict[str, Any]:
+def owner_of(binding: Mapping[str, Any]) -> str:
+    """The run that made our binding; empty if it does not say so."""
+    return str((binding["metadata"].get("annotations") or {}).get(OWNER_ANNOTATION) or "")
+
+
+def _is_of(binding: Mapping[str, Any], owner: str) -> bool:
+    return owner_of(binding) == owner
+
+
+def _our_binding(service_account: str, owner: str) -> dict[str, Any]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY},
+        "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY, "annotations": {OWNER_ANNOTATION: owner}},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": IMAGE_PRUNER_ROLE},
         "subjects": [{"kind": "ServiceAccount", "name": service_account, "namespace": NAMESPACE}],
     }
 
 
-def revoke_role(cluster: Cluster) -> bool:
-    """Take our binding away, and no other; False if it was not there."""
+def revoke_role(cluster: Cluster, *, owner: str | None = None) -> bool:
+    """Take our binding away, and no other; False if it was not there, or is another run's.
+
+    :param owner: the run that made it; None: whoever did.
+    """
+    if owner is not None:
+        ours = next((each for each in cluster.role_bindings() if each["metadata"]["name"] == OUR_BINDING), None)
+        if ours is not None and not _is_of(ours, owner):
+            log.info("ClusterRoleBinding %s is of %s: it stays", OUR_BINDING, owner_of(ours) or "an earlier version")
+            return False
     removed = cluster.delete_role_binding(OUR_BINDING)
     log.info("ClusterRoleBinding %s: %s", OUR_BINDING, "deleted" if removed else "not there, nothing to delete")
     return removed

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import RegistryState, Settled, mode_word, unsettled
 from include.registry_prune.cluster.watching import registry_changes
+from include.registry_prune.names import DEPLOYMENT, NAMESPACE
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -17,14 +19,33 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_SECONDS = 5.0
 """A look is taken so often even if no watch reports a change."""
 SAY_EVERY_SECONDS = 15.0
+OPERATOR_SECONDS = 60.0
+"""An operator that works changes the Deployment within half a second of the Config; after this it does not answer."""
+_SILENT_OPERATOR = (
+    f"The registry's operator does not answer: Config cluster took spec.readOnly: true {{wait}} ago, and Deployment "
+    f"{DEPLOYMENT} has not changed. No pod became read-only. Look at Deployment cluster-image-registry-operator in "
+    f"namespace {NAMESPACE}, and at its log."
+)
 
 
 class NotSettledError(Exception):
-    """The registry did not get into the wanted mode in time; the message names what is missing."""
+    """The registry did not get into the wanted mode in time; the message names what is missing.
+
+    :param first_pod_at: when the first pod in the wanted mode was seen ready; None: there was none.
+    """
+
+    def __init__(self, message: str, *, first_pod_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.first_pod_at = first_pod_at
 
 
 def wait_until_settled(
-    cluster: Cluster, *, read_only: bool, limit_seconds: float, without_pod: str | None = None
+    cluster: Cluster,
+    *,
+    read_only: bool,
+    limit_seconds: float,
+    without_pod: str | None = None,
+    gives_up_what_is_lost: bool = False,
 ) -> Settled:
     """Wait until every pod, Terminating ones included, is in the wanted mode.
 
@@ -32,14 +53,20 @@ def wait_until_settled(
     somebody has changed it meanwhile, nothing is on its way, and the whole limit would be lost.
 
     :param without_pod: uid of a pod that has to be gone as well.
+    :param gives_up_what_is_lost: for a window that is closed: a pod of a lost node, whose object stays, and an operator
+        that does not answer are not waited for, once every other pod is in the wanted mode.
     :raises NotSettledError: after ``limit_seconds``; it names what is not settled and the operator's conditions. At
         once if ``spec.readOnly`` is not what is wanted.
     """
     started = said = time.monotonic()
+    first_pod_at: datetime | None = None
     with registry_changes(cluster) as wait_for_change:
         while True:
-            state, reasons = _look(cluster, read_only, without_pod)
             now = time.monotonic()
+            silent = now - started > OPERATOR_SECONDS
+            state, reasons = _look(cluster, read_only, without_pod, gives_up=gives_up_what_is_lost, silent=silent)
+            if first_pod_at is None and state is not None and _has_ready_pod(state, read_only):
+                first_pod_at = datetime.now(UTC)
             if state is not None and not reasons:
                 log.info("Settled %s after %s", mode_word(read_only), format_seconds(now - started))
                 return Settled(
@@ -47,14 +74,21 @@ def wait_until_settled(
                     seconds=round(now - started, 3),
                     pods=len(state.pods),
                     pod_uids=tuple(pod.uid for pod in state.pods if not pod.ended),
+                    first_pod_at=first_pod_at,
                 )
             if state is not None and state.read_only is not read_only:
-                raise NotSettledError(f"Somebody has changed it meanwhile: {'; '.join(reasons)}")
+                raise NotSettledError(
+                    f"Somebody has changed it meanwhile: {'; '.join(reasons)}", first_pod_at=first_pod_at
+                )
+            if state is not None and read_only and silent and _operator_is_silent(state):
+                silence = _SILENT_OPERATOR.format(wait=format_seconds(now - started))
+                raise NotSettledError(silence, first_pod_at=first_pod_at)
             if now - started > limit_seconds:
                 conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
                 raise NotSettledError(
                     f"The registry is not settled {mode_word(read_only)} after {format_seconds(limit_seconds)}: "
-                    f"{'; '.join(reasons)}.{conditions}"
+                    f"{'; '.join(reasons)}.{conditions}",
+                    first_pod_at=first_pod_at,
                 )
             if now - said > SAY_EVERY_SECONDS:
                 said = now
@@ -62,8 +96,22 @@ def wait_until_settled(
             wait_for_change(min(LOOK_AGAIN_SECONDS, max(started + limit_seconds - now, 0.1)))
 
 
-def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[RegistryState | None, list[str]]:
-    """The registry now and what is not settled about it; no state while the API server does not answer."""
+def _has_ready_pod(state: RegistryState, read_only: bool) -> bool:
+    return any(pod.ready and pod.read_only is read_only for pod in state.pods)
+
+
+def _operator_is_silent(state: RegistryState) -> bool:
+    """Whether the operator has seen nothing of the Config's last change, and done nothing about it."""
+    return state.config_observed_generation < state.config_generation and not state.template_read_only
+
+
+def _look(
+    cluster: Cluster, read_only: bool, without_pod: str | None, *, gives_up: bool, silent: bool
+) -> tuple[RegistryState | None, list[str]]:
+    """The registry now and what is not settled about it; no state while the API server does not answer.
+
+    :param silent: the operator has had its time.
+    """
     try:
         state = cluster.registry_state()
     except ClusterError as error:
@@ -71,7 +119,16 @@ def _look(cluster: Cluster, read_only: bool, without_pod: str | None) -> tuple[R
             raise
         return None, [str(error)]
     still_there = [f"pod {pod.name}: still there" for pod in state.pods if pod.uid == without_pod and not pod.ended]
-    return state, unsettled(state, read_only=read_only) + still_there
+    if not gives_up:
+        return state, unsettled(state, read_only=read_only) + still_there
+    lost = [pod.name for pod in state.pods if pod.lost()]
+    there = state.model_copy(update={"pods": tuple(pod for pod in state.pods if not pod.lost())})
+    reasons = unsettled(there, read_only=read_only, operator_answers=not silent) + still_there
+    if lost and not reasons:
+        log.warning("Pod %s should be gone for long: its node does not answer. It is not waited for", ", ".join(lost))
+    if not reasons and state.config_observed_generation < state.config_generation:
+        log.warning("The registry's operator has not seen the change yet; every pod is %s", mode_word(read_only))
+    return state, reasons
 
 
 def replace_pods(
@@ -99,7 +156,11 @@ def replace_pods(
         log.info("Pod %s %s: it is replaced", pods[uid].name, because)
         cluster.delete_pod(pods[uid].name, uid=uid)
         wait_until_settled(
-            cluster, read_only=read_only, limit_seconds=max(deadline - time.monotonic(), 1.0), without_pod=uid
+            cluster,
+            read_only=read_only,
+            limit_seconds=max(deadline - time.monotonic(), 1.0),
+            without_pod=uid,
+            gives_up_what_is_lost=True,
         )
         replaced += 1
     return replaced

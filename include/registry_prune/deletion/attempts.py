@@ -15,11 +15,11 @@ from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import ExecEnd
 from include.registry_prune.cluster.pod_exec import run_in_pod
 from include.registry_prune.cluster.registry_state import PodState, RegistryState, unsettled
-from include.registry_prune.cluster.settling import NotSettledError, wait_until_settled
+from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.deletion.detached_delete import NO_ROOM_STATUS, start_command
 from include.registry_prune.pruner.checks import choose_pod
-from include.registry_prune.pruner.processes import living_pruners
-from include.registry_prune.window.lease import DeleteAttempt, Earlier
+from include.registry_prune.window.in_the_way import require_clear_way
+from include.registry_prune.window.lease import DeleteAttempt, Earlier, Holder
 from include.registry_prune.window.opening import begin_attempt, require_open_window
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class NotStartedError(Exception):
 def find_or_begin(
     cluster: Cluster,
     *,
-    holder: str,
+    holder: Holder,
     over: DeleteAttempt | None = None,
     earlier: Earlier | None = None,
     attempts: int,
@@ -53,19 +53,20 @@ def find_or_begin(
     :param settle_seconds: how long the registry may take to be whole before an attempt is begun. One that is there is
         followed in any case: a pod that is not ready takes no pushes.
     :raises LeaseError: if this run does not hold the window, or it is being closed.
-    :raises NotSettledError: if a pod takes pushes, or another pruner is at work.
+    :raises NotSettledError: if a pod takes pushes.
+    :raises InTheWayError: if another pruner is at work.
     :raises NotStartedError: if it was interrupted too often, or no folder of the pod has room.
     """
     while True:
         lease, state = require_open_window(cluster, holder=holder)
         attempt = lease.attempt
         if attempt is not None and attempt != over:
-            _require_no_pruner(cluster, state, attempt)
+            require_clear_way(cluster, own=holder, own_attempt=attempt)
         elif unsettled(state, read_only=True):
             wait_until_settled(cluster, read_only=True, limit_seconds=settle_seconds)
             continue
         else:
-            _require_no_pruner(cluster, state, None)
+            require_clear_way(cluster, own=holder)
         if attempt is None or attempt == over:
             if attempt is not None and attempt.number >= attempts:
                 raise NotStartedError(
@@ -84,24 +85,7 @@ def _choose_pod(state: RegistryState) -> PodState:
     return next(pod for pod in state.pods if pod.name == name)
 
 
-def _require_no_pruner(cluster: Cluster, state: RegistryState, attempt: DeleteAttempt | None) -> None:
-    """No pruner may be at work but that of the attempt.
-
-    Beside an attempt that is there already, a pod that cannot be looked into is no reason to give up its delete.
-    """
-    others = tuple(pod for pod in state.pods if attempt is None or pod.uid != attempt.pod_uid)
-    try:
-        found = living_pruners(cluster, state.model_copy(update={"pods": others}))
-    except ClusterError as error:
-        if attempt is None:
-            raise
-        log.warning("The delete is followed all the same: %s", error)
-        return
-    if found:
-        raise NotSettledError(f"A pruner is at work already, so no second one is started: {'; '.join(found)}")
-
-
-def _start(cluster: Cluster, attempt: DeleteAttempt, *, holder: str, log_bytes: int) -> bool:
+def _start(cluster: Cluster, attempt: DeleteAttempt, *, holder: Holder, log_bytes: int) -> bool:
     """Start the attempt in its pod, or find it there; False if the pod is gone.
 
     :raises NotStartedError: if the pod has no room, or does not answer.
@@ -109,7 +93,7 @@ def _start(cluster: Cluster, attempt: DeleteAttempt, *, holder: str, log_bytes: 
     deadline = time.monotonic() + START_PATIENCE_SECONDS
     what = f"attempt {attempt.number} of the delete in pod {attempt.pod}"
     while True:
-        end, said = _try_to_start(cluster, attempt, start_command(attempt.name, holder, log_bytes))
+        end, said = _try_to_start(cluster, attempt, start_command(attempt.name, holder.text(), log_bytes))
         if end.exit_status == 0:
             log.info("dockerregistry -prune=delete, %s: %s", what, said)
             return True

@@ -8,7 +8,7 @@ from include.registry_prune.deletion.detached_log import LogPosition
 from include.registry_prune.deletion.tripwire import Tripped
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.records import Record
-from include.registry_prune.window.lease import DeleteAttempt, Earlier
+from include.registry_prune.window.lease import DeleteAttempt, Earlier, Holder
 
 
 class FollowSettings(Record):
@@ -31,7 +31,7 @@ class FollowSettings(Record):
 class Delete(Record):
     """A delete to follow: everything that another process needs to go on.
 
-    :param holder: ``dag_id/run_id``.
+    :param holder: whose window it is.
     :param attempt: the attempt to follow.
     :param position: how far its log was read.
     :param expected_blobs: by the dry run; ``estimated_seconds``: how long all of it will take, by the gate.
@@ -41,7 +41,7 @@ class Delete(Record):
     """
 
     version: Literal[1] = 1
-    holder: str
+    holder: Holder
     attempt: DeleteAttempt
     position: LogPosition = LogPosition()
     expected_blobs: int | None = None

@@ -13,7 +13,7 @@ from include.registry_prune.cluster.requests import WATCH_CONFIG, WATCH_PODS
 from include.registry_prune.cluster.watching import changes_noticed
 from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.window.config_lease import held_lease, require_own_lease
-from include.registry_prune.window.lease import Lease, LeaseError, attempt_name
+from include.registry_prune.window.lease import LeaseError
 from include.registry_prune.window.lease_keeper import LeaseRenewal
 
 if TYPE_CHECKING:
@@ -91,23 +91,14 @@ class WindowWatch:
 
     def _is_own(self, config: dict[str, Any]) -> bool:
         """Whether the Config shows the window that the delete was begun in, still read-only."""
-        another = True
+        nobodys = False
         try:
-            another = self._is_another(held_lease(config))
+            nobodys = held_lease(config) is None
             require_own_lease(config, self._delete.holder)
         except LeaseError as error:
-            self._end.ask(str(error), may_delete_pod=not another)
+            # In another window the pod may be one that a delete of its own works in.
+            self._end.ask(str(error), may_delete_pod=nobodys)
         else:
-            if another:
-                self._end.ask(
-                    f"Config cluster: another window of {self._delete.holder} is open. That of this delete is gone: "
-                    "nobody followed it for longer than its lease",
-                    may_delete_pod=False,
-                )
-            elif not config["spec"].get("readOnly"):
+            if not config["spec"].get("readOnly"):
                 self._end.ask("Config cluster: somebody has set spec.readOnly to false while the delete was at work")
         return self._end.why is None
-
-    def _is_another(self, lease: Lease | None) -> bool:
-        attempt = self._delete.attempt
-        return lease is not None and attempt_name(lease.holder, lease.armed_at, attempt.number) != attempt.name

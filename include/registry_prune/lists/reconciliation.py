@@ -49,9 +49,9 @@ class Reconciliation(Record):
     :param list_complete: the delete's list has all that was deleted; otherwise ``unlisted`` is a lower bound.
     :param stopped: the delete did not come to its end. The last blob that its list names may be there still: the pruner
         says that it deletes one before it does.
-    :param candidates_artifact: the dry run's list; ``deleted_artifact``: the delete's, ``*`` stands for its parts;
-        ``left_artifact``: that of a dry run afterwards.
-    :param problem: why it could not be done; the figures mean nothing then.
+    :param deleted_artifact: the delete's list, ``*`` stands for its parts; ``left_artifact``: that of a dry run
+        afterwards.
+    :param why_unknown: why it could not be done; the figures mean nothing then.
     """
 
     version: Literal[1] = 1
@@ -66,15 +66,14 @@ class Reconciliation(Record):
     unlisted_in_use_count: int | None = None
     list_complete: bool = True
     stopped: bool = False
-    candidates_artifact: str | None = None
     deleted_artifact: str | None = None
     left_artifact: str | None = None
-    problem: str = ""
+    why_unknown: str = ""
 
     def text(self) -> str:
         """What became of the candidates, in one line."""
-        if self.problem:
-            return f"not known which candidates were deleted: {self.problem}"
+        if self.why_unknown:
+            return f"not known which candidates were deleted: {self.why_unknown}"
         words = f"{self.deleted:,} of {format_count(self.candidates, 'candidate')} deleted, {self.not_deleted:,} not"
         if self.not_deleted:
             words += f" ({_some(self.not_deleted_names, self.not_deleted)})"
@@ -82,12 +81,12 @@ class Reconciliation(Record):
             words += "; the delete stopped, and the last one that it named may still be there"
         return f"{words} (by {self.basis})"
 
-    def lines(self) -> list[str]:
-        """For the report: what became of the candidates, what to look into, and where the lists are."""
+    def lines(self) -> list[tuple[str, str]]:
+        """For the report, label and text: what became of the candidates, what to look into, and where the lists are."""
         alarm = self.alarm()
-        lines = [f"  reconciled: {self.text()}", *([f"  LOOK INTO THIS: {alarm}"] if alarm else [])]
+        lines = [("reconciled", self.text()), *([("LOOK INTO THIS", alarm)] if alarm else [])]
         lists = {"what was deleted": self.deleted_artifact, "what is left": self.left_artifact}
-        return lines + [f"  list of {what}: {place}" for what, place in lists.items() if place]
+        return lines + [(f"list of {what}", place) for what, place in lists.items() if place]
 
     def alarm(self) -> str | None:
         """What a person should look into; None if nothing."""

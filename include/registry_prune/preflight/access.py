@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Literal
 
-from include.registry_prune.base_prune.job import job_name
-from include.registry_prune.base_prune.job_run import active_jobs
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.names import (
@@ -20,8 +17,7 @@ from include.registry_prune.names import (
 )
 from include.registry_prune.preflight.readiness import look
 from include.registry_prune.records import Record
-
-log = logging.getLogger(__name__)
+from include.registry_prune.window.in_the_way import in_the_way
 
 
 class Permission(Record):
@@ -91,17 +87,16 @@ RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and 
 class AccessReview(Record):
     """Who the run is in the cluster, and what it found there.
 
-    :param image_count: Image objects in the cluster; where the API server does not tell, at least so many.
+    :param cluster_id: the cluster's own id; empty if it does not tell. Every later task compares it.
     :param cluster_version: the cluster's version; during an update the one that it is going to.
     :param storage: the registry's storage driver, as its Config names it.
     :param notes: what is worth saying and stops nothing.
     """
 
     version: Literal[1] = 1
+    cluster_id: str = ""
     user: str
     server: str
-    registry_pods: int
-    image_count: int
     cluster_version: str = ""
     storage: str = ""
     notes: tuple[str, ...] = ()
@@ -119,17 +114,14 @@ def missing_permissions(cluster: Cluster, permissions: tuple[Permission, ...]) -
 def review_access(
     cluster: Cluster,
     *,
-    holder: str,
     permissions: tuple[Permission, ...],
     may_open_window: bool,
     waits_for_base_prune: bool = False,
-    looks_into_storage: bool = True,
 ) -> AccessReview:
     """Look whether the run may start.
 
     :param permissions: what this run, with its parameters, will do.
     :param may_open_window: then whatever forbids a delete, and a window of somebody else, is a reason not to start.
-    :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
     :param waits_for_base_prune: the run's own base prune waits for another one that is at work; else that is a reason
         not to start.
     :raises AccessError: with every missing permission, and everything about the cluster's state that is in the way.
@@ -145,25 +137,21 @@ def review_access(
             f"Add these rules (deploy/rbac.yaml has all):\n{rules}"
         )
     try:
-        ready = look(cluster, holder=holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage)
-        jobs = active_jobs(cluster, except_job=job_name(holder))
+        ready = look(cluster, may_open_window=may_open_window)
+        found = in_the_way(cluster, waits_for_jobs=waits_for_base_prune)
     except ClusterError as error:
         if not missing:
             raise
         problems.append(f"The state of the cluster could not be looked at: {error}")
         raise AccessError("\n".join(problems)) from error
     problems += ready.problems
-    if jobs and waits_for_base_prune:
-        log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
-    elif jobs:
-        problems.append(f"A base prune is at work already (Job {', '.join(jobs)}): let it end first.")
+    problems += [each for each in found if each not in problems]
     if problems:
         raise AccessError("\n".join(problems))
     return AccessReview(
+        cluster_id=ready.cluster_id,
         user=user,
         server=cluster.server,
-        registry_pods=len(ready.registry.pods),
-        image_count=cluster.image_count(),
         cluster_version=ready.version,
         storage=ready.storage,
         notes=ready.notes,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from include.registry_prune.records import Record
+from include.registry_prune.records import WindowRecord
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Verdict
 
 
-class Approval(Record):
+class Approval(WindowRecord):
     """What became of the question whether the window may be opened.
+
+    It gives the window its name: the approval, the look at the moment and all that follows are for this one.
 
     :param asked: False if nobody had to be asked.
     :param approved: the answer; True if nobody had to be asked.

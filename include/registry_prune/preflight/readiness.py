@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from include.registry_prune.base_prune.job_run import active_jobs
-from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.cluster import Cluster, cluster_id
 from include.registry_prune.cluster.registry_state import RegistryState, registry_state, unsettled
 from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.cluster_version import current_versions, update_under_way, version_problem
 from include.registry_prune.preflight.right_moment import Obstacle
 from include.registry_prune.preflight.storage import review_storage
-from include.registry_prune.pruner.processes import living_pruners
 from include.registry_prune.verdict.decision import Action
 from include.registry_prune.window.builds import listed, route_hosts, running_pushes
 from include.registry_prune.window.config_lease import held_lease, read_lease
-from include.registry_prune.window.lease import LeaseError
-from include.registry_prune.window.opening import check_may_arm_now
+from include.registry_prune.window.in_the_way import in_the_way
+from include.registry_prune.window.lease import Holder, LeaseError, read_only_of_others
 
 
 class Readiness(NamedTuple):
@@ -24,6 +22,7 @@ class Readiness(NamedTuple):
 
     :param problems: why the run may not go on, each in words with what to do.
     :param notes: what is worth saying and stops nothing.
+    :param cluster_id: the cluster's own id; empty if it does not tell.
     :param version: the cluster's version; empty if it is not known.
     :param storage: the registry's storage driver; empty if there is none.
     """
@@ -31,15 +30,16 @@ class Readiness(NamedTuple):
     registry: RegistryState
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    cluster_id: str
     version: str
     storage: str
 
 
-def look(cluster: Cluster, *, holder: str, may_open_window: bool, looks_into_storage: bool) -> Readiness:
-    """Look for everything that forbids a prune.
+def look(cluster: Cluster, *, may_open_window: bool) -> Readiness:
+    """Look for everything about the cluster's state that forbids a prune; what works there: ``in_the_way``.
+
 
     :param may_open_window: else what only forbids a delete is a note, and a window of somebody else is no matter.
-    :param looks_into_storage: whether the run starts the pruner at all, if only for a survey.
     :raises ClusterError: if the cluster does not answer, or refuses an answer.
     """
     config, deployment = cluster.config(), cluster.deployment()
@@ -55,47 +55,22 @@ def look(cluster: Cluster, *, holder: str, may_open_window: bool, looks_into_sto
         problems += forbids_delete
     else:
         notes += [f"This run deletes nothing, but a hard prune would be refused: {each}" for each in forbids_delete]
-    problems += _pruners_of_others(
-        cluster, state, config, holder, may_open_window=may_open_window, looks_into_storage=looks_into_storage
-    )
+    if may_open_window:
+        try:
+            of_others = read_only_of_others(held_lease(config), read_only=state.read_only)
+        except LeaseError as error:
+            of_others = str(error)
+        problems += [of_others] if of_others else []
     update = update_under_way(cluster_version or {})
     versions = current_versions(cluster_version or {})
     return Readiness(
         registry=state,
         problems=tuple(problems),
         notes=(*notes, *([update] if update else [])),
+        cluster_id=cluster_id(cluster_version),
         version=versions[0] if versions else "",
         storage=storage.driver,
     )
-
-
-def _pruners_of_others(
-    cluster: Cluster,
-    state: RegistryState,
-    config: dict[str, Any],
-    holder: str,
-    *,
-    may_open_window: bool,
-    looks_into_storage: bool,
-) -> list[str]:
-    """Another run's window, a registry that somebody else made read-only, a pruner that nobody knows of."""
-    problems = []
-    if may_open_window:
-        try:
-            dead = check_may_arm_now(config, holder=holder)
-        except LeaseError as error:
-            problems.append(str(error))
-        else:
-            if dead is not None or held_lease(config) is not None:
-                # A dead run's window: arm_window closes it first, and ends what lives in it. This run's own, of an
-                # earlier try: the delete that may live in it is this run's, and hard_prune follows it.
-                return problems
-    if looks_into_storage:
-        problems += [
-            f"A pruner is at work already, and two at once end each other: {each}. Let it end, or end it there."
-            for each in living_pruners(cluster, state)
-        ]
-    return problems
 
 
 def state_problems(state: RegistryState) -> list[str]:
@@ -134,9 +109,10 @@ def operator_notes(state: RegistryState) -> list[str]:
     ]
 
 
-def obstacles(cluster: Cluster, *, running_builds: Action) -> list[Obstacle]:
+def obstacles(cluster: Cluster, *, holder: Holder, running_builds: Action) -> list[Obstacle]:
     """What is in the way of opening the window right now, and goes by itself.
 
+    :param holder: the window that is to be opened.
     :param running_builds: what follows if builds still run when the wait is over.
     """
     found = []
@@ -146,9 +122,7 @@ def obstacles(cluster: Cluster, *, running_builds: Action) -> list[Obstacle]:
         if reasons:
             text = f"the registry is not settled read-write, so it might not settle read-only: {'; '.join(reasons)}"
             found.append(Obstacle(text, Action.STOP))
-    jobs = active_jobs(cluster)
-    if jobs:
-        found.append(Obstacle(f"a base prune is at work (Job {', '.join(jobs)})", Action.STOP))
+    found += [Obstacle(each, Action.STOP) for each in in_the_way(cluster, own=holder)]
     update = update_under_way(cluster.cluster_version() or {})
     if update:
         found.append(Obstacle(f"{update}: it drains the nodes that the pruner runs on", Action.SKIP))

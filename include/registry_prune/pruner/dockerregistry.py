@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from include.registry_prune.records import Record
+from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.units import format_count, format_size
 
 EXECUTABLE = "/usr/bin/dockerregistry"
@@ -42,7 +42,7 @@ class Summary(Record):
     rounded_bytes: int
 
 
-class PrunerResult(Record):
+class PrunerResult(WindowRecord):
     """One run of ``dockerregistry -prune=…``.
 
     :param exit_status: None when the connection was lost before the pruner's end was known.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
@@ -66,33 +67,52 @@ def _is_gone(cluster: Cluster, pod: PodState) -> bool:
     return pod.uid not in {each.uid for each in cluster.registry_state().running_pods()}
 
 
-def end_pruners(cluster: Cluster, *, stop_seconds: float, last_resort: bool = True) -> int:
+def end_pruners(
+    cluster: Cluster, *, stop_seconds: float, may_delete_in: Callable[[PodState], bool] = lambda pod: True
+) -> int:
     """Make sure that no pruner lives in any registry pod, and that no delete of ours starts in them any more.
 
     Each is asked to stop (SIGTERM: it ends between two blobs), killed after ``stop_seconds``, and where even that or
     the look into the pod fails, the pod is deleted.
 
-    :param last_resort: delete a pod that cannot be looked into. Not needed where no delete was begun in the window:
-        then a pod on a dead node must not keep the registry closed.
-
+    :param may_delete_in: whether a delete may live in a pod that cannot be looked into: only such a pod has to be gone.
+        One of a lost node in which none was begun must not keep the registry closed.
     :return: how many processes were ended: pruners, and the shells that look after them.
-    :raises PrunerLivesError: if a pod could neither be searched nor deleted.
+    :raises ClusterError: if a pod in which a delete may live could not be asked anything: nothing is known of it then.
+    :raises PrunerLivesError: if such a pod was deleted, and is not seen gone.
     """
 
-    def end(pod: PodState) -> int:
+    def end(pod: PodState) -> int | Exception:
         try:
             return end_in_pod(cluster, pod.name, EVERY_PRUNER, stop_seconds=stop_seconds)
         except ClusterError as error:
-            if _is_gone(cluster, pod):
-                return 0
-            if not last_resort:
-                log.warning("Pod %s could not be searched, but no delete was begun in this window: %s", pod.name, error)
-                return 0
-            log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, error)
-            _delete_and_wait(cluster, pod)
-            return 0
+            try:
+                return _end_with_pod(cluster, pod, error, has_to_be_gone=may_delete_in(pod))
+            except (ClusterError, PrunerLivesError) as problem:
+                return problem
 
-    return sum(in_each_pod(cluster.registry_state().running_pods(), end))
+    ends = in_each_pod(cluster.registry_state().running_pods(), end)
+    problems = [each for each in ends if isinstance(each, Exception)]
+    # A pod of which nothing is known counts for more than one that was deleted: only the latter may be given up.
+    for problem in sorted(problems, key=lambda each: isinstance(each, PrunerLivesError)):
+        raise problem
+    return sum(each for each in ends if isinstance(each, int))
+
+
+def _end_with_pod(cluster: Cluster, pod: PodState, why: ClusterError, *, has_to_be_gone: bool) -> int:
+    """Delete a pod that could not be searched, and see to it that it is gone where it has to be."""
+    if _is_gone(cluster, pod):
+        return 0
+    log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, why)
+    try:
+        cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
+    except ClusterError:
+        if has_to_be_gone:
+            raise
+        log.warning("Pod %s could not be deleted; no delete was begun in it", pod.name)
+    if has_to_be_gone:
+        _wait_until_gone(cluster, pod)
+    return 0
 
 
 def end_in_pod(cluster: Cluster, pod: str, which: Processes, *, stop_seconds: float) -> int:
@@ -105,8 +125,7 @@ def end_in_pod(cluster: Cluster, pod: str, which: Processes, *, stop_seconds: fl
     return ending.ended(run_in_pod(cluster, pod, ending.command, ending.take, limit_seconds=ending.limit_seconds))
 
 
-def _delete_and_wait(cluster: Cluster, pod: PodState) -> None:
-    cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
+def _wait_until_gone(cluster: Cluster, pod: PodState) -> None:
     deadline = time.monotonic() + DELETED_POD_SECONDS
     while not _is_gone(cluster, pod):
         if time.monotonic() > deadline:

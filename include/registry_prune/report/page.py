@@ -31,7 +31,7 @@ from include.registry_prune.settings.clusters import BASE_DAG_ID
 
 REPORT_TASK = "report"
 RUNS, MOST_RUNS = 10, 200
-"""Of each cluster: shown, and at most."""
+"""Of each cluster: how many runs are shown, and how many may be asked for."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "report_page.css").read_text(encoding="utf-8")
@@ -68,9 +68,9 @@ def report_page(
 ) -> HTMLResponse:
     """The reports of the last runs of each cluster whose DAG and XComs the user may read.
 
-    :param runs: so many of each cluster.
-    :param sec_fetch_dest: sent by browsers. Airflow shows the page in a frame that may open no other page of Airflow:
-        links to them are left out there.
+    :param runs: at most this many of each cluster.
+    :param sec_fetch_dest: sent by browsers. Airflow shows the page in a frame that may open no other page of Airflow,
+        so the page has no links there.
     :raises HTTPException: 401 for an unknown user, 403 for one who may read no DAG.
     """
     dags = [dag for dag in session.scalars(_our_dags()).all() if _may_read(user, dag)]

@@ -1,15 +1,20 @@
-"""What one run found, did and took (pure)."""
+"""What one run found, did and took (pure).
+
+The report carries its own text, in lines of a label and a text: an alert, the page in Airflow's UI and a terminal only
+lay them out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
-from include.registry_prune.cluster.registry_state import Settled
+from include.registry_prune.cluster.registry_state import PodsSeen, Settled
 from include.registry_prune.lists.reconciliation import Reconciliation
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -22,11 +27,18 @@ from include.registry_prune.window.builds import BuildsHit
 
 R = TypeVar("R", bound=Record)
 _FAILED_STATES = ("failed", "upstream_failed")
-_GATES = ("survey_gate", "blob_threshold")
+_GATES = ("survey_gate", "blob_threshold", "right_moment")
+_PROBLEM_CHARACTERS = 600
+_WARNINGS = 3
+"""At most this many of the pruner's warnings are in the report."""
+
+BECAUSE, FAILED_TASKS = "because", "failed tasks"
+ORPHANS, DELETED, READ_ONLY, REFUSED = "orphans found", "deleted", "read-only", "uploads refused"
+"""Labels of lines that the page puts elsewhere, or in its overview."""
 
 
 class Outcome(StrEnum):
-    """How a run ended, in one word."""
+    """How a run ended, in a word or three."""
 
     PRUNED = "pruned"
     NOT_WORTH_IT = "not worth it"
@@ -34,14 +46,19 @@ class Outcome(StrEnum):
     NO_HARD_PRUNE = "no hard prune"
     POSTPONED = "postponed"
     REJECTED = "rejected"
+    END_NOT_KNOWN = "end not known"
+    """A delete was begun, or may have been, and nobody saw its end: its task was marked."""
     FAILED = "failed"
 
 
 class RunReport(Record):
     """One run. ``None`` means: not looked at.
 
+    :param lines: all of it for people: label and text. A label may stand on several lines.
+    :param reasons: why the outcome is what it is: of a run that failed, what failed said.
     :param orphaned_bytes: as the pruner said it, rounded to four significant digits; likewise ``freed_bytes``.
-    :param read_only_seconds: from the patch ``readOnly: true`` until no pod was read-only any more; 0 if it never was.
+    :param read_only_seconds: from the first pod that was seen read-only to the last; 0 if there never was one. Where
+        nobody saw the pods: from the patch ``readOnly: true``.
     :param cluster_id: of the cluster that the run worked with.
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; not known of one that was interrupted. ``estimated_delete_seconds``:
@@ -50,13 +67,14 @@ class RunReport(Record):
     :param artifact: the list of the last dry run's candidates.
     :param reconciliation: what became of these candidates, and the places of further lists.
     :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
-    :param phases: seconds that each task took, by task.
+    :param phases: seconds that each task took in all its tries, by task.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     run_id: str
     cluster: str
     outcome: Outcome
+    lines: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str, ...] = ()
     base_prune: str | None = None
     orphaned_blobs: int | None = None
@@ -81,31 +99,147 @@ class RunReport(Record):
 
     def text(self) -> str:
         """The report for people, a line for each figure."""
-        lines = [f"Hard prune of {self.cluster}, run {self.run_id}: {self.outcome}"]
-        lines += [f"  why: {reason}" for reason in self.reasons]
-        if self.failed_tasks:
-            lines.append(f"  failed tasks: {', '.join(self.failed_tasks)}")
-        if self.base_prune is not None:
-            lines.append(f"  base prune: {self.base_prune}")
-        lines += [
-            f"  orphans found: {_amount(self.orphaned_blobs, self.orphaned_bytes)}",
-            f"  deleted: {_amount(self.deleted_blobs, self.freed_bytes)}",
-            f"  read-only: {'unknown' if self.read_only_seconds is None else format_seconds(self.read_only_seconds)}",
-            f"  broken images: {_number(self.broken_before)} before, {_number(self.broken_after)} after",
-        ]
-        if self.builds_hit:
-            names = ", ".join(self.builds_hit_names)
-            lines.append(f"  builds hit, start them again: {format_count(self.builds_hit, 'build')} ({names})")
-        if self.estimated_delete_seconds is not None:
-            took = f", took {format_seconds(self.delete_seconds)}" if self.delete_seconds is not None else ""
-            lines.append(f"  delete: estimated {format_seconds(self.estimated_delete_seconds)}{took}")
-        if self.passed_ceilings:
-            lines.append(f"  ceilings passed by {self.passed_by}: {', '.join(self.passed_ceilings)}")
-        if self.artifact:
-            lines.append(f"  list of candidates: {self.artifact}")
-        if self.reconciliation is not None:
-            lines += self.reconciliation.lines()
-        return "\n".join(lines)
+        head = f"Hard prune of {self.cluster}, run {self.run_id}: {self.outcome}"
+        return "\n".join([head, *(f"  {label}: {text}" for label, text in self.lines)])
+
+
+class Facts:
+    """What the tasks of a run handed over, and what Airflow says of them.
+
+    :param results: each task's result as JSON, by task; tasks without one are missing.
+    :param states: each task's state, by task.
+    :param problems: why a task failed, by task.
+    :param pods_seen: what ``set_read_only`` saw of the pods, if they did not settle.
+    """
+
+    def __init__(
+        self,
+        results: Mapping[str, Any],
+        states: Mapping[str, str],
+        problems: Mapping[str, str],
+        pods_seen: Any = None,
+    ) -> None:
+        def read(kind: type[R], task: str) -> R | None:
+            value = results.get(task)
+            return None if value is None else kind.from_json(value)
+
+        self.states = states
+        self.problems = problems
+        self.base = read(BasePrune, "base_prune")
+        self.restart = read(Restart, "restart_registry")
+        self.survey = read(PrunerResult, "survey")
+        self.dry_run = read(PrunerResult, "dry_run") or self.survey
+        self.deletion = read(PrunerResult, "hard_prune")
+        self.gates = {gate: verdict for gate in _GATES if (verdict := read(Verdict, gate)) is not None}
+        self.verdict = self.gates.get("blob_threshold") or self.gates.get("survey_gate")
+        self.moment = self.gates.get("right_moment")
+        self.approval = read(Approval, "approve_window")
+        self.hit = read(BuildsHit, "verify_restored")
+        self.settled = read(Settled, "set_read_only")
+        self.pods_seen = None if pods_seen is None else PodsSeen.from_json(pods_seen)
+        self.restored = read(Settled, "restore_read_write")
+        self.before = read(IntegrityCheck, "integrity_before")
+        self.after = read(IntegrityCheck, "integrity_after")
+        self.reconciliation = read(Reconciliation, "reconcile")
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether a task failed."""
+        return any(state in _FAILED_STATES for state in self.states.values())
+
+    @property
+    def failed_tasks(self) -> tuple[str, ...]:
+        """Not the ones that were given up because of them: they would bury the cause."""
+        return tuple(task for task, state in self.states.items() if state == "failed")
+
+    @property
+    def first_pod_at(self) -> datetime | None:
+        """When a pod was first seen read-only."""
+        seen = self.settled or self.pods_seen
+        return seen.first_pod_at if seen else None
+
+
+def build_report(
+    facts: Facts,
+    *,
+    run_id: str,
+    cluster: str,
+    phases: Mapping[str, float],
+    dry_run_only: bool,
+    hard_prune_wanted: bool = True,
+) -> RunReport:
+    """Put a run's report together from what its tasks handed over.
+
+    :param phases: seconds that each task took.
+    :param hard_prune_wanted: False for a run with ``hard_prune: never``.
+    """
+    dry_run, deletion, verdict = facts.dry_run, facts.deletion, facts.verdict
+    before, after = facts.before, facts.after
+    outcome = _outcome(facts, dry_run_only=dry_run_only, hard_prune_wanted=hard_prune_wanted)
+    report = RunReport(
+        run_id=run_id,
+        cluster=cluster,
+        outcome=outcome,
+        reasons=_reasons(facts, outcome),
+        base_prune=_base_prune_text(facts),
+        orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+        orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
+        deleted_blobs=_deleted_blobs(facts),
+        freed_bytes=_freed_bytes(deletion, dry_run),
+        read_only_seconds=_read_only_seconds(facts),
+        cluster_id=verdict.cluster_id or None if verdict else None,
+        scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
+        # Of several attempts only the last one's time is there, and the blobs of all: that would look like a quick one.
+        delete_seconds=deletion.seconds if deletion and deletion.attempts == 1 else None,
+        estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
+        passed_ceilings=verdict.passed if verdict else (),
+        passed_by=verdict.passed_by if verdict else "",
+        broken_before=before.broken_count if before and before.exit_status == 0 else None,
+        broken_after=after.broken_count if after and after.exit_status == 0 else None,
+        builds_hit=facts.hit.count if facts.hit else None,
+        builds_hit_names=facts.hit.names if facts.hit else (),
+        artifact=dry_run.artifact if dry_run else None,
+        reconciliation=facts.reconciliation,
+        phases=dict(phases),
+        failed_tasks=facts.failed_tasks,
+    )
+    return report.model_copy(update={"lines": tuple(_lines(report, facts))})
+
+
+def _lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
+    """The report for people."""
+    yield from ((BECAUSE, reason) for reason in report.reasons)
+    if report.failed_tasks:
+        yield FAILED_TASKS, ", ".join(report.failed_tasks)
+    if report.base_prune is not None:
+        yield "base prune", report.base_prune
+    yield ORPHANS, _amount(report.orphaned_blobs, report.orphaned_bytes)
+    yield DELETED, _amount(report.deleted_blobs, report.freed_bytes)
+    yield from _read_only_lines(report, facts)
+    yield "broken images", f"{_number(report.broken_before)} before, {_number(report.broken_after)} after"
+    if report.builds_hit:
+        names = ", ".join(report.builds_hit_names)
+        yield "builds hit, start them again", f"{format_count(report.builds_hit, 'build')} ({names})"
+    if report.estimated_delete_seconds is not None:
+        took = f", took {format_seconds(report.delete_seconds)}" if report.delete_seconds is not None else ""
+        yield "delete", f"estimated {format_seconds(report.estimated_delete_seconds)}{took}"
+    if report.passed_ceilings:
+        yield f"ceilings passed by {report.passed_by}", ", ".join(report.passed_ceilings)
+    yield from _pruner_warnings(facts)
+    if report.artifact:
+        yield "list of candidates", report.artifact
+    if report.reconciliation is not None:
+        yield from report.reconciliation.lines()
+    if report.cluster_id:
+        yield "cluster id", report.cluster_id
+
+
+def _pruner_warnings(facts: Facts) -> Iterator[tuple[str, str]]:
+    results = [result for result in (facts.dry_run, facts.deletion) if result]
+    warnings = tuple(dict.fromkeys(warning for result in results for warning in result.warnings))
+    yield from (("the pruner warned", warning) for warning in warnings[:_WARNINGS])
+    if len(warnings) > _WARNINGS:
+        yield "the pruner warned", f"{len(warnings) - _WARNINGS} times more: see the logs of dry_run and hard_prune"
 
 
 def _number(value: int | None) -> str:
@@ -119,70 +253,10 @@ def _amount(blobs: int | None, size_bytes: int | None) -> str:
     return format_count(blobs, "blob") + size
 
 
-def build_report(
-    *,
-    run_id: str,
-    cluster: str,
-    results: Mapping[str, Any],
-    states: Mapping[str, str],
-    phases: Mapping[str, float],
-    dry_run_only: bool,
-    hard_prune_wanted: bool = True,
-) -> RunReport:
-    """Put a run's report together from what its tasks handed over.
-
-    :param results: each task's result as JSON, by task; tasks without one are missing.
-    :param states: each task's state, by task.
-    :param phases: seconds that each task took.
-    :param hard_prune_wanted: False for a run with ``hard_prune: never``.
-    """
-    survey = _read(PrunerResult, results.get("survey"))
-    dry_run = _read(PrunerResult, results.get("dry_run")) or survey
-    deletion = _read(PrunerResult, results.get("hard_prune"))
-    verdict = _read(Verdict, results.get("blob_threshold")) or _read(Verdict, results.get("survey_gate"))
-    approval = _read(Approval, results.get("approve_window"))
-    moment = _read(Verdict, results.get("right_moment"))
-    hit = _read(BuildsHit, results.get("verify_restored"))
-    restored = _read(Settled, results.get("restore_read_write"))
-    base = _read(BasePrune, results.get("base_prune"))
-    before = _read(IntegrityCheck, results.get("integrity_before"))
-    after = _read(IntegrityCheck, results.get("integrity_after"))
-    went_wrong = any(state in _FAILED_STATES for state in states.values())
-    return RunReport(
-        run_id=run_id,
-        cluster=cluster,
-        outcome=_not_opened(went_wrong, approval, moment)
-        or _outcome(went_wrong, deletion, verdict if hard_prune_wanted else None, dry_run_only),
-        reasons=_reasons(verdict, approval, moment),
-        base_prune=_base_prune_text(base, _read(Restart, results.get("restart_registry")), states),
-        orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
-        orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
-        deleted_blobs=_deleted_blobs(deletion, states),
-        freed_bytes=_freed_bytes(deletion, dry_run),
-        read_only_seconds=_read_only_seconds(restored, states),
-        cluster_id=verdict.cluster_id or None if verdict else None,
-        scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
-        # Of several attempts only the last one's time is there, and the blobs of all: that would look like a quick one.
-        delete_seconds=deletion.seconds if deletion and deletion.attempts == 1 else None,
-        estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
-        passed_ceilings=verdict.passed if verdict else (),
-        passed_by=verdict.passed_by if verdict else "",
-        broken_before=before.broken_count if before and before.exit_status == 0 else None,
-        broken_after=after.broken_count if after and after.exit_status == 0 else None,
-        builds_hit=hit.count if hit else None,
-        builds_hit_names=hit.names if hit else (),
-        artifact=dry_run.artifact if dry_run else None,
-        reconciliation=_read(Reconciliation, results.get("reconcile")),
-        phases=dict(phases),
-        # Not the ones that were given up because of them: they would bury the cause.
-        failed_tasks=tuple(task for task, state in states.items() if state == "failed"),
-    )
-
-
-def past_run(report: RunReport) -> PastRun:
+def past_run(report: RunReport, facts: Facts) -> PastRun:
     """What later runs have to know of a run. What a gate stopped at is nothing to compare with."""
-    stopped = any(gate in report.failed_tasks for gate in _GATES)
-    if stopped or not report.reasons:
+    stopped = any(gate in report.failed_tasks for gate in ("survey_gate", "blob_threshold"))
+    if stopped or facts.verdict is None:
         return PastRun(run_id=report.run_id)
     deleted = "hard_prune" not in report.failed_tasks and report.deleted_blobs
     return PastRun(
@@ -195,49 +269,85 @@ def past_run(report: RunReport) -> PastRun:
     )
 
 
-def _read(kind: type[R], value: Any) -> R | None:
-    return None if value is None else kind.from_json(value)
-
-
-def _not_opened(went_wrong: bool, approval: Approval | None, moment: Verdict | None) -> Outcome | None:
-    """The outcome of a run that did all but open the window; None of any other."""
-    if went_wrong:
-        return None
-    if approval is not None and not approval.approved:
-        return Outcome.REJECTED
-    return Outcome.POSTPONED if moment is not None and moment.action is Action.SKIP else None
-
-
-def _reasons(verdict: Verdict | None, approval: Approval | None, moment: Verdict | None) -> tuple[str, ...]:
-    """Why the run did what it did, in the order in which it was decided."""
-    reasons = verdict.reasons if verdict else ()
-    if approval is not None and approval.asked:
-        reasons = (*reasons, approval.text())
-    if moment is not None and (moment.action is not Action.PRUNE or len(moment.reasons) > 1):
-        reasons = (*reasons, *moment.reasons)
-    return reasons
-
-
-def _outcome(went_wrong: bool, deletion: PrunerResult | None, verdict: Verdict | None, dry_run_only: bool) -> Outcome:
-    if went_wrong:
+def _outcome(facts: Facts, *, dry_run_only: bool, hard_prune_wanted: bool) -> Outcome:
+    if facts.went_wrong:
         return Outcome.FAILED
-    if deletion is not None:
+    if facts.approval is not None and not facts.approval.approved:
+        return Outcome.REJECTED
+    if facts.moment is not None and facts.moment.action is Action.SKIP:
+        return Outcome.POSTPONED
+    if facts.deletion is not None and facts.deletion.complete:
         return Outcome.PRUNED
+    if _end_is_missing(facts):
+        return Outcome.END_NOT_KNOWN
     if dry_run_only:
         return Outcome.DRY_RUN
-    if verdict is not None and verdict.action is Action.SKIP:
+    if hard_prune_wanted and facts.verdict is not None and facts.verdict.action is Action.SKIP:
         return Outcome.NOT_WORTH_IT
     return Outcome.NO_HARD_PRUNE
 
 
-def _base_prune_text(base: BasePrune | None, restart: Restart | None, states: Mapping[str, str]) -> str | None:
+def _end_is_missing(facts: Facts) -> bool:
+    """Whether a delete was begun, or may have been, whose end nobody saw: its task did not fail, and hands over no end.
+
+    The lease tells whether one was begun. A run whose window is closed, and whose lease had no delete, had none.
+    """
+    if facts.deletion is not None and not facts.deletion.complete:
+        return True
+    if facts.restored is not None:
+        return facts.deletion is None and facts.restored.delete_began_at is not None
+    return facts.deletion is None and facts.states.get("hard_prune") == "success"
+
+
+def _reasons(facts: Facts, outcome: Outcome) -> tuple[str, ...]:
+    """Why the run did what it did, in the order in which it was decided; of a run that failed: what failed said."""
+    if outcome is Outcome.END_NOT_KNOWN:
+        return _what_is_known(facts)
+    reasons: tuple[str, ...] = () if facts.failed_tasks else facts.verdict.reasons if facts.verdict else ()
+    for task in facts.failed_tasks:
+        stopped = facts.gates.get(task)
+        if stopped is not None and stopped.action is Action.STOP:
+            reasons += stopped.reasons
+        else:
+            reasons += (f"{task}: {_one_line(facts.problems.get(task, 'it did not say why, see its log'))}",)
+    if facts.failed_tasks:
+        marked = "hard_prune" not in facts.failed_tasks and _end_is_missing(facts)
+        return reasons + (_what_is_known(facts) if marked else ())
+    if facts.approval is not None and facts.approval.asked:
+        reasons += (facts.approval.text(),)
+    if facts.moment is not None and (facts.moment.action is not Action.PRUNE or len(facts.moment.reasons) > 1):
+        reasons += facts.moment.reasons
+    return reasons
+
+
+def _what_is_known(facts: Facts) -> tuple[str, ...]:
+    state = facts.states.get("hard_prune", "not known")
+    began = facts.restored.delete_began_at if facts.restored else None
+    known = (
+        f"the lease says that a delete began at {began:%Y-%m-%d %H:%M:%S} UTC"
+        if began
+        else "whether a delete began is not known"
+        if facts.deletion is None
+        else "a delete began"
+    )
+    so_far = "" if facts.deletion is None else f"; so far it {facts.deletion.text()}"
+    return (f"hard_prune is {state} although it saw no end: {known}, and how it ended is not known{so_far}",)
+
+
+def _one_line(problem: str) -> str:
+    text = " ".join(problem.split())
+    return text if len(text) <= _PROBLEM_CHARACTERS else f"{text[:_PROBLEM_CHARACTERS]} …"
+
+
+def _base_prune_text(facts: Facts) -> str | None:
     """What the base prune did, and whether pods may still remember what it deleted."""
-    if base is None:
+    if facts.base is None:
         return None
     # Every pod was replaced on the way into the window.
-    windowed = states.get("set_read_only") == "success"
+    windowed = facts.states.get("set_read_only") == "success"
+    restart = facts.restart
     told = restart.text() if restart and not (windowed and restart.not_done) else ""
-    return "; ".join(filter(None, (base.text(), told)))
+    return "; ".join(filter(None, (facts.base.text(), told)))
 
 
 def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) -> int | None:
@@ -249,14 +359,46 @@ def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) ->
     return deletion.said.rounded_bytes
 
 
-def _deleted_blobs(deletion: PrunerResult | None, states: Mapping[str, str]) -> int | None:
+def _deleted_blobs(facts: Facts) -> int | None:
+    deletion = facts.deletion
     if deletion is not None:
         return deletion.earlier_blobs + (deletion.said.blobs if deletion.said else deletion.counted_blobs)
-    return 0 if states.get("hard_prune") in ("skipped", "upstream_failed") else None
+    if facts.restored is not None and facts.restored.delete_began_at is not None:
+        return None
+    return 0 if facts.states.get("hard_prune") in ("skipped", "upstream_failed") else None
 
 
-def _read_only_seconds(restored: Settled | None, states: Mapping[str, str]) -> float | None:
-    if restored is not None:
+def _read_only_seconds(facts: Facts) -> float | None:
+    restored = facts.restored
+    if restored is None:
+        # Nothing was armed: the window was never open.
+        return 0.0 if facts.states.get("arm_window") in ("skipped", "upstream_failed", "failed") else None
+    if restored.closed_at is None or (facts.settled is None and facts.pods_seen is None):
         return restored.read_only_seconds or 0.0
-    # Nothing was armed: the window was never open.
-    return 0.0 if states.get("arm_window") in ("skipped", "upstream_failed", "failed") else None
+    if facts.first_pod_at is None:
+        return 0.0 if facts.settled is None else restored.read_only_seconds
+    return round(max((restored.closed_at - facts.first_pod_at).total_seconds(), 0.0), 3)
+
+
+def _read_only_lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
+    """How long uploads were refused: what the pods showed, and not what the patch said."""
+    seconds, restored = report.read_only_seconds, facts.restored
+    patched = restored.read_only_seconds if restored else None
+    if seconds is None:
+        yield READ_ONLY, "unknown"
+    elif not patched:
+        yield READ_ONLY, "never"
+    elif facts.first_pod_at is not None and restored is not None and restored.closed_at is not None:
+        yield READ_ONLY, format_seconds(seconds)
+        first, last = f"{facts.first_pod_at:%H:%M:%S}", f"{restored.closed_at:%H:%M:%S} UTC"
+        yield REFUSED, f"from {first}, when the first pod was read-only, to {last}, when the last was gone"
+    elif facts.settled is not None:
+        yield READ_ONLY, format_seconds(seconds)
+    elif facts.pods_seen is not None:
+        yield READ_ONLY, "never"
+        yield REFUSED, f"none: readOnly was true for {format_seconds(patched)}, and no pod got read-only"
+    elif facts.states.get("set_read_only") == "failed":
+        yield READ_ONLY, f"at most {format_seconds(patched)}"
+        yield REFUSED, "not known: readOnly was true for that long, and nobody saw the pods"
+    else:
+        yield READ_ONLY, format_seconds(seconds)

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from include.registry_prune.report.report import Outcome, RunReport
-from include.registry_prune.units import format_count, format_seconds, format_size
+from include.registry_prune.report.report import BECAUSE, DELETED, ORPHANS, READ_ONLY, Outcome, RunReport
+from include.registry_prune.units import format_seconds
 
 Tone = Literal["good", "quiet", "bad", "busy"]
-_TONES: dict[Outcome, Tone] = {Outcome.PRUNED: "good", Outcome.FAILED: "bad"}
-_SHOWN_CHARACTERS = 2000
+_TONES: dict[Outcome, Tone] = {Outcome.PRUNED: "good", Outcome.FAILED: "bad", Outcome.END_NOT_KNOWN: "bad"}
+_SHOWN_JSON_CHARACTERS = 2000
 """Of a report that cannot be read."""
 _NOT_KNOWN = "–"
 
@@ -53,8 +53,8 @@ class RunView:
     """One run on the page; all texts are plain, for the template to escape.
 
     :param outcome: in one word or two.
-    :param why: the reasons of the verdict, or why there is no report to show.
-    :param figures: label and value.
+    :param lines: label and text: those of the report, or why there is none to show.
+    :param orphans: of the report's lines, for the overview; likewise ``deleted`` and ``read_only``.
     :param unread: the stored report as it is, if it cannot be read.
     :param reported: whether there is a report that could be read.
     """
@@ -64,12 +64,11 @@ class RunView:
     took: str
     outcome: str
     tone: Tone
-    why: tuple[str, ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
     failed_tasks: tuple[str, ...] = ()
     orphans: str = _NOT_KNOWN
     deleted: str = _NOT_KNOWN
     read_only: str = _NOT_KNOWN
-    figures: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()
     unread: str = ""
     reported: bool = False
@@ -111,12 +110,12 @@ def view_run(run: StoredRun) -> RunView:
     try:
         return _with_report(run, RunReport.from_json(run.report))
     except ValidationError as error:
-        return _unread(run, _explain(run.report, error))
+        return _unread(run, _report_problem(run.report, error))
     except (ValueError, OverflowError) as error:  # figures that no pruner ever prints, such as NaN
         return _unread(run, f"its report has figures that make no sense: {error}")
 
 
-def _explain(report: Any, error: ValidationError) -> str:
+def _report_problem(report: Any, error: ValidationError) -> str:
     version = report.get("version") if isinstance(report, dict) else None
     known = RunReport.model_fields["version"].default
     if isinstance(version, int) and version != known:
@@ -128,66 +127,36 @@ def _explain(report: Any, error: ValidationError) -> str:
 def _without_report(run: StoredRun) -> RunView:
     if run.ended_at is None:
         why = "not ended yet" if run.started_at else "not begun yet"
-        return RunView(run.run_id, _time(run.started_at), "", run.state, "busy", (why,))
+        return RunView(run.run_id, _time(run.started_at), "", run.state, "busy", ((BECAUSE, why),))
     why = "it left no report: see the log of the task report"
-    return RunView(run.run_id, _time(run.started_at), _took(run), f"{run.state}, no report", "bad", (why,))
+    return RunView(run.run_id, _time(run.started_at), _took(run), f"{run.state}, no report", "bad", ((BECAUSE, why),))
 
 
 def _unread(run: StoredRun, why: str) -> RunView:
     text = json.dumps(run.report, indent=1, ensure_ascii=False, default=str)
-    shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} …"
+    shown = text if len(text) <= _SHOWN_JSON_CHARACTERS else f"{text[:_SHOWN_JSON_CHARACTERS]} …"
     outcome = f"{run.state}, unreadable report"
-    return RunView(run.run_id, _time(run.started_at), _took(run), outcome, "bad", (why,), unread=shown)
+    return RunView(run.run_id, _time(run.started_at), _took(run), outcome, "bad", ((BECAUSE, why),), unread=shown)
 
 
 def _with_report(run: StoredRun, report: RunReport) -> RunView:
     # Somebody may have cleared tasks of an old run: then its report is the earlier one.
     busy = run.ended_at is None
+    texts = dict(report.lines)
     return RunView(
         run_id=run.run_id,
         started=_time(run.started_at),
         took=_took(run),
         outcome=f"{run.state}, before: {report.outcome}" if busy else str(report.outcome),
         tone="busy" if busy else _TONES.get(report.outcome, "quiet"),
-        why=report.reasons,
+        lines=report.lines,
         failed_tasks=report.failed_tasks,
-        orphans=_amount(report.orphaned_blobs, report.orphaned_bytes),
-        deleted=_amount(report.deleted_blobs, report.freed_bytes),
-        read_only="never" if report.read_only_seconds == 0 else _seconds(report.read_only_seconds),
-        figures=tuple((label, text) for label, text in _figures(report) if text),
-        phases=tuple(Phase(task, seconds, _seconds(seconds)) for task, seconds in report.phases.items()),
+        orphans=texts.get(ORPHANS, _NOT_KNOWN),
+        deleted=texts.get(DELETED, _NOT_KNOWN),
+        read_only=texts.get(READ_ONLY, _NOT_KNOWN),
+        phases=tuple(Phase(task, seconds, format_seconds(seconds)) for task, seconds in report.phases.items()),
         reported=True,
     )
-
-
-def _figures(report: RunReport) -> Iterable[tuple[str, str]]:
-    yield "Base prune", report.base_prune or ""
-    yield "Broken images before", "" if report.broken_before is None else f"{report.broken_before:,}"
-    yield "Broken images after", "" if report.broken_after is None else f"{report.broken_after:,}"
-    if report.builds_hit:
-        names = ", ".join(report.builds_hit_names)
-        yield "Builds hit, start them again", f"{format_count(report.builds_hit, 'build')} ({names})"
-    if report.estimated_delete_seconds is not None:
-        yield "Delete, estimated", _seconds(report.estimated_delete_seconds)
-    if report.delete_seconds is not None:
-        yield "Delete, took", _seconds(report.delete_seconds)
-    if report.passed_ceilings:
-        yield f"Ceilings passed by {report.passed_by}", ", ".join(report.passed_ceilings)
-    yield "List of candidates", report.artifact or ""
-    if report.reconciliation is not None:
-        yield "What became of them", "; ".join(line.strip() for line in report.reconciliation.lines())
-    yield "Cluster id", report.cluster_id or ""
-
-
-def _amount(blobs: int | None, size_bytes: int | None) -> str:
-    if blobs is None:
-        return _NOT_KNOWN
-    size = f", about {format_size(size_bytes)}" if size_bytes else ""
-    return format_count(blobs, "blob") + size
-
-
-def _seconds(seconds: float | None) -> str:
-    return _NOT_KNOWN if seconds is None else format_seconds(seconds)
 
 
 def _time(moment: datetime | None) -> str:

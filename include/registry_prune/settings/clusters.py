@@ -68,7 +68,7 @@ def _checked_zone(name: str) -> str:
 
 def _checked_time(text: str) -> str:
     if not parse_duration(text):
-        raise ValueError(f"{text!r} is no time at all, and it has to be longer: write for example 15s, 60m or 12h")
+        raise ValueError(f"{text!r} is no time at all: write something longer, such as 15s, 60m or 12h")
     return text
 
 

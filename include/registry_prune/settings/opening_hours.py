@@ -63,7 +63,7 @@ class OpeningHours:
         return f"{self.written} {self.zone.key}"
 
     def why_not(self, now: datetime, *, needs_seconds: float | None = None) -> str | None:
-        """Why a window may not be opened now, in words; None if it may.
+        """Why a window may not be opened now; None if it may.
 
         :param now: with a time zone.
         :param needs_seconds: how long the delete will take; it has to come to its end within the hours, too.
@@ -79,7 +79,7 @@ class OpeningHours:
             return None
         said = f"the delete is estimated to take {format_seconds(needs.total_seconds())}"
         if needs > inside[1] - inside[0]:
-            return f"{said}, longer than the opening hours {self} are: make them longer, or pass them by for one run"
+            return f"{said}, longer than the opening hours {self}: make them longer, or ignore them for one run"
         return f"{said}, but the opening hours {self} end in {format_seconds(left.total_seconds())}"
 
     def next_opening(self, now: datetime) -> datetime | None:

@@ -157,7 +157,7 @@ class RunParameters(StrictModel):
 
 
 def validation_problem(error: ValidationError) -> str:
-    """What is wrong, value by value, in one line each."""
+    """What is wrong with each value."""
     lines = []
     for each in error.errors():
         place = ".".join(str(part) for part in each["loc"]) or "the whole"

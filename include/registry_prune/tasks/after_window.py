@@ -10,14 +10,17 @@ from include.registry_prune.cluster.registry_state import Opening, Settled
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.base import RegistryOperator, closing_limits
+from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
-from include.registry_prune.tasks.in_window import OPENING
-from include.registry_prune.tasks.run_context import Run, history_asset
+from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
+from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
+from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.verdict.decision import Mode
-from include.registry_prune.window.lease import Lease, TakenOverError
+from include.registry_prune.window.lease import Holder, Lease, LeaseError, TakenOverError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
 
@@ -33,24 +36,50 @@ class RestoreReadWrite(RegistryOperator):
         from include.registry_prune.window.closing import close_window
 
         try:
-            self._reclaim_window(run)
-            with run.lease_keeper():
-                return close_window(
-                    run.cluster, holder=run.holder, limits=closing_limits(self.cluster, revokes_role=False)
-                )
+            holder = self._open_window(run)
+            if holder is None:
+                return None
+            with run.lease_keeper(holder):
+                return close_window(run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False))
         except TakenOverError as error:
             # Not again: without its lease the window would be taken for one that lost it.
             raise AirflowFailException(str(error)) from error
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
 
-    def _reclaim_window(self, run: Run) -> None:
-        """A person may have removed the lease; whether the window is still this run's, the run itself knows."""
+    def _open_window(self, run: Run) -> Holder | None:
+        """This run's window, of this time or an earlier one; None if nothing of it is open.
+
+        That nothing is there is good news only from a run that never armed a window, or where somebody has closed it.
+
+        :raises LeaseError: if another window is there although this run's was never closed.
+        """
+        from include.registry_prune.window.config_lease import closed_windows, held_lease
         from include.registry_prune.window.lost_lease import reclaim_window
 
-        armed, opening = run.result("arm_window", Lease), run.result("set_read_only", Opening, OPENING)
-        if armed is not None and opening is not None:
-            reclaim_window(run.cluster, armed=armed, opening=opening, settled=run.result("set_read_only", Settled))
+        config = run.cluster.config()
+        held = held_lease(config)
+        armed = run.result("arm_window", Lease)
+        if held is not None and (held.owner.of_run(run.token) or (armed is not None and held.held_by(armed.owner))):
+            return held.owner
+        if armed is None or armed.token in closed_windows(config):
+            self.log.info("Nothing to put back: %s", "no window was armed" if armed is None else "it is closed already")
+            return None
+        if held is not None:
+            raise LeaseError(
+                f"Config cluster: the lease of this run's window is gone, and one of {held.holder} is there: somebody "
+                "removed the first while its window was open. Nothing is changed. See that no pruner of this run lives "
+                "(docs/on-call.md); the other run or the guard sets the registry read-write."
+            )
+        opening = run.result("set_read_only", Opening, OPENING)
+        settled = run.result("set_read_only", Settled)
+        reclaim_window(
+            run.cluster,
+            armed=armed,
+            opening=opening if opening and opening.window == armed.token else None,
+            settled=settled if settled and settled.window == armed.token else None,
+        )
+        return armed.owner
 
 
 class IntegrityAfter(IntegrityBefore):
@@ -87,7 +116,7 @@ class RevokeImagePruner(RegistryOperator):
         if grant is not None and not grant.ours:
             self.log.info("ClusterRoleBinding %s is not ours: it stays", grant.binding)
             return
-        revoke_role(run.cluster)
+        revoke_role(run.cluster, owner=run.identity)
 
 
 class VerifyRestored(RegistryOperator):
@@ -98,7 +127,7 @@ class VerifyRestored(RegistryOperator):
 
         lease = run.result("arm_window", Lease)
         restored = run.result("restore_read_write", Settled)
-        found = leftovers(run.cluster, holder=run.holder, lease=lease)
+        found = leftovers(run.cluster, run_token=run.token, owner=run.identity, lease=lease)
         if found:
             raise AirflowException("This run left something behind:\n" + "\n".join(f"  - {each}" for each in found))
         self.log.info("Nothing of this run is left in the cluster")
@@ -120,27 +149,47 @@ class Report(RegistryOperator):
         super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report.report import build_report, past_run
+        from include.registry_prune.report.report import Facts, build_report, past_run
 
-        ti: Any = run.context["ti"]
-        tasks = [task_id for task_id in run.context["dag"].task_ids if task_id != self.task_id]
         states = run.task_states()
-        breadcrumbs = ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
-        phases = {each["task_id"]: round(each["duration"] or 0.0, 3) for each in breadcrumbs}
+        tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
+        facts = Facts(
+            results=_handed_over(run, tasks),
+            states={task: str(states[task]) for task in tasks},
+            problems=_handed_over(run, [task for task in tasks if states[task] == "failed"], PROBLEM),
+            pods_seen=_handed_over(run, ["set_read_only"], PODS_SEEN).get("set_read_only"),
+        )
         try:
             dry_run_only = run.parameters.dry_run_only
             hard_prune_wanted = run.parameters.hard_prune is not Mode.NEVER
         except SettingsError:
             dry_run_only, hard_prune_wanted = False, True
         report = build_report(
+            facts,
             run_id=run.run_id,
             cluster=self.cluster.name,
-            results={task_id: ti.xcom_pull(task_ids=task_id) for task_id in tasks},
-            states={task_id: str(states[task_id]) for task_id in tasks if states.get(task_id)},
-            phases={task_id: phases[task_id] for task_id in tasks if task_id in phases},
+            phases=_seconds_of_all_tries(run, tasks),
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
-        run.remember(past_run(report))
+        run.remember(past_run(report, facts))
         self.log.info("%s", report.text())
         return report
+
+
+def _handed_over(run: Run, tasks: Iterable[str], key: str = "return_value") -> dict[str, Any]:
+    """What these tasks left under a key, as JSON; those that left nothing are missing."""
+    ti: Any = run.context["ti"]
+    values = {task: ti.xcom_pull(task_ids=task, key=key) for task in tasks}
+    return {task: value for task, value in values.items() if value is not None}
+
+
+def _seconds_of_all_tries(run: Run, tasks: list[str]) -> dict[str, float]:
+    """How long each task took: Airflow knows its last try, and the task itself noted the ones before."""
+    ti: Any = run.context["ti"]
+    last = {
+        each["task_id"]: each["duration"] or 0.0
+        for each in ti.get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
+    }
+    earlier = _handed_over(run, tasks, EARLIER_SECONDS)
+    return {task: round(last[task] + float(earlier.get(task, 0.0)), 3) for task in tasks if task in last}

@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.records import WindowRecord
 from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.window.lease import LeaseError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from include.registry_prune.cluster.registry_state import RegistryState
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
-    from include.registry_prune.window.closing import ClosingLimits
 
 
 FIRST_OF_ALL: Mapping[str, Any] = {"priority_weight": 10_000, "weight_rule": "absolute"}
@@ -48,6 +48,8 @@ class RegistryOperator(BaseOperator):
 
     retries_refusals = False
     """Whether a request that the cluster refuses (401, 403 …) is worth a retry: only for what must be put back."""
+    of_window = False
+    """Whether what the step hands over belongs to the run's window, and to no other one."""
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,13 +63,19 @@ class RegistryOperator(BaseOperator):
         """Do some work, and say in Airflow's terms what goes wrong in it."""
         from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import AccessError
+        from include.registry_prune.window.in_the_way import InTheWayError
 
+        run = Run(context, self.cluster)
         try:
-            record = work(Run(context, self.cluster))
+            record = work(run)
+            if self.of_window and isinstance(record, WindowRecord):
+                record = record.of_window(run.window.token)
         except (SettingsError, AccessError) as error:
             raise AirflowFailException(str(error)) from error
         except LeaseError as error:
             raise (AirflowException if self.retries_refusals else AirflowFailException)(str(error)) from error
+        except InTheWayError as error:
+            raise AirflowException(str(error)) from error
         except ClusterError as error:
             refused = error.permanent and not self.retries_refusals
             raise (AirflowFailException if refused else AirflowException)(str(error)) from error
@@ -92,18 +100,18 @@ class CandidateList(RegistryOperator):
         cluster = run.cluster
         pod = choose_pod(self.state(run))
         path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
-        head = {"cluster": cluster.server, "run": run.holder, "pod": pod, "time": datetime.now(UTC).isoformat()}
+        head = {"cluster": cluster.server, "run": run.name, "pod": pod, "time": datetime.now(UTC).isoformat()}
         with candidate_writer(path, head) as candidates:
             result = run_dry_run(
                 cluster,
                 pod,
-                holder=run.holder,
+                holder=run.identity,
                 limit_seconds=self.cluster.seconds("dry_run_limit"),
                 candidates=candidates,
                 artifact=str(path),
             )
             if hands_over:
-                run.hand_over(result)
+                run.hand_over(result.of_window(run.window.token) if self.of_window else result)
             problem = result.problem()
             if problem and result.exit_status is None and result.seconds >= self.cluster.seconds("dry_run_limit"):
                 # Inside the window the registry is read-only meanwhile.
@@ -122,22 +130,11 @@ class CandidateList(RegistryOperator):
         """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""
         from include.registry_prune.pruner.checks import end_leftovers
         from include.registry_prune.pruner.own_checks import CheckKind
+        from include.registry_prune.window.in_the_way import require_clear_way
 
-        state = run.cluster.registry_state()
-        end_leftovers(run.cluster, state, holder=run.holder, kind=CheckKind.DRY_RUN)
-        return state
-
-
-def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> ClosingLimits:
-    """The limits for closing a window of this cluster."""
-    from include.registry_prune.window.closing import ClosingLimits
-
-    return ClosingLimits(
-        settle_seconds=settings.seconds("settle_limit"),
-        stop_seconds=settings.seconds("pruner_stop"),
-        reopen_anyway_seconds=settings.seconds("reopen_anyway"),
-        revokes_role=revokes_role,
-    )
+        end_leftovers(run.cluster, run.cluster.registry_state(), holder=run.identity, kind=CheckKind.DRY_RUN)
+        require_clear_way(run.cluster)
+        return run.cluster.registry_state()
 
 
 def closing_timeout(settings: ClusterSettings) -> timedelta:

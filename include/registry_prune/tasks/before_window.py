@@ -31,6 +31,7 @@ class VerifyAccess(RegistryOperator):
     """Step 1, log in: who am I, may I do all that this run will do, and is the registry in a state for it?"""
 
     def work(self, run: Run) -> Record:
+        from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import needed_permissions, review_access
 
         parameters = run.parameters
@@ -42,13 +43,19 @@ class VerifyAccess(RegistryOperator):
                 "window": parameters.may_open_window,
             }
         )
+        run.name_run()
+        try:
+            run.close_dead_window()
+        except ClusterError as error:
+            if not error.permanent:
+                raise
+            # What the account lacks is named below, all of it at once.
+            self.log.warning("A window of a run that is gone could not be looked for: %s", error)
         review = review_access(
             run.cluster,
-            holder=run.holder,
             permissions=permissions,
             may_open_window=parameters.may_open_window,
             waits_for_base_prune=parameters.base_prune,
-            looks_into_storage=parameters.needs_role,
         )
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
@@ -73,7 +80,7 @@ class BasePruneImages(RegistryOperator):
         try:
             result = run_base_prune(
                 run.cluster,
-                holder=run.holder,
+                holder=run.identity,
                 keep_tag_revisions=parameters.keep_tag_revisions,
                 keep_younger_than=parameters.keep_younger_than,
                 dry_run=parameters.dry_run_only,
@@ -125,7 +132,7 @@ class GrantImagePruner(RegistryOperator):
         if not run.parameters.needs_role:
             self.log.info("This run does not look into the registry's storage: the role is not needed")
             return None
-        return grant_role(run.cluster)
+        return grant_role(run.cluster, owner=run.identity, is_over=run.is_owner_over)
 
 
 class Survey(CandidateList):
@@ -164,9 +171,9 @@ class IntegrityBefore(RegistryOperator):
             return None
         cluster = run.cluster
         state = cluster.registry_state()
-        end_leftovers(cluster, state, holder=run.holder, kind=CheckKind.INTEGRITY)
+        end_leftovers(cluster, state, holder=run.identity, kind=CheckKind.INTEGRITY)
         limit_seconds = self.cluster.seconds("integrity_limit")
-        check = check_integrity(cluster, choose_pod(state), holder=run.holder, limit_seconds=limit_seconds)
+        check = check_integrity(cluster, choose_pod(state), holder=run.identity, limit_seconds=limit_seconds)
         problem = check.problem()
         if problem:
             raise AirflowException(problem)
@@ -192,24 +199,37 @@ class ApproveWindow(RegistryOperator, ApprovalOperator):
         )
 
     def work(self, run: Run) -> Record:
+        kept = run.context["task_state_store"].get(self._answer_key(run))
+        if kept is not None:
+            return Approval.from_json(kept)
         if not self.cluster.approval:
             self.log.info("approval is switched off")
-            return Approval(asked=False, approved=True)
+            return Approval(asked=False, approved=True, window=run.new_window())
         self.body = _question(run)
         where = f"\nAnswer it in Airflow: {run.url}/tasks/{self.task_id}" if run.url else ""
         self.notifiers = [Alert(AlertKind.APPROVAL, self.cluster, f"{self.subject}\n{self.body}{where}")]
         ApprovalOperator.execute(self, run.context)
         raise AssertionError("unreachable: the task waits for its answer")
 
+    def _answer_key(self, run: Run) -> str:
+        """Where an answer is kept for a further try: Airflow often fails a task that is resumed at once, and tries it
+        again. A task that is cleared gets more tries, and so asks again."""
+        return f"answer-{run.context['ti'].max_tries}"
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on with the answer."""
         answer: Approval | None = None
         if "error" not in event:
             user = event.get("responded_by_user")
+            run = Run(context, self.cluster)
             answer = Approval(
-                asked=True, approved=event["chosen_options"] == [self.APPROVE], by=str(user["name"]) if user else ""
+                asked=True,
+                approved=event["chosen_options"] == [self.APPROVE],
+                by=str(user["name"]) if user else "",
+                window=run.new_window(),
             )
-            Run(context, self.cluster).hand_over(answer)
+            context["task_state_store"].set(self._answer_key(run), answer.to_json())
+            run.hand_over(answer)
             self.log.info("%s", answer.text())
         super().execute_complete(context, event)
         assert answer is not None

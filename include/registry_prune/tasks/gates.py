@@ -21,9 +21,9 @@ from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.verdict.references import audit, audit_streams
+from include.registry_prune.window.lease import LeaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from airflow.sdk import Context
@@ -37,6 +37,9 @@ CLOCK_DIFFERENCE = timedelta(minutes=5)
 
 class Gate(BaseSensorOperator):
     """Waits until a verdict can be given, that is, while the API server does not answer; then acts on it."""
+
+    of_window = False
+    """As :attr:`RegistryOperator.of_window`."""
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
         super().__init__(inlets=[history_asset(cluster)], **kwargs)
@@ -54,7 +57,7 @@ class Gate(BaseSensorOperator):
                 raise AirflowFailException(str(error)) from error
             self.log.warning("No verdict yet: %s", error)
             return PokeReturnValue(is_done=False)
-        except SettingsError as error:
+        except (SettingsError, LeaseError) as error:
             raise AirflowFailException(str(error)) from error
         except (OSError, EOFError, zlib.error) as error:
             # Perhaps only the object storage does not answer: worth another try.
@@ -66,6 +69,8 @@ class Gate(BaseSensorOperator):
             raise AirflowFailException(f"No verdict on this evidence, so nothing is deleted: {error}") from error
         if verdict is None:
             return PokeReturnValue(is_done=False)
+        window = run.window.token if self.of_window else ""
+        verdict = verdict.model_copy(update={"given_at": datetime.now(UTC), "window": window})
         run.hand_over(verdict)
         self.log.info("Verdict: %s", verdict.text())
         if verdict.estimate is not None:
@@ -108,7 +113,7 @@ class Gate(BaseSensorOperator):
             passed=parameters.pass_ceilings,
             passed_by=run.asked_by if parameters.pass_ceilings else "",
             server=cluster.server,
-            cluster_id=cluster_id(cluster.cluster_version()),
+            cluster_id=cluster.cluster_id(),
             history=run.history(),
         )
 
@@ -131,13 +136,17 @@ class RightMoment(Gate):
     approve; the dry run inside the window decides anyway.
     """
 
+    of_window = True
+
     def verdict(self, run: Run) -> Verdict | None:
         from include.registry_prune.preflight.readiness import look, obstacles
 
-        ready = look(run.cluster, holder=run.holder, may_open_window=True, looks_into_storage=True)
+        run.close_dead_window()
+        ready = look(run.cluster, may_open_window=True)
         if ready.problems:
             return Verdict(action=Action.STOP, reasons=ready.problems)
-        in_the_way = obstacles(run.cluster, running_builds=run.parameters.running_builds.action)
+        builds = run.parameters.running_builds.action
+        in_the_way = obstacles(run.cluster, holder=run.window, running_builds=builds)
         surveyed = run.result("survey_gate", Verdict)
         now = datetime.now(UTC)
         verdict = judge(
@@ -168,14 +177,15 @@ class RightMoment(Gate):
 class BlobThreshold(Gate):
     """The last gate before the delete: all that the survey's gate asks, of the dry run that the delete will follow."""
 
+    of_window = True
+
     def verdict(self, run: Run) -> Verdict:
-        dry_run = run.result("dry_run", PrunerResult)
-        if dry_run is None or dry_run.artifact is None:
-            raise AirflowFailException("There is no dry run to judge: clear dry_run, so that it is done again.")
+        from include.registry_prune.lists.artifacts import read_seal
+
+        dry_run = run.of_window("dry_run", PrunerResult)
+        if dry_run.artifact is None:
+            raise AirflowFailException("The dry run kept no list, so there is nothing to judge.")
         with run.lease_keeper():
-            return decide(self.evidence(run, Stage.DELETE, dry_run))
-
-
-def cluster_id(cluster_version: Mapping[str, Any] | None) -> str:
-    """Which cluster it is, by its ClusterVersion; empty if that does not say."""
-    return str(((cluster_version or {}).get("spec") or {}).get("clusterID") or "")
+            # The seal is read first: a list that is written anew meanwhile is not the one that was judged.
+            judged = read_seal(dry_run.artifact).sha256 if dry_run.complete else ""
+            return decide(self.evidence(run, Stage.DELETE, dry_run)).model_copy(update={"judged": judged})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from include.registry_prune.tasks.base import RegistryOperator, closing_limits
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.tasks.base import RegistryOperator
+from include.registry_prune.tasks.run_context import Run, closing_limits
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record

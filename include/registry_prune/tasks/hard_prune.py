@@ -12,7 +12,8 @@ from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.run_context import Run
-from include.registry_prune.verdict.decision import Verdict
+from include.registry_prune.verdict.decision import Action, Verdict
+from include.registry_prune.window.lease import LeaseError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
 class HardPrune(RegistryOperator):
     """``dockerregistry -prune=delete`` in a registry pod, where it lives on its own.
 
-    Looks for itself, right before it starts, that this run holds the window, that every pod is read-only, and that no
-    pruner is at work. A second try, and a task that was cleared, find the delete and follow it. One that was
-    interrupted is begun again in another pod. What was deleted is handed over also when it fails.
+    Begins only on a dry run and a verdict of this very window. Looks for itself, right before it starts, that the
+    window is this run's, that every pod is read-only, and that no pruner is at work. A second try finds the delete and
+    follows it. One that was interrupted is begun again in another pod. What was deleted is handed over also when it
+    fails.
 
     There is no ``on_kill``: a worker that is restarted must not end the delete, and where the task is to end for good,
     ``restore_read_write`` ends the pruner.
     """
+
+    of_window = True
 
     def work(self, run: Run) -> Record:
         return self._follow(run, self._begin(run))
@@ -58,32 +62,52 @@ class HardPrune(RegistryOperator):
         from include.registry_prune.cluster.settling import NotSettledError
         from include.registry_prune.deletion.attempts import NotStartedError, find_or_begin
         from include.registry_prune.deletion.handover import Delete
+        from include.registry_prune.window.in_the_way import InTheWayError
         from include.registry_prune.window.lease import Earlier
 
         if before is not None:
             run.hand_over(self._listed(run, before.result))
             self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
-        dry_run, verdict = run.result("dry_run", PrunerResult), run.result("blob_threshold", Verdict)
+        dry_run, verdict = self._require_verdict(run)
         try:
             with run.lease_keeper():
                 attempt = find_or_begin(
                     run.cluster,
-                    holder=run.holder,
+                    holder=run.window,
                     over=before.delete.attempt if before else None,
                     earlier=before.delete.so_far() if before else Earlier(),
                     attempts=self.cluster.delete_attempts,
                     log_bytes=self.cluster.pod_log_bytes,
                     settle_seconds=self.cluster.seconds("settle_limit"),
                 )
-        except (NotStartedError, NotSettledError) as error:
+        except (NotStartedError, NotSettledError, InTheWayError) as error:
             raise AirflowFailException(str(error)) from error
         return Delete(
-            holder=run.holder,
+            holder=run.window,
             attempt=attempt,
-            expected_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
-            estimated_seconds=verdict.estimated_delete_seconds if verdict else None,
+            expected_blobs=dry_run.said.blobs if dry_run.said else None,
+            estimated_seconds=verdict.estimated_delete_seconds,
             earlier=attempt.earlier,
         )
+
+    def _require_verdict(self, run: Run) -> tuple[PrunerResult, Verdict]:
+        """The dry run of this window, and the verdict that was given in it, on that dry run's list.
+
+        A person may have marked or cleared any task before this one: what its state says is no ground for a delete.
+
+        :raises LeaseError: if one of them is missing, of another window, or says anything but *prune*.
+        """
+        from include.registry_prune.lists.artifacts import read_seal
+
+        dry_run, verdict = run.of_window("dry_run", PrunerResult), run.of_window("blob_threshold", Verdict)
+        if verdict.action is not Action.PRUNE:
+            raise LeaseError(f"Nothing is deleted: the verdict of blob_threshold is {verdict.text()}")
+        if not dry_run.complete or not dry_run.artifact or read_seal(dry_run.artifact).sha256 != verdict.judged:
+            raise LeaseError(
+                "Nothing is deleted: blob_threshold judged another list than the dry run of this window has. Trigger a "
+                "new run."
+            )
+        return dry_run, verdict
 
     def _follow(self, run: Run, delete: Delete) -> Record:
         """Follow it to its end; defers when that is not soon."""
@@ -129,7 +153,7 @@ class HardPrune(RegistryOperator):
 
     def _conclude(self, run: Run, end: DeleteEnd) -> PrunerResult:
         result = self._listed(run, end.result)
-        run.hand_over(result)
+        run.hand_over(result.of_window(run.window.token))
         if end.tripped is not None:
             raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.text()}")
         problem = result.problem()

@@ -32,7 +32,7 @@ class Reconcile(CandidateList):
             return None
         dry_run, deletion = run.result("dry_run", PrunerResult), run.result("hard_prune", PrunerResult)
         if dry_run is None or dry_run.artifact is None:
-            found = Reconciliation(basis=Basis.NOTHING, problem="there is no list of candidates")
+            found = Reconciliation(basis=Basis.NOTHING, why_unknown="there is no list of candidates")
         else:
             found = self._reconcile(run, dry_run.artifact, deletion)
         self.log.info("%s", found.text())
@@ -60,7 +60,7 @@ class Reconcile(CandidateList):
             if run.has_another_try and not isinstance(error, AirflowFailException):
                 raise
             self.log.warning("What is left could not be found out: %s", error)
-            return Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed, problem=str(error))
+            return Reconciliation(basis=Basis.NOTHING, why_unknown=str(error))
 
     def _held_against_images(self, run: Run, found: Reconciliation, unlisted: DigestSet) -> Reconciliation:
         """Whether Images name what was deleted unlisted.
@@ -132,7 +132,6 @@ class Reconcile(CandidateList):
             unlisted_names=compared.second_only.names,
             list_complete=deletion.list_complete and whole,
             stopped=not deletion.complete,
-            candidates_artifact=listed,
             deleted_artifact=deletion.artifact,
         )
         return found, unlisted
@@ -140,7 +139,7 @@ class Reconcile(CandidateList):
     def _by_closing_check(self, listed: str, left: str, by_list: Reconciliation | None) -> Reconciliation:
         """By what a dry run lists now; what was deleted unlisted is known from the delete's list alone."""
         compared = _compare([listed], [left])
-        known = by_list or Reconciliation(basis=Basis.NOTHING, candidates_artifact=listed)
+        known = by_list or Reconciliation(basis=Basis.NOTHING)
         return known.model_copy(
             update={
                 "basis": Basis.CLOSING_CHECK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,11 +12,15 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.sdk import Asset, TaskInstanceState
 from airflow.sdk.bases.hook import BaseHook
+from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from include.registry_prune.records import Record
+from include.registry_prune.preflight.approval import Approval
+from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
 from include.registry_prune.verdict.history import History, PastRun
+from include.registry_prune.window.lease import Holder, LeaseError, new_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +29,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.cluster.cluster import Cluster
+    from include.registry_prune.window.closing import ClosingLimits
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
+W = TypeVar("W", bound=WindowRecord)
 
+RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
+"""The XCom, and the key in the state store, of the run's own name."""
 _READ_EVENTS = 60
 """Runs that failed early leave an event that says nothing: so many are read to find the twenty that count."""
 
@@ -48,9 +57,90 @@ class Run:
         self.run_id = str(context["run_id"])
 
     @property
-    def holder(self) -> str:
-        """The run's name in the lease."""
+    def name(self) -> str:
+        """The run's name for people. Two Airflows with one schedule have the same."""
         return f"{self.dag_id}/{self.run_id}"
+
+    @cached_property
+    def identity(self) -> str:
+        """The run's name in what it makes outside: Jobs, checks, role bindings. No other run has the same, be it one of
+        another Airflow with the same schedule."""
+        return f"{self.name} {self.token}"
+
+    @cached_property
+    def token(self) -> str:
+        """The run's own name, by which it knows its windows again; see :meth:`name_run`. Empty if it has none yet."""
+        return str(self.context["ti"].xcom_pull(task_ids="verify_access", key=RUN_TOKEN) or "")
+
+    def name_run(self) -> None:
+        """Give the run a name that no other one has, be it of another Airflow with the same schedule.
+
+        It is kept where it survives that the task is tried again or cleared: what an earlier time left behind is known
+        by it.
+        """
+        kept = self.context["task_state_store"]
+        token = kept.get(RUN_TOKEN)
+        if not token:
+            token = secrets.token_hex(8)
+            kept.set(RUN_TOKEN, token, retention=NEVER_EXPIRE)
+        self.context["ti"].xcom_push(RUN_TOKEN, token)
+        self.token = str(token)
+
+    @cached_property
+    def window(self) -> Holder:
+        """This run's window.
+
+        :raises LeaseError: if ``approve_window``, which gives it its name, did not come to its end.
+        """
+        approval = self.result("approve_window", Approval)
+        if approval is None or not approval.window:
+            raise LeaseError(
+                f"{self.name} has no window: approve_window, which gives it its name, handed nothing over. Clear "
+                "approve_window with all that comes after it."
+            )
+        return Holder.of(self.dag_id, self.run_id, approval.window)
+
+    def new_window(self) -> str:
+        """A name for one more window of this run.
+
+        :raises LeaseError: if the run has no name: ``verify_access``, which gives it, did not come to its end.
+        """
+        if not self.token:
+            raise LeaseError(
+                "verify_access has not given this run its name: clear verify_access with all that follows."
+            )
+        return new_window(self.token)
+
+    def close_dead_window(self) -> None:
+        """Close the window of a run that is gone, or of an earlier time of this one: before anything else is begun.
+
+        :raises AirflowException: if it could not be closed; another try goes on.
+        """
+        from include.registry_prune.cluster.settling import NotSettledError
+        from include.registry_prune.pruner.processes import PrunerLivesError
+        from include.registry_prune.window.guard import guard
+
+        def is_over(holder: Holder) -> bool:
+            return holder.of_run(self.token) or self.is_over(holder)
+
+        try:
+            guard(self.cluster, limits=closing_limits(self.settings), run_is_over=is_over)
+        except (NotSettledError, PrunerLivesError) as error:
+            raise AirflowException(str(error)) from error
+
+    def of_window(self, task_id: str, kind: type[W], key: str = "return_value") -> W:
+        """What a task handed over for this run's window. Its state says nothing: a person may have marked it.
+
+        :raises LeaseError: if it handed over nothing, or something of another window.
+        """
+        found = self.result(task_id, kind, key)
+        if found is None or found.window != self.window.token:
+            what = "nothing" if found is None else "only what it found for an earlier window"
+            raise LeaseError(
+                f"{task_id} has handed over {what}, so nothing is begun on it, whatever state it shows. Clear "
+                "approve_window with all that comes after it, or trigger a new run."
+            )
+        return found
 
     @property
     def url(self) -> str:
@@ -87,38 +177,75 @@ class Run:
         except AirflowNotFoundException as error:
             raise ClusterError(f"There is no Airflow connection {connection}. {advice}", 404) from error
         try:
-            return Cluster(KubernetesHook(conn_id=connection).get_conn())
+            cluster = Cluster(KubernetesHook(conn_id=connection).get_conn())
         except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
             raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
+        self._require_same_cluster(cluster)
+        return cluster
 
-    def lease_keeper(self) -> AbstractContextManager[None]:
-        """Keeps this run's lease from running out while a task works, and no longer than the task may take; a context
-        manager."""
+    def _require_same_cluster(self, cluster: Cluster) -> None:
+        """A connection may be pointed elsewhere while a run works; what it found is of the cluster that it began on.
+
+        :raises ClusterError: if this is another one.
+        """
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.preflight.access import AccessReview
+
+        began = self.result("verify_access", AccessReview)
+        if began is None or self.context["ti"].task_id == "verify_access":
+            return
+        now = cluster.cluster_id()
+        if now != began.cluster_id:
+            raise ClusterError(
+                f"Airflow connection {self.settings.connection} points to another cluster than when this run began: "
+                f"then {began.server} (cluster id {began.cluster_id or 'not told'}), now {cluster.server} (cluster id "
+                f"{now or 'not told'}). Nothing is changed there. If this run has opened its window, the registry of "
+                "the first is read-only until it is closed: point the connection back, and clear restore_read_write if "
+                "its tries are used up; without Airflow: docs/on-call.md.",
+                409,
+            )
+
+    def lease_keeper(self, holder: Holder | None = None) -> AbstractContextManager[None]:
+        """Keeps the lease of a window from running out while a task works, and no longer than the task may take; a
+        context manager.
+
+        :param holder: whose; this run's window if it is not given.
+        """
         from include.registry_prune.window.lease_keeper import lease_kept
 
         lasts, limit = timedelta(seconds=self.settings.seconds("lease")), self.context["task"].execution_timeout
         no_longer_than = None if limit is None else limit.total_seconds()
-        return lease_kept(self.cluster, holder=self.holder, lasts=lasts, no_longer_than=no_longer_than)
+        return lease_kept(self.cluster, holder=holder or self.window, lasts=lasts, no_longer_than=no_longer_than)
 
-    def is_over(self, holder: str) -> bool:
-        """Whether Airflow knows that the run of a lease's holder has ended; False if it does not know that run."""
-        dag_id, _, run_id = holder.partition("/")
+    def is_over(self, holder: Holder) -> bool:
+        """Whether this Airflow opened a window and knows its run as ended.
+
+        By the token, and not by the run's name: another Airflow may have a run of the same name, which is at work.
+        """
+        ti: Any = self.context["ti"]
         try:
-            state = self.context["ti"].get_dagrun_state(dag_id, run_id)
+            if str(ti.get_dagrun_state(holder.dag_id, holder.run_id)) not in ("success", "failed"):
+                return False
+            token = ti.xcom_pull(task_ids="verify_access", dag_id=holder.dag_id, run_id=holder.run_id, key=RUN_TOKEN)
+            return bool(token) and holder.of_run(str(token))
         except Exception as error:  # the execution API has no kind of its own for an unknown run
-            log.warning("Airflow does not tell the state of run %s: %s", holder, error)
+            log.warning("Airflow does not tell the state of run %s: %s", holder.text(), error)
             return False
-        return str(state) in ("success", "failed")
 
-    def another_is_at_work(self, holder: str) -> bool:
+    def is_owner_over(self, owner: str) -> bool:
+        """Whether the run of this :attr:`identity` is over, or one of a version that did not say whose a binding is."""
+        name, _, token = owner.partition(" ")
+        return not owner or self.is_over(Holder(run=name, token=f"{token}-"))
+
+    def another_is_at_work(self, holder: Holder) -> bool:
         """Whether another run of the DAG of a lease's holder is at work. A DAG has one active run at a time, so there
         is none while the holder's own is not over."""
         if not self.is_over(holder):
             return False
         try:
-            running = self.context["ti"].get_dr_count(holder.partition("/")[0], states=["running"])
+            running = self.context["ti"].get_dr_count(holder.dag_id, states=["running"])
         except Exception as error:  # as in is_over
-            log.warning("Airflow does not tell whether a run beside %s is at work: %s", holder, error)
+            log.warning("Airflow does not tell whether a run beside %s is at work: %s", holder.text(), error)
             return False
         return bool(running)
 
@@ -172,3 +299,15 @@ class Run:
     def hand_over(self, record: Record, key: str = "return_value") -> None:
         """Hand a result over now: for a task that goes on to fail or skip, and so returns nothing."""
         self.context["ti"].xcom_push(key, record.to_json())
+
+
+def closing_limits(settings: ClusterSettings, *, revokes_role: bool = True) -> ClosingLimits:
+    """The limits for closing a window of this cluster."""
+    from include.registry_prune.window.closing import ClosingLimits
+
+    return ClosingLimits(
+        settle_seconds=settings.seconds("settle_limit"),
+        stop_seconds=settings.seconds("pruner_stop"),
+        reopen_anyway_seconds=settings.seconds("reopen_anyway"),
+        revokes_role=revokes_role,
+    )

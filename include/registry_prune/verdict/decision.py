@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
-from include.registry_prune.records import Record
+from pydantic import AwareDatetime
+
+from include.registry_prune.records import WindowRecord
 from include.registry_prune.verdict.estimate import Estimate
 from include.registry_prune.verdict.evidence import Ceiling, CeilingLimits, Evidence, Mode, Stage, Thresholds
 from include.registry_prune.verdict.rules import RULES, Action, Rule, found
@@ -25,13 +27,15 @@ __all__ = [
 ]
 
 
-class Verdict(Record):
-    """What to do, and why in words.
+class Verdict(WindowRecord):
+    """What to do, and why.
 
-    :param ceilings: those that the run was stopped at, by the names that let a run pass them.
-    :param passed: ceilings that were reached and passed, because a person said so.
+    :param ceilings: those that stopped the run, by the names that let a run pass them.
+    :param passed: ceilings that the run reached and passed, because a person let it.
     :param passed_by: who that was.
     :param cluster_id: of the cluster that it is about.
+    :param judged: sha256 of the list of candidates that it was given on; empty if it was given on none.
+    :param given_at: when it was given.
     :param estimate: how long the delete will take; None if there is nothing to tell it from.
     """
 
@@ -42,6 +46,8 @@ class Verdict(Record):
     passed: tuple[Ceiling, ...] = ()
     passed_by: str = ""
     cluster_id: str = ""
+    judged: str = ""
+    given_at: AwareDatetime | None = None
     estimate: Estimate | None = None
 
     @property
@@ -57,10 +63,10 @@ class Verdict(Record):
 def decide(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Verdict:
     """Give the verdict: *prune* only if no rule speaks against it.
 
-    Of a group of rules that ask for the same, all are heard; the first group in which one speaks decides. ``force``
-    silences the thresholds and nothing else; a ceiling is silenced only by its name.
+    It asks all rules of a group that want the same; the first group in which one speaks up decides. ``force`` silences
+    the thresholds and nothing else; only its name silences a ceiling.
 
-    :raises ValueError: if the rules let a dry run pass that did not come to its end.
+    :raises ValueError: if the rules let a dry run pass that did not end well.
     """
     passed: list[tuple[Ceiling, str]] = []
     for action, group in groupby(rules, key=lambda rule: rule.action):
@@ -76,14 +82,14 @@ def decide(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Verdict:
         if spoken:
             return _verdict(evidence, action, [spoken[0][1]], passed)
     if evidence.dry_run is not None and not evidence.dry_run.complete:
-        raise ValueError(f"a dry run that did not come to its end is no ground for a delete: {evidence.dry_run}")
+        raise ValueError(f"A dry run that did not come to its end is no ground for a delete: {evidence.dry_run}")
     return _verdict(evidence, Action.PRUNE, [found(evidence)], passed)
 
 
 def _with_way_on(rule: Rule, words: str) -> str:
     if rule.ceiling is None:
         return words
-    return f"{words}. Whoever has looked and knows better triggers a run with pass_ceilings: {rule.ceiling}"
+    return f"{words}. If you have looked and it is right, trigger a run with pass_ceilings: {rule.ceiling}"
 
 
 def _verdict(

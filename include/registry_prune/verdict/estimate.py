@@ -1,6 +1,6 @@
 """How long a delete will take, from its dry run and earlier deletes of the cluster (pure).
 
-A delete first walks the storage as the dry run did, and then has more requests for each orphan: so it takes the dry
+A delete first walks the storage as the dry run did, and then needs more requests for each orphan: so it takes the dry
 run's time, and a cost for each orphan on top. Earlier deletes tell that cost. Without any, a published run of the same
 code does: 505,651 blobs on object storage took 4 h 21 min to scan and 14 h 43 min to remove, that is 2.4 times the
 scan's time per blob on top.
@@ -28,9 +28,9 @@ UNCERTAINTY = 2.0
 class Estimate(Record):
     """How long a delete will take.
 
-    :param low_seconds: it will hardly be quicker: the scan alone, or the quickest earlier delete.
-    :param high_seconds: it may be as slow as this: the slowest earlier delete, or twice what is likely.
-    :param earlier_deletes: of this cluster, that it is taken from; 0: from the published run.
+    :param low_seconds: it will hardly be quicker than the scan alone, or than the quickest earlier delete.
+    :param high_seconds: it may be as slow as the slowest earlier delete, or take twice the likely time.
+    :param earlier_deletes: how many deletes of this cluster it comes from; 0: it comes from the published run.
     """
 
     version: Literal[1] = 1
@@ -40,7 +40,7 @@ class Estimate(Record):
     earlier_deletes: int = Field(default=0, ge=0)
 
     def text(self) -> str:
-        """For people: the likely time, the range, and where it is from."""
+        """The likely time, the range, and what both come from."""
         by = (
             f"by {format_count(self.earlier_deletes, 'earlier delete')} of this cluster"
             if self.earlier_deletes

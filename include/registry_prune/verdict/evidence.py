@@ -42,7 +42,7 @@ class Thresholds(Record):
 
 
 class Ceiling(StrEnum):
-    """What is more than can be believed. A person who looked may let one run pass it, by this name."""
+    """What is more than can be believed. A person who has looked may let one run pass it, by this name."""
 
     ORPHAN_SHARE = "orphan_share"
     REMOVED_REPOSITORIES = "removed_repositories"
@@ -57,10 +57,10 @@ class CeilingLimits(Record):
     """Where the ceilings are. ``settings.CeilingSettings`` has the defaults and their reasons.
 
     :param orphan_share: of all blobs, 0 to 1.
-    :param removed_repositories: so many may be removed.
-    :param earlier_runs: so many times the median of earlier runs' orphans.
-    :param untyped_images: so many Images may lack a media type.
-    :param estimated_seconds: so long may the delete take.
+    :param removed_repositories: at most this many may be removed.
+    :param earlier_runs: at most this many times the median of earlier runs' orphans may be found.
+    :param untyped_images: at most this many Images may lack a media type.
+    :param estimated_seconds: how long the delete may take.
     """
 
     orphan_share: float = Field(gt=0, le=1)

@@ -11,15 +11,15 @@ from pydantic import Field, ValidationError
 from include.registry_prune.records import Record
 
 KEPT_RUNS = 20
-"""So many earlier runs count: three weeks of a daily schedule, so that a registry may grow and its median with it."""
+"""At most this many earlier runs count: three weeks of a daily schedule, so that the median grows with the registry."""
 FEWEST_RUNS = 3
-"""Below so many, a median says nothing."""
+"""A median of fewer runs says nothing."""
 FEWEST_DELETED_BLOBS = 100
-"""A smaller delete took as long as its connection and its start: it says nothing about the storage's speed."""
+"""A smaller delete takes as long as its connection and its start: it says nothing about the storage's speed."""
 
 
 class PastRun(Record):
-    """What a later run has to know of one run. None: not known, or not to be believed (its verdict was *stop*).
+    """What later runs need to know of one run. None: not known, or not to be believed (its verdict was *stop*).
 
     :param cluster_id: of the cluster that the run worked with (``spec.clusterID`` of its ClusterVersion).
     :param orphaned_blobs: that its last dry run found.
@@ -54,7 +54,7 @@ class History(Record):
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
-        """From what earlier runs left, the newest first; what is no such record, or says nothing, is passed over."""
+        """From what earlier runs left, the newest first. It leaves out what is no such record, or says nothing."""
         runs: list[PastRun] = []
         for value in values:
             try:

@@ -1,8 +1,7 @@
 """What the cluster's Images and image streams name: the audit of what a dry run would delete (pure).
 
-The real pruner was seen deleting the config blob of an image in use, with exit status 0 and an integrity check
-that found nothing. So no candidate may be a digest that any Image names, and no repository may go whose image stream
-is there.
+The real pruner was seen deleting the config blob of an image in use: with exit status 0, and its integrity check found
+nothing. So no candidate may be a digest that an Image names, and no repository may go whose image stream is there.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from pydantic import Field
 from include.registry_prune.records import Record
 
 KEPT_HITS = 20
-"""So many of each kind are named; all are counted."""
+"""At most this many of each kind are named; all are counted."""
 KEPT_TAGS = 5
-"""So many tags of an image are named."""
+"""At most this many tags of an image are named."""
 _MANAGED = "openshift.io/image.managed"
 _OCI = "application/vnd.oci.image"
 _DOCKER = "application/vnd.docker.distribution.manifest"
@@ -58,7 +57,7 @@ class Hit(Record):
     def text(self) -> str:
         """What would be lost, and how it is repaired."""
         cause = (
-            f"its dockerImageManifestMediaType is empty, so the pruner does not know its config. Repair: "
+            f"its dockerImageManifestMediaType is empty, so the pruner does not know its config. Repair it: "
             f"{self.image.repair}"
             if self.image.repair
             else "push or import that image again, or delete the Image if nobody needs it"
@@ -72,7 +71,6 @@ class ReferenceAudit(Record):
     :param candidates: blobs that were held against them.
     :param stored_references: distinct digests that Images name which were pushed to this registry.
     :param untyped_count: Images with an empty ``dockerImageManifestMediaType``.
-    :param young_hit_count: candidates of Images that are newer than the dry run, and so no contradiction to it.
     """
 
     version: Literal[1] = 1
@@ -83,7 +81,6 @@ class ReferenceAudit(Record):
     untyped_count: int = Field(default=0, ge=0)
     hits: tuple[Hit, ...] = ()
     hit_count: int = Field(default=0, ge=0)
-    young_hit_count: int = Field(default=0, ge=0)
 
     def named_images(self) -> set[str]:
         """Names of the Images that a message will name."""
@@ -162,7 +159,7 @@ def audit(
             reader.take(image)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise MalformedObjectError(
-                f"An Image object cannot be read ({type(error).__name__}: {error}), so what it names is unknown: "
+                f"An Image object cannot be read ({type(error).__name__}: {error}), so nobody knows what it names: "
                 f"{str(image)[:200]}"
             ) from error
     return reader.result()
@@ -180,7 +177,6 @@ class _Audit:
         self._untyped: list[NamedImage] = []
         self._untyped_count = 0
         self._hits: dict[bytes, Hit | None] = {}
-        self._young_hits: set[bytes] = set()
 
     def take(self, image: Mapping[str, Any]) -> None:
         self._images += 1
@@ -196,11 +192,7 @@ class _Audit:
                 continue
             if managed:
                 self._stored.add(int.from_bytes(value[:7]))
-            if value not in self._candidates:
-                continue
-            if young:
-                self._young_hits.add(value)
-            elif value not in self._hits:
+            if not young and value in self._candidates and value not in self._hits:
                 kept = len(self._hits) < KEPT_HITS
                 self._hits[value] = Hit(digest=digest, role=role, image=_named(image)) if kept else None
 
@@ -213,7 +205,6 @@ class _Audit:
             untyped_count=self._untyped_count,
             hits=tuple(hit for hit in self._hits.values() if hit),
             hit_count=len(self._hits),
-            young_hit_count=len(self._young_hits - self._hits.keys()),
         )
 
 

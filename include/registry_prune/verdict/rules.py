@@ -1,7 +1,7 @@
-"""The rules of a verdict, one small function each: it says in words why it speaks up, or None (pure).
+"""The rules of a verdict, one small function each: it says why it speaks up, or None (pure).
 
-``RULES`` is in the order in which they are asked: first what can never be right and what is implausibly large,
-then what makes a delete not worth it, then what speaks against this one.
+``RULES`` has the order in which they are asked: first what can never be right and what is implausibly large, then what
+makes a delete not worth it, then what speaks against this one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Action(StrEnum):
 class Rule:
     """One reason not to prune.
 
-    :param speaks: returns why, in words with the figures and what to do; None if it does not apply.
+    :param speaks: returns why, with the figures and what to do; None if the rule does not apply.
     :param action: what it asks for.
     :param ceiling: the name by which a person lets a run pass it; None: nobody can.
     """
@@ -58,9 +58,9 @@ def no_images(evidence: Evidence) -> str | None:
     if evidence.images.images:
         return None
     return (
-        "the cluster has no Image objects at all, so the pruner takes every blob for an orphan: "
-        "is this the right cluster, and is its etcd whole? If it was restored from a backup, Images that were pushed "
-        "since are missing: restore a newer one, or push those images again, before anything is pruned"
+        "the cluster has no Image objects at all, so the pruner takes every blob for an orphan. Is this the right "
+        "cluster, and is its etcd whole? If etcd was restored from a backup, it lacks the Images that were pushed "
+        "since: restore a newer backup, or push those images again, before anything is pruned"
     )
 
 
@@ -70,8 +70,8 @@ def summary_differs(evidence: Evidence) -> str | None:
     if run is None or not run.complete or run.said is None or run.counted_blobs == run.said.blobs:
         return None
     return (
-        f"the dry run's summary says {run.said.blobs:,} blobs but its log lists {run.counted_blobs:,}: "
-        "what would be deleted is not known for certain. Run it again"
+        f"the dry run's summary says {run.said.blobs:,} blobs but its log lists {run.counted_blobs:,}: nobody knows "
+        "for certain what a delete would take. Trigger a new run"
     )
 
 
@@ -83,7 +83,7 @@ def list_incomplete(evidence: Evidence) -> str | None:
     return (
         f"the dry run listed {format_count(run.counted_blobs, 'blob')} but the kept list has "
         f"{evidence.images.candidates:,}, so not every candidate could be held against the Images. Is the folder of "
-        f"the artifacts full, or was {run.artifact} changed? Run it again"
+        f"the artifacts full, or did somebody change {run.artifact}? Trigger a new run"
     )
 
 
@@ -95,7 +95,8 @@ def candidate_in_use(evidence: Evidence) -> str | None:
     hits = "; ".join(hit.text() for hit in images.hits)
     more = images.hit_count - len(images.hits)
     return (
-        f"{format_count(images.hit_count, 'candidate')} of the dry run would go although an Image names it: {hits}"
+        f"{format_count(images.hit_count, 'candidate')} of the dry run would be deleted although an Image names it: "
+        + hits
         + (f"; and {more:,} more" if more else "")
     )
 
@@ -108,8 +109,8 @@ def repository_in_use(evidence: Evidence) -> str | None:
     names = shown_names(streams.in_use, streams.in_use_count)
     return (
         f"{format_count(streams.in_use_count, 'repository')} would be removed although the image stream is there: "
-        f"{names}. The pruner was told that they do not exist: was the API server (openshift-apiserver, etcd) in "
-        "trouble during the dry run, or may the registry's account not read them? Run it again when it is well"
+        f"{names}. The API server told the pruner that they do not exist: was it (openshift-apiserver, etcd) in "
+        "trouble during the dry run, or may the registry's account not read them? Trigger a new run when it is well"
     )
 
 
@@ -119,7 +120,7 @@ def missing_storage(evidence: Evidence) -> str | None:
         return None
     return (
         "the pruner found no repositories in the registry's storage: is it mounted, and is it the right one? "
-        "Only a registry that nobody ever pushed to looks like this"
+        "Only a registry that nobody ever pushed to looks the same"
     )
 
 
@@ -134,8 +135,8 @@ def orphan_share(evidence: Evidence) -> str | None:
     return (
         f"the dry run found {format_count(run.said.blobs, 'orphaned blob')}, {share:.1%} of about "
         f"{evidence.stored_blobs:,} in the registry, more than {limit:.0%}: are Images missing (etcd restored from a "
-        "backup?), or is this storage another cluster's as well? It is normal for a registry that was never "
-        "hard-pruned and is pushed to a lot"
+        "backup?), or does another cluster use this storage too? It is normal for a registry that takes many pushes "
+        "and was never hard-pruned"
     )
 
 
@@ -187,9 +188,9 @@ def other_cluster(evidence: Evidence) -> str | None:
     if before is None or not evidence.cluster_id or before == evidence.cluster_id:
         return None
     return (
-        f"{evidence.server} is another cluster than that of the runs before (its ClusterVersion's clusterID is "
-        f"{evidence.cluster_id}, theirs was {before}): does the Airflow connection lead to the right cluster? "
-        "Only a cluster that was installed anew looks like this"
+        f"{evidence.server} is another cluster than that of the runs before: the clusterID of its ClusterVersion is "
+        f"{evidence.cluster_id}, theirs was {before}. Does the Airflow connection lead to the right cluster? Only a "
+        "cluster that was installed anew looks the same"
     )
 
 
@@ -224,8 +225,8 @@ def estimated_time(evidence: Evidence) -> str | None:
     if estimate is None or estimate.likely_seconds <= limit:
         return None
     return (
-        f"the delete would take {estimate.text()}, more than {format_seconds(limit)}, and nobody can push meanwhile: "
-        "choose the time for it, and trigger the run then"
+        f"the delete would take {estimate.text()}, more than {format_seconds(limit)}, and nobody can push meanwhile. "
+        "Choose a time for it, and trigger the run then"
     )
 
 
@@ -263,7 +264,7 @@ def found(evidence: Evidence) -> str:
     """What the dry run found, beside the thresholds: the reason for a delete, or against one."""
     run, thresholds = evidence.dry_run, evidence.thresholds
     if run is None or run.said is None:
-        return "the survey is switched off, the dry run will tell"
+        return "the survey is switched off: the dry run in the window decides"
     blobs, size = format_count(run.said.blobs, "orphaned blob"), f"about {format_size(run.said.rounded_bytes)}"
     if evidence.mode is Mode.FORCE:
         return f"{blobs}, {size}; hard_prune is set to force, thresholds ignored"

@@ -20,7 +20,7 @@ BASIS = "basis"
 
 
 class SurveyBasis(Record):
-    """What the pruner's findings follow from, as far as the cluster's API shows it, right before a survey.
+    """What the pruner's findings depend on, as far as the cluster's API shows it, right before a survey.
 
     :param began_at: when.
     :param images: the Images, each by its name and resourceVersion, as one fingerprint.
@@ -48,7 +48,7 @@ class SurveyBasis(Record):
         return cls(began_at=began_at, images=digest.hexdigest(), registry=_without_mode(deployment))
 
     def reasons_against(self, now: SurveyBasis, *, longest: timedelta) -> list[str]:
-        """Why a survey with this basis does not stand for a dry run now, each in words; an empty list: it does.
+        """Why a survey with this basis does not stand for a dry run now; an empty list: it does.
 
         :param longest: how long ago it may have begun.
         """
@@ -56,11 +56,11 @@ class SurveyBasis(Record):
         reasons = []
         if not timedelta(0) <= age <= longest:
             began, limit = format_seconds(age.total_seconds()), format_seconds(longest.total_seconds())
-            reasons.append(f"it began {began} ago, the setting survey_stands_for allows {limit}")
+            reasons.append(f"it began {began} ago, and the setting survey_stands_for allows {limit}")
         if self.images != now.images:
             reasons.append("Images were made, changed or deleted since it began")
         if self.registry != now.registry:
-            reasons.append(f"Deployment {DEPLOYMENT} was changed since it began, in more than its mode")
+            reasons.append(f"Deployment {DEPLOYMENT} was changed since it began, and not in its mode alone")
         return reasons
 
 

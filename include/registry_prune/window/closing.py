@@ -7,6 +7,7 @@ is bad, images torn by a delete beside a push are worse.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import (
+    PodState,
     Settled,
     mode_word,
 )
@@ -28,8 +30,9 @@ from include.registry_prune.window.config_lease import (
     held_lease,
     lease_patch,
     read_lease,
+    removal_patch,
 )
-from include.registry_prune.window.lease import ANNOTATION, Lease, TakenOverError
+from include.registry_prune.window.lease import Holder, Lease, TakenOverError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class ClosingLimits:
     revokes_role: bool = True
 
 
-def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Settled | None:
+def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> Settled | None:
     """End every pruner, put back what the lease says, wait until settled, then take the lease away.
 
     Calling it again is safe, also while another call is at work: it goes on from what the cluster shows, and changes
@@ -75,18 +78,20 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
         _put_back_role(cluster, lease, limits)
         _remove_lease(cluster, lease)
         raise TakenOverError(
-            f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of {holder} "
-            f"had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so pushes and builds "
-            "fail; the lease is removed. Whoever set it sets it back when its reason is gone: "
+            f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of "
+            f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so "
+            "pushes and builds fail; the lease is removed. Whoever set it sets it back when its reason is gone: "
             f"{TAKE_PUSHES_COMMAND}"
         )
-    settled = wait_until_settled(cluster, read_only=read_only, limit_seconds=limits.settle_seconds)
+    settled = wait_until_settled(
+        cluster, read_only=read_only, limit_seconds=limits.settle_seconds, gives_up_what_is_lost=True
+    )
     if lease.delete_started_at is not None:
         # Its cache still knows the deleted blobs: a push of such a layer would "succeed", and the image could not be
         # pulled. Usually the rollout to read-write has replaced them all; not so if somebody else set readOnly back.
         replace_pods(
             cluster,
-            lease.pods_before_closing,
+            _replaceable(cluster, lease),
             read_only=read_only,
             limit_seconds=limits.settle_seconds,
             because="was there during the delete and knows deleted blobs",
@@ -98,10 +103,11 @@ def close_window(cluster: Cluster, *, holder: str, limits: ClosingLimits) -> Set
     now = datetime.now(UTC)
     open_for = (now - lease.opened_at).total_seconds()
     log.info("The registry takes pushes again; it was read-only for %s", format_seconds(open_for))
-    return settled.model_copy(update={"read_only_seconds": round(open_for, 3), "closed_at": now})
+    figures = {"read_only_seconds": round(open_for, 3), "closed_at": now, "delete_began_at": lease.delete_started_at}
+    return settled.model_copy(update=figures)
 
 
-def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
+def _begin_closing(cluster: Cluster, holder: Holder) -> Lease | None:
     """Note in the lease that the window is being closed, and which pods there are; None if it is not ``holder``'s."""
     pods = _serving(cluster)
     lease: Lease | None = None
@@ -109,16 +115,23 @@ def _begin_closing(cluster: Cluster, holder: str) -> Lease | None:
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal lease
         held = held_lease(config)
-        if held is None or held.holder != holder:
-            other = f"the window is held by {held.holder}" if held else "there is no lease"
+        if held is None or not held.held_by(holder):
+            other = f"another window is held by {held.holder}" if held else "there is no lease"
             read_only = bool(config["spec"].get("readOnly"))
-            log.warning("Nothing to put back for %s: %s; the registry is %s", holder, other, mode_word(read_only))
+            mode = mode_word(read_only)
+            log.warning("Nothing to put back for %s: %s; the registry is %s", holder.text(), other, mode)
             return None
         lease = held.closing(datetime.now(UTC), pods)
         return None if lease == held else lease_patch(lease)
 
     change_config(cluster, decide)
     return lease
+
+
+def _replaceable(cluster: Cluster, lease: Lease) -> list[str]:
+    """The pods of before that can be replaced: one of a lost node serves nobody, and its kubelet ends it."""
+    pods = cluster.registry_state().pods
+    return [pod.uid for pod in pods if pod.uid in lease.pods_before_closing and not pod.lost()]
 
 
 def _serving(cluster: Cluster) -> tuple[str, ...]:
@@ -129,7 +142,7 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
     """Only a pod that was deleted and is not seen gone may be given up in the end: where the cluster does not answer,
     nothing was deleted."""
     try:
-        end_pruners(cluster, stop_seconds=limits.stop_seconds, last_resort=lease.delete_started_at is not None)
+        end_pruners(cluster, stop_seconds=limits.stop_seconds, may_delete_in=_may_delete_in(lease))
     except PrunerLivesError as error:
         assert lease.closing_since is not None
         tried = (datetime.now(UTC) - lease.closing_since).total_seconds()
@@ -141,6 +154,14 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
             format_seconds(tried),
             error,
         )
+
+
+def _may_delete_in(lease: Lease) -> Callable[[PodState], bool]:
+    """Whether a delete of this window may live in a pod: in that of its attempt; in any if it is not known in which."""
+    if lease.delete_started_at is None:
+        return lambda pod: False
+    attempt = lease.attempt
+    return (lambda pod: True) if attempt is None else (lambda pod: pod.uid == attempt.pod_uid)
 
 
 def _restore_mode(cluster: Cluster, lease: Lease) -> tuple[Lease, bool] | None:
@@ -156,7 +177,7 @@ def _restore_mode(cluster: Cluster, lease: Lease) -> tuple[Lease, bool] | None:
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal restored
         held = held_lease(config)
-        if held is None or not lease.of_same_window(held):
+        if held is None or not held.held_by(lease.owner):
             restored = None
             return None
         if held.opened_at is None or held.reopened_at is not None:
@@ -174,7 +195,8 @@ def _restore_mode(cluster: Cluster, lease: Lease) -> tuple[Lease, bool] | None:
 
 
 def _is_held(cluster: Cluster, lease: Lease) -> bool:
-    return lease.of_same_window(read_lease(cluster))
+    held = read_lease(cluster)
+    return held is not None and held.held_by(lease.owner)
 
 
 def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
@@ -208,6 +230,7 @@ def _put_back_role(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> Non
 
 def _remove_lease(cluster: Cluster, lease: Lease) -> None:
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
-        return {"metadata": {"annotations": {ANNOTATION: None}}} if lease.of_same_window(held_lease(config)) else None
+        held = held_lease(config)
+        return removal_patch(config, lease) if held is not None and held.held_by(lease.owner) else None
 
     change_config(cluster, decide)

@@ -9,6 +9,9 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.window.lease import (
     ANNOTATION,
+    CLOSED_ANNOTATION,
+    KEPT_CLOSED,
+    Holder,
     Lease,
     LeaseError,
     parse_lease,
@@ -63,10 +66,22 @@ def lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
     return {**patch, "spec": spec} if spec else patch
 
 
-def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Lease]) -> None:
-    """Write a change to this run's lease.
+def closed_windows(config: dict[str, Any]) -> tuple[str, ...]:
+    """The tokens of the last windows that were closed, the newest first."""
+    return tuple(((config["metadata"].get("annotations") or {}).get(CLOSED_ANNOTATION) or "").split())
 
-    :raises LeaseError: if this run does not hold it.
+
+def removal_patch(config: dict[str, Any], lease: Lease) -> dict[str, Any]:
+    """A patch of this Config CR that takes the lease away and remembers that its window was closed."""
+    closed = dict.fromkeys((lease.token, *closed_windows(config)))
+    kept = " ".join(list(closed)[:KEPT_CLOSED])
+    return {"metadata": {"annotations": {ANNOTATION: None, CLOSED_ANNOTATION: kept}}}
+
+
+def change_own_lease(cluster: Cluster, holder: Holder, change: Callable[[Lease], Lease]) -> None:
+    """Write a change to this window's lease.
+
+    :raises LeaseError: if it is not there.
     """
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -77,15 +92,17 @@ def change_own_lease(cluster: Cluster, holder: str, change: Callable[[Lease], Le
     change_config(cluster, decide)
 
 
-def require_own_lease(config: dict[str, Any], holder: str) -> Lease:
-    """The lease on this Config CR, if ``holder`` holds it.
+def require_own_lease(config: dict[str, Any], holder: Holder) -> Lease:
+    """The lease on this Config CR, if it is of this window.
 
-    :raises LeaseError: if it does not.
+    :raises LeaseError: if it is not.
     """
     held = held_lease(config)
-    if held is None or held.holder != holder:
+    if held is None or not held.held_by(holder):
+        there = f"that of another window of {held.holder}" if held else "none"
         raise LeaseError(
-            f"The lease of {holder} is not on Config cluster (there is: {held.holder if held else 'none'}): "
-            "somebody took the window away from this run, so it changes nothing more"
+            f"The lease of this window of {holder.text()} is not on Config cluster (there is: {there}): the window was "
+            "closed, somebody took it away, or the Airflow connection points to another cluster. This run changes "
+            "nothing more in it."
         )
     return held

@@ -16,7 +16,7 @@ from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import held_lease
-from include.registry_prune.window.lease import Lease
+from include.registry_prune.window.lease import Holder, Lease
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class GuardRound(Record):
         return self.model_copy(update={"alert": alert, "alerted_at": now if alert else told})
 
 
-def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Callable[[str], bool]) -> str | None:
+def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Callable[[Holder], bool]) -> str | None:
     """Why the window of this lease has to be closed by somebody else; None if its run still works (pure).
 
     :param read_only: ``spec.readOnly`` of the same moment. One patch opens the window, and whoever closes it says so in
@@ -74,7 +74,7 @@ def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Calla
         return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
         return f"its lease ran out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}"
-    if run_is_over(lease.holder):
+    if run_is_over(lease.owner):
         return "its run is over"
     return None
 
@@ -83,8 +83,8 @@ def guard(
     cluster: Cluster,
     *,
     limits: ClosingLimits,
-    run_is_over: Callable[[str], bool],
-    needs_role: Callable[[str], bool] = lambda holder: False,
+    run_is_over: Callable[[Holder], bool],
+    needs_role: Callable[[Holder], bool] = lambda holder: False,
 ) -> GuardRound:
     """Look at a cluster, and close a window whose run is gone.
 
@@ -104,9 +104,9 @@ def guard(
     if dead is None:
         return GuardRound(found=Found.AT_WORK, message=f"{lease.holder} is at work {lease.run_url}".rstrip())
     log.warning("The window of %s is closed by the guard: %s", lease.holder, dead)
-    if needs_role(lease.holder):
+    if needs_role(lease.owner):
         limits = replace(limits, revokes_role=False)
-    settled = close_window(cluster, holder=lease.holder, limits=limits)
+    settled = close_window(cluster, holder=lease.owner, limits=limits)
     if settled is None:
         return GuardRound(found=Found.NOTHING, message=f"the window of {lease.holder} was closed meanwhile")
     was_open = (

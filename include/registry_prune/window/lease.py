@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
+from collections.abc import Collection
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, ConfigDict, ValidationError, model_validator
 
 from include.registry_prune.names import CONFIG
 from include.registry_prune.records import Record
 
 ANNOTATION = "registry-prune/lease"
+CLOSED_ANNOTATION = "registry-prune/closed-windows"
+"""The tokens of the last windows that were closed, the newest first: none of them is opened again."""
+KEPT_CLOSED = 20
+"""A cleared task of a window that is older than these meets the look at the moment, which is too old by then."""
 
 
 class LeaseError(Exception):
@@ -22,7 +28,56 @@ class TakenOverError(LeaseError):
     """Somebody else made the registry read-only again while a window was being closed: it is theirs now."""
 
 
-class Earlier(Record):
+class Holder(Record):
+    """Whose a window is.
+
+    :param run: ``dag_id/run_id`` of the run, for people. Two Airflows with one schedule have the same.
+    :param token: the window's own name. It alone decides whose the window is: two windows never share one, be they of
+        the same run.
+    """
+
+    run: str
+    token: str
+
+    @classmethod
+    def of(cls, dag_id: str, run_id: str, token: str) -> Holder:
+        """The holder of a window of this run."""
+        return cls(run=f"{dag_id}/{run_id}", token=token)
+
+    @property
+    def dag_id(self) -> str:
+        """Id of the run's DAG, which has no slash in it."""
+        return self.run.partition("/")[0]
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.run.partition("/")[2]
+
+    def text(self) -> str:
+        """For people."""
+        return self.run
+
+    def of_run(self, run_token: str) -> bool:
+        """Whether the window is one of this run's, of this time or an earlier one.
+
+        :param run_token: the run's own name, with which the names of its windows begin.
+        """
+        return bool(run_token) and self.token.startswith(f"{run_token}-")
+
+
+def new_window(run_token: str) -> str:
+    """A token for one more window of a run; see :meth:`Holder.of_run`."""
+    return f"{run_token}-{secrets.token_hex(4)}"
+
+
+class _Kept(Record):
+    """A part of the lease, read leniently: what a newer version has added is kept as it is, and written back."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Earlier(_Kept):
     """What the attempts before one did.
 
     :param blobs: deleted by them, counted in their logs.
@@ -35,7 +90,7 @@ class Earlier(Record):
     list_complete: bool = True
 
 
-class DeleteAttempt(Record):
+class DeleteAttempt(_Kept):
     """One start of the delete, in one pod: written into the lease before it is started there.
 
     :param number: from 1; the next is begun when this one was interrupted.
@@ -50,20 +105,21 @@ class DeleteAttempt(Record):
     earlier: Earlier = Earlier()
 
 
-def attempt_name(holder: str, armed_at: datetime, number: int) -> str:
+def attempt_name(token: str, number: int) -> str:
     """Name of the folder of an attempt, and the value of its variable: the same for all who know of it.
 
-    :param holder: ``dag_id/run_id``.
-    :param armed_at: of the lease: a run that is cleared and arms anew does not find the attempts of its first window.
+    :param token: of the window: no window finds the attempts of another one, be it of the same run.
     """
-    identity = hashlib.sha256(f"{holder} {armed_at.isoformat()}".encode()).hexdigest()[:16]
+    identity = hashlib.sha256(token.encode()).hexdigest()[:16]
     return f"registry-prune-{identity}-{number}"
 
 
-class Lease(Record):
+class Lease(_Kept):
     """Which run opened the window, when, until when, and what was there before.
 
     :param holder: ``dag_id/run_id`` of the run.
+    :param token: the window's own name. A lease of 0.1.0 has none; it is made of what names its window there.
+    :param cluster_id: of the cluster that the window was armed on; empty if the cluster does not tell.
     :param armed_at: when it was written, before anything was changed.
     :param opened_at: when readOnly was patched to true; None before that.
     :param expires_at: when it may be taken away; moved on while the run works.
@@ -76,8 +132,10 @@ class Lease(Record):
     :param reopened_at: when readOnly was first set back; if it is true after that, somebody else has set it.
     """
 
-    version: Literal[1] = 1
+    version: int = 1
     holder: str
+    token: str
+    cluster_id: str = ""
     run_url: str = ""
     armed_at: AwareDatetime
     opened_at: AwareDatetime | None = None
@@ -90,6 +148,23 @@ class Lease(Record):
     closing_since: AwareDatetime | None = None
     pods_before_closing: tuple[str, ...] = ()
     reopened_at: AwareDatetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_window_of_old_lease(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "token" not in value and "holder" in value and "armed_at" in value:
+            name = f"{value['holder']}@{value['armed_at']}"
+            return {**value, "token": name.replace(" ", "_")}
+        return value
+
+    @property
+    def owner(self) -> Holder:
+        """Whose the window is."""
+        return Holder(run=self.holder, token=self.token)
+
+    def held_by(self, holder: Holder) -> bool:
+        """Whether it is the lease of this window, and not of another one, be it of the same run."""
+        return self.token == holder.token
 
     def to_annotation(self) -> str:
         """The annotation's value."""
@@ -121,10 +196,6 @@ class Lease(Record):
         noted = tuple(dict.fromkeys(self.pods_before_closing + pods))
         return self.model_copy(update={"reopened_at": at, "pods_before_closing": noted})
 
-    def of_same_window(self, other: Lease | None) -> bool:
-        """Whether both are the lease of one window: a run that arms again has another one."""
-        return other is not None and (self.holder, self.armed_at) == (other.holder, other.armed_at)
-
     def renewed(self, until: datetime) -> Lease:
         """The same lease, valid until then."""
         return self.model_copy(update={"expires_at": until})
@@ -154,24 +225,45 @@ def parse_lease(annotation: str | None) -> Lease | None:
 REMOVE_COMMAND = f"oc annotate {CONFIG} {ANNOTATION}-"
 
 
-def check_may_arm(held: Lease | None, *, holder: str, read_only: bool, now: datetime) -> Lease | None:
+def check_may_arm(
+    held: Lease | None, *, holder: Holder, closed: Collection[str], read_only: bool, now: datetime
+) -> Lease | None:
     """Whether ``holder`` may write its lease now.
 
     :param held: the lease that is there.
+    :param closed: tokens of the windows that were closed.
     :param read_only: ``spec.readOnly`` as it is.
-    :return: an expired lease of another run, whose window has to be closed first; else None.
-    :raises LeaseError: another run holds the window, or somebody else made the registry read-only.
+    :return: an expired lease of another window, which has to be closed first; else None.
+    :raises LeaseError: another run holds the window, this window was closed, or somebody else made the registry
+        read-only.
     """
-    if held is not None and held.holder != holder and not held.expired(now):
+    if holder.token in closed or (held is not None and held.held_by(holder) and held.closing_since is not None):
+        raise LeaseError(
+            f"This window of {holder.text()} was closed, and a window is opened once: what was found and decided in it "
+            "is of that time. To prune again, clear approve_window with all that comes after it, or trigger a new run."
+        )
+    others = held is not None and not held.held_by(holder)
+    if held is not None and others and not held.expired(now):
         raise LeaseError(
             f"Another run holds the read-only window: {held.holder} since {held.armed_at:%Y-%m-%d %H:%M:%S %Z}, "
             f"until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. A run that works moves that time on; if it "
             "is gone, the guard or the next run closes its window after that time."
         )
-    if read_only and (held is None or held.opened_at is None):
-        raise LeaseError(
-            "Config cluster: spec.readOnly is already true and no lease of this project says why: somebody else made "
-            "the registry read-only. It is left alone: neither pruned nor set back. Set spec.readOnly to false when "
-            "its reason is gone."
-        )
-    return held if held is not None and held.holder != holder else None
+    if problem := read_only_of_others(held, read_only=read_only):
+        raise LeaseError(problem)
+    return held if others else None
+
+
+def read_only_of_others(held: Lease | None, *, read_only: bool) -> str:
+    """What to say of a registry that somebody else made read-only; empty if nobody did.
+
+    :param held: the lease that is there.
+    :param read_only: ``spec.readOnly`` as it is.
+    """
+    if not read_only or (held is not None and held.opened_at is not None):
+        return ""
+    return (
+        "Config cluster: spec.readOnly is already true and no lease of this project says why: somebody else made "
+        "the registry read-only. It is left alone: neither pruned nor set back. Set spec.readOnly to false when "
+        "its reason is gone."
+    )

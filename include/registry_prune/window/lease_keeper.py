@@ -15,7 +15,7 @@ from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, 
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.config_lease import lease_patch, require_own_lease
-from include.registry_prune.window.lease import LeaseError
+from include.registry_prune.window.lease import Holder, LeaseError
 
 if TYPE_CHECKING:
     from include.registry_prune.cluster.cluster import Cluster
@@ -33,13 +33,13 @@ class NotRenewedError(LeaseError):
 class LeaseRenewal:
     """Renews a lease at once, and then three times in its life.
 
-    :param holder: ``dag_id/run_id`` of the run.
+    :param holder: whose window it is.
     :param lasts: how long the lease is valid from each renewal.
     :param no_longer_than: seconds after which it is not renewed any more, so that a guard closes the window of a
         process that hangs; None: the caller comes to an end by itself.
     """
 
-    def __init__(self, *, holder: str, lasts: timedelta, no_longer_than: float | None = None) -> None:
+    def __init__(self, *, holder: Holder, lasts: timedelta, no_longer_than: float | None = None) -> None:
         self._holder = holder
         self._lasts = lasts
         self._limit = math.inf if no_longer_than is None else no_longer_than
@@ -75,7 +75,7 @@ class LeaseRenewal:
 
 
 @contextmanager
-def lease_kept(cluster: Cluster, *, holder: str, lasts: timedelta, no_longer_than: float | None) -> Iterator[None]:
+def lease_kept(cluster: Cluster, *, holder: Holder, lasts: timedelta, no_longer_than: float | None) -> Iterator[None]:
     """Renews the lease while the context is open, beside the task's own work.
 
     A renewal that fails is tried again; a run that lost its lease finds that out at its next step. For the parameters

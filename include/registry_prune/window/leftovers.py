@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import unsettled
+from include.registry_prune.cluster.role import owner_of
 from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.pruner.processes import living_pruners
 from include.registry_prune.window.builds import BuildsHit, hit_by_window, route_hosts
@@ -17,9 +18,11 @@ from include.registry_prune.window.lease import Lease, LeaseError
 log = logging.getLogger(__name__)
 
 
-def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str]:
+def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | None) -> list[str]:
     """What is left of a run, each in words with what to do; empty if nothing is.
 
+    :param run_token: the run's own name.
+    :param owner: the run, by its name in the role binding.
     :param lease: what the run armed its window with; None if it did not say so. Without that, and without a lease of
         its in the cluster, a registry which is read-only or a suspended ImagePruner is somebody else's.
     """
@@ -27,12 +30,18 @@ def leftovers(cluster: Cluster, *, holder: str, lease: Lease | None) -> list[str
     found = []
     try:
         held = read_lease(cluster)
-        if held is not None and held.holder == holder:
-            found.append(f"Config cluster: the lease of {holder} is still there")
+        if held is not None and held.owner.of_run(run_token):
+            found.append(f"Config cluster: the lease of {held.holder} is still there")
             lease = lease or held
+        elif held is not None and held.expired(datetime.now(UTC)):
+            found.append(
+                f"Config cluster: the lease of {held.holder} ran out at {held.expires_at:%Y-%m-%d %H:%M:%S %Z} and "
+                "its window is not closed: the guard or the next run closes it; by hand: docs/on-call.md"
+            )
     except LeaseError as error:
         found.append(str(error))
-    if any(binding["metadata"]["name"] == OUR_BINDING for binding in cluster.role_bindings()):
+    ours = (each for each in cluster.role_bindings() if each["metadata"]["name"] == OUR_BINDING)
+    if any(owner_of(binding) in ("", owner) for binding in ours):
         found.append(f"ClusterRoleBinding {OUR_BINDING} is still there: oc delete clusterrolebinding {OUR_BINDING}")
     if lease is None:
         return found

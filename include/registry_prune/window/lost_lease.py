@@ -1,4 +1,4 @@
-"""A window whose lease somebody removed: the run that opened it recognises it, and closes it all the same."""
+"""A window whose lease somebody removed: the run that armed it writes it again, so that it can be closed as always."""
 
 from __future__ import annotations
 
@@ -8,42 +8,39 @@ from typing import Any
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.registry_state import Opening, Settled, is_still_window
-from include.registry_prune.window.config_lease import change_config
+from include.registry_prune.window.config_lease import change_config, closed_windows, lease_patch
 from include.registry_prune.window.lease import ANNOTATION, Lease
 
 log = logging.getLogger(__name__)
 
 
-def reclaim_window(cluster: Cluster, *, armed: Lease, opening: Opening, settled: Settled | None) -> bool:
-    """Write this run's lease anew, if there is none and the registry is read-only by this run's window.
+def reclaim_window(cluster: Cluster, *, armed: Lease, opening: Opening | None, settled: Settled | None) -> None:
+    """Write the lease anew, if there is none: a pruner may live, and what the lease says has to be put back.
 
-    What the lease knew of a delete is lost with it, so one is taken for begun: that is the careful side for closing.
+    What the lease knew of a delete is lost with it, so one is taken for begun: that is the careful side for closing. A
+    registry that is read-only, but not by this window, is somebody else's: the lease then says that its window was set
+    back already, and closing leaves ``readOnly`` alone and says so.
 
-    :param armed: the lease as this run wrote it.
-    :param opening: what this run's ``readOnly: true`` made.
+    :param armed: the lease as its run wrote it.
+    :param opening: what the run's ``readOnly: true`` made; None if it did not say so.
     :param settled: the window once it was settled; None if that was not seen.
-    :return: whether the lease was written.
     """
+    now = datetime.now(UTC)
+    lease = armed.renewed(now + (armed.expires_at - armed.armed_at))
+    if opening is not None:
+        lease = lease.opened(opening.opened_at).deleting(now)
 
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
-        if ANNOTATION in (config["metadata"].get("annotations") or {}) or not config["spec"].get("readOnly"):
+        if ANNOTATION in (config["metadata"].get("annotations") or {}) or armed.token in closed_windows(config):
             return None
-        if not is_still_window(cluster.registry_state(), opening, settled):
-            log.error(
-                "Config cluster: the lease of %s is gone, and spec.readOnly is true, but not by this run: it has been "
-                "changed since, and the pods are others. Somebody made the registry read-only again; it is left alone",
-                armed.holder,
-            )
-            return None
-        now = datetime.now(UTC)
-        lease = armed.opened(opening.opened_at).deleting(now).renewed(now + (armed.expires_at - armed.armed_at))
-        return {"metadata": {"annotations": {ANNOTATION: lease.to_annotation()}}}
+        state = cluster.registry_state()
+        if opening is not None and state.read_only and not is_still_window(state, opening, settled):
+            return lease_patch(lease.reopened(now, ()))
+        return lease_patch(lease)
 
-    if change_config(cluster, decide) is None:
-        return False
-    log.warning(
-        "Somebody removed the lease of %s while its window was open. The registry is still read-only by this run, so "
-        "the lease is written again and the window is closed",
-        armed.holder,
-    )
-    return True
+    if change_config(cluster, decide) is not None:
+        log.warning(
+            "Config cluster: somebody removed the lease of %s while its window was open. It is written again, so that "
+            "no pruner is left and everything is put back",
+            armed.holder,
+        )

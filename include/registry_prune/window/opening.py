@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,19 +17,23 @@ from include.registry_prune.cluster.registry_state import (
     Settled,
     unsettled,
 )
-from include.registry_prune.cluster.settling import NotSettledError, wait_until_settled
-from include.registry_prune.pruner.processes import living_pruners
+from include.registry_prune.cluster.settling import OPERATOR_SECONDS, NotSettledError, wait_until_settled
+from include.registry_prune.names import NAMESPACE
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import (
     change_config,
+    closed_windows,
     held_lease,
     lease_patch,
     read_lease,
+    removal_patch,
     require_own_lease,
 )
+from include.registry_prune.window.in_the_way import require_clear_way
 from include.registry_prune.window.lease import (
     DeleteAttempt,
     Earlier,
+    Holder,
     Lease,
     LeaseError,
     attempt_name,
@@ -37,15 +42,17 @@ from include.registry_prune.window.lease import (
 
 log = logging.getLogger(__name__)
 
+_POLL_SECONDS = 0.2
+
 
 def arm(
-    cluster: Cluster, *, holder: str, run_url: str, lasts: timedelta, binding_ours: bool, limits: ClosingLimits
+    cluster: Cluster, *, holder: Holder, run_url: str, lasts: timedelta, binding_ours: bool, limits: ClosingLimits
 ) -> Lease:
     """Write the lease, then suspend the ImagePruner. Nothing else is changed; calling it again is safe.
 
     The window of a run that is gone (its lease has expired) is closed first, as the guard would close it.
 
-    :param holder: ``dag_id/run_id`` of this run.
+    :param holder: this run's window, which is opened once.
     :param lasts: after this time the lease may be taken away unless it is renewed.
     :param binding_ours: the role binding is taken away with the window if this run cannot do it.
     :param limits: for the closing of a dead run's window.
@@ -54,11 +61,13 @@ def arm(
     dead = check_may_arm_now(cluster.config(), holder=holder)
     if dead is not None:
         log.warning("The lease of %s ran out at %s: its window is closed now", dead.holder, dead.expires_at)
-        close_window(cluster, holder=dead.holder, limits=limits)
+        close_window(cluster, holder=dead.owner, limits=limits)
     pruner = cluster.image_pruner()
     now = datetime.now(UTC)
     lease = Lease(
-        holder=holder,
+        holder=holder.run,
+        token=holder.token,
+        cluster_id=cluster.cluster_id(),
         run_url=run_url,
         armed_at=now,
         expires_at=now + lasts,
@@ -77,18 +86,51 @@ def arm(
         return None
 
     if change_config(cluster, decide):
-        log.info("Lease written for %s, until %s", holder, lease.expires_at.isoformat(timespec="seconds"))
+        log.info("Lease written for %s, until %s", holder.text(), lease.expires_at.isoformat(timespec="seconds"))
     if pruner is not None and not pruner["spec"].get("suspend"):
         cluster.suspend_image_pruner(True)
         log.info("ImagePruner cluster: suspended for the window")
         _take_back_unless_held(cluster, lease)
+        _require_operator(cluster, lease)
     return lease
+
+
+def _require_operator(cluster: Cluster, lease: Lease) -> None:
+    """Wait until the operator has seen the ImagePruner's suspension: only an operator that works carries readOnly on to
+    the pods, and back again. Else everything is put back, and nothing is opened.
+
+    :raises LeaseError: if it has not after :data:`settling.OPERATOR_SECONDS`.
+    """
+    deadline = time.monotonic() + OPERATOR_SECONDS
+    while time.monotonic() < deadline:
+        pruner = cluster.image_pruner()
+        if pruner is None or _seen(pruner):
+            return
+        time.sleep(_POLL_SECONDS)
+    change_config(cluster, lambda config: removal_patch(config, lease) if _holds(config, lease) else None)
+    cluster.suspend_image_pruner(False)
+    raise LeaseError(
+        "The registry's operator does not answer: ImagePruner cluster took spec.suspend: true "
+        f"{OPERATOR_SECONDS:.0f} s ago, and the operator has not looked at it. The window is not opened, everything is "
+        f"put back. Look at Deployment cluster-image-registry-operator in namespace {NAMESPACE}, and at its log."
+    )
+
+
+def _seen(resource: Mapping[str, Any]) -> bool:
+    """Whether the operator has seen the last change of a resource."""
+    observed = (resource.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed >= resource["metadata"].get("generation", 0))
+
+
+def _holds(config: dict[str, Any], lease: Lease) -> bool:
+    held = held_lease(config)
+    return held is not None and held.held_by(lease.owner)
 
 
 def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
     """Whoever closed the window between its lease and this may have found nothing to set back."""
     held = read_lease(cluster)
-    if lease.of_same_window(held):
+    if held is not None and held.held_by(lease.owner):
         return
     if held is None:
         cluster.suspend_image_pruner(False)
@@ -96,18 +138,26 @@ def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
     raise LeaseError(f"The lease of {lease.holder} was taken away right after it was written: nothing is opened")
 
 
-def check_may_arm_now(config: dict[str, Any], *, holder: str) -> Lease | None:
+def check_may_arm_now(config: dict[str, Any], *, holder: Holder) -> Lease | None:
     """Whether a run may open a window now; see :func:`lease.check_may_arm`.
 
     :param config: the Config CR.
     """
     return check_may_arm(
-        held_lease(config), holder=holder, read_only=bool(config["spec"].get("readOnly")), now=datetime.now(UTC)
+        held_lease(config),
+        holder=holder,
+        closed=closed_windows(config),
+        read_only=bool(config["spec"].get("readOnly")),
+        now=datetime.now(UTC),
     )
 
 
 def open_window(
-    cluster: Cluster, *, holder: str, limit_seconds: float, opened: Callable[[Opening], object] = lambda opening: None
+    cluster: Cluster,
+    *,
+    holder: Holder,
+    limit_seconds: float,
+    opened: Callable[[Opening], object] = lambda opening: None,
 ) -> Settled:
     """Patch ``readOnly: true`` and wait until no pod takes pushes any more. Calling it again is safe.
 
@@ -123,7 +173,7 @@ def open_window(
         nonlocal earlier
         lease = require_own_lease(config, holder)
         if lease.closing_since is not None:
-            raise LeaseError(f"The window of {holder} is being closed, so it is not opened any more")
+            raise LeaseError(f"The window of {holder.text()} is being closed, so it is not opened any more")
         if not config["spec"].get("readOnly"):
             return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
@@ -147,7 +197,7 @@ def open_window(
 def begin_attempt(
     cluster: Cluster,
     *,
-    holder: str,
+    holder: Holder,
     pod: PodState,
     previous: DeleteAttempt | None = None,
     earlier: Earlier | None = None,
@@ -167,14 +217,14 @@ def begin_attempt(
         nonlocal begun
         lease = require_own_lease(config, holder)
         if lease.closing_since is not None:
-            raise LeaseError(f"The window of {holder} is being closed, so nothing is deleted")
+            raise LeaseError(f"The window of {holder.text()} is being closed, so nothing is deleted")
         if lease.attempt is not None and lease.attempt != previous:
             begun = lease.attempt
             return None
         number = previous.number + 1 if previous else 1
         begun = DeleteAttempt(
             number=number,
-            name=attempt_name(holder, lease.armed_at, number),
+            name=attempt_name(lease.token, number),
             pod=pod.name,
             pod_uid=pod.uid,
             begun_at=datetime.now(UTC),
@@ -187,7 +237,7 @@ def begin_attempt(
     return begun
 
 
-def require_open_window(cluster: Cluster, *, holder: str) -> tuple[Lease, RegistryState]:
+def require_open_window(cluster: Cluster, *, holder: Holder) -> tuple[Lease, RegistryState]:
     """This run's lease and the registry, if the window is open and no pod takes pushes; it need not be settled.
 
     :raises LeaseError: if this run does not hold the window.
@@ -205,17 +255,16 @@ def require_open_window(cluster: Cluster, *, holder: str) -> tuple[Lease, Regist
     return lease, state
 
 
-def require_settled_read_only(cluster: Cluster, *, holder: str) -> RegistryState:
+def require_settled_read_only(cluster: Cluster, *, holder: Holder) -> RegistryState:
     """The look right before a pruner is started: the window is open, every pod read-only, no other pruner at work.
 
     :raises LeaseError: if this run does not hold the window.
-    :raises NotSettledError: if a pod takes pushes, or a pruner is at work already.
+    :raises NotSettledError: if a pod takes pushes.
+    :raises InTheWayError: if a pruner is at work already.
     """
     _, state = require_open_window(cluster, holder=holder)
     reasons = unsettled(state, read_only=True)
     if reasons:
         raise NotSettledError(f"The registry is not settled read-only, so nothing is deleted: {'; '.join(reasons)}")
-    others = living_pruners(cluster, state)
-    if others:
-        raise NotSettledError(f"A pruner is at work already, so no second one is started: {'; '.join(others)}")
+    require_clear_way(cluster, own=holder)
     return state

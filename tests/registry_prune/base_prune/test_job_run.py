@@ -23,6 +23,7 @@ from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.settling import NotSettledError
 from include.registry_prune.preflight.access import AccessError, review_access
 from include.registry_prune.window.closing import ClosingLimits, close_window
+from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
@@ -30,6 +31,7 @@ from sandbox.server.faults import FaultRule
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 
 HOLDER = "registry_prune/manual"
+OTHER = Holder(run="other/run", token="other-1")
 NAMESPACE = "openshift-image-registry"
 UNAVAILABLE = "the server is currently unable to handle the request (get images.image.openshift.io)"
 PRUNER_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:pruner"
@@ -210,7 +212,7 @@ def test_an_outage_of_the_openshift_api_server_in_mid_prune_is_no_failure_of_the
     with pytest.raises(BasePruneError) as failed:
         prune(cluster)
     assert failed.value.passes
-    assert "the OpenShift API server, which serves images" in str(failed.value)
+    assert "The OpenShift API server, which serves images" in str(failed.value)
     assert UNAVAILABLE in str(failed.value)
     assert "Attempts: 6" in str(failed.value)
     assert own_jobs(cluster) == []
@@ -271,7 +273,7 @@ def test_a_job_that_kubernetes_does_not_end_is_ended_from_here(
 ) -> None:
     monkeypatch.setattr(base_prune, "_OWN_DEADLINE_SECONDS", -598.0)
     seeded.order_pruner(PrunerFaults(modes=("base-prune",), seconds_per_blob=60))
-    with pytest.raises(BasePruneError, match="nor did Kubernetes end it"):
+    with pytest.raises(BasePruneError, match="and Kubernetes did not end it either"):
         prune(cluster)
     assert own_jobs(cluster) == []
     assert cluster.pods("app=image-pruner") == []
@@ -309,7 +311,7 @@ def delete_image_pruner(admin: client.ApiClient) -> None:
 def test_a_missing_image_pruner_is_explained(sandbox: Sandbox, cluster: Cluster, admin: client.ApiClient) -> None:
     delete_image_pruner(admin)
     client.BatchV1Api(admin).delete_namespaced_cron_job("image-pruner", NAMESPACE)
-    with pytest.raises(BasePruneError, match="Nor is ImagePruner cluster"):
+    with pytest.raises(BasePruneError, match="is not there either"):
         prune(cluster)
 
 
@@ -363,11 +365,11 @@ def test_a_second_try_replaces_only_what_the_first_left(sandbox: Sandbox, cluste
 def test_no_pod_is_deleted_under_an_open_window(sandbox: Sandbox, cluster: Cluster) -> None:
     """Guards: the other run's pruner works in one of these pods."""
     before = uids(cluster)
-    arm(cluster, holder="other/run", run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
+    arm(cluster, holder=OTHER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
     restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
     assert (restart.replaced, uids(cluster)) == (0, before)
-    assert "the window of other/run is open" in restart.not_done
-    close_window(cluster, holder="other/run", limits=LIMITS)
+    assert "The read-only window of other/run is there" in restart.not_done
+    close_window(cluster, holder=OTHER, limits=LIMITS)
 
 
 def test_no_pod_is_deleted_while_the_registry_is_read_only(sandbox: Sandbox, cluster: Cluster) -> None:
@@ -399,7 +401,7 @@ def test_a_base_prune_that_is_at_work_at_the_start_stops_only_a_run_without_one_
     seeded.order_pruner(PrunerFaults(modes=("base-prune",), seconds_per_blob=60))
     other = other_job(cluster)
     until(lambda: active_jobs(cluster) == [other])
-    arguments: dict[str, Any] = {"holder": HOLDER, "permissions": (), "may_open_window": True}
+    arguments: dict[str, Any] = {"permissions": (), "may_open_window": True}
     with pytest.raises(AccessError, match=f"at work already \\(Job {other}\\)"):
         review_access(cluster, **arguments)
     review_access(cluster, **arguments, waits_for_base_prune=True)

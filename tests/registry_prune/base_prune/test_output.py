@@ -105,11 +105,11 @@ def test_a_long_log_is_kept_in_part_and_its_figures_whole() -> None:
     ("line", "passes", "advice"),
     [
         (f"Error from server (ServiceUnavailable): {UNAVAILABLE} (get images.image.openshift.io)", True,
-         "the OpenShift API server, which serves images"),
+         "The OpenShift API server, which serves images"),
         (f"Error from server (ServiceUnavailable): {UNAVAILABLE} (get builds.build.openshift.io)", True,
-         "the OpenShift API server, which serves images"),
+         "The OpenShift API server, which serves images"),
         (f"error updating image stream a/b to remove image references: {UNAVAILABLE} (put "
-         "imagestreams.image.openshift.io)", True, "the OpenShift API server, which serves images"),
+         "imagestreams.image.openshift.io)", True, "The OpenShift API server, which serves images"),
         (f"Error from server (ServiceUnavailable): {UNAVAILABLE} (get pods)", True, "The API server did not answer"),
         ("The connection to the server 172.30.0.1:443 was refused - did you specify the right host or port?", True,
          "The API server did not answer"),

@@ -30,7 +30,7 @@ from include.registry_prune.names import NAMESPACE
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, read_lease
-from include.registry_prune.window.lease import DeleteAttempt, LeaseError, attempt_name
+from include.registry_prune.window.lease import DeleteAttempt, Holder, LeaseError, attempt_name
 from include.registry_prune.window.opening import arm, begin_attempt, open_window
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
@@ -40,7 +40,7 @@ from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.deletion.detached_pod import wait_for
 
-HOLDER = "registry_prune/manual"
+HOLDER = Holder(run="registry_prune/manual", token="first-1")
 ACCOUNT = "system:serviceaccount:registry-prune:registry-prune"
 LIMITS = ClosingLimits(settle_seconds=300, stop_seconds=1, reopen_anyway_seconds=3600)
 SETTINGS = FollowSettings(follow_every=3, patience=60, silence=600, limit=600, lease=900)
@@ -539,7 +539,7 @@ def test_a_follower_of_an_earlier_window_leaves_the_delete_of_this_one_alone(win
     """A triggerer that was suspended for longer than its lease wakes up beside the next window of the same run."""
     slow(window, 0.1)
     attempt = begin(cluster)
-    old = attempt.model_copy(update={"name": attempt_name(HOLDER, attempt.begun_at - timedelta(days=1), 1)})
+    old = attempt.model_copy(update={"name": attempt_name("first-0", 1)})
     stale = follow(cluster, old)
     assert stale.lost is not None
     assert not stale.interrupted

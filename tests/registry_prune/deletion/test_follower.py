@@ -25,7 +25,7 @@ from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.lists.artifacts import read_seal
 from include.registry_prune.lists.deleted_list import DeletedList, DeletedListPlace
 from include.registry_prune.pruner.dockerregistry import LineKind
-from include.registry_prune.window.lease import DeleteAttempt
+from include.registry_prune.window.lease import DeleteAttempt, Holder
 
 ENDED, CUT = ExecEnd(0, "exit status 0"), ExecEnd(None, "the connection was lost")
 SUMMARY = base64.b64encode(b"Deleted 1 blobs\nFreed up 312B of disk space\n").decode()
@@ -83,7 +83,7 @@ def follower(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteFollow
     settings = FollowSettings(follow_every=15, patience=patience, silence=0, limit=48 * 3600, lease=900)
     place = DeletedListPlace(configured=f"file://{tmp_path}", dag_id="d", run_id="r", task_id="t", server="s")
     deleted = DeletedList(place, attempt=1, pod="pod")
-    return DeleteFollower(pod.connect, Delete(holder="d/r", attempt=attempt), settings, deleted)
+    return DeleteFollower(pod.connect, Delete(holder=Holder(run="d/r", token="t"), attempt=attempt), settings, deleted)
 
 
 def follow(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteEnd:

@@ -21,12 +21,13 @@ from include.registry_prune.deletion.attempt_end import AttemptEnd
 from include.registry_prune.deletion.handover import Delete
 from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.window.config_lease import lease_patch
-from include.registry_prune.window.lease import DeleteAttempt, Lease, attempt_name
+from include.registry_prune.window.lease import DeleteAttempt, Holder, Lease, attempt_name
 
-HOLDER = "dag/run"
+HOLDER = Holder(run="dag/run", token="run-2")
+NEXT_RUN, NEXT_WINDOW = Holder(run="dag/next run", token="next-1"), Holder(run="dag/run", token="run-3")
 ARMED = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = DeleteAttempt(
-    number=1, name=attempt_name(HOLDER, ARMED, 1), pod="pod", pod_uid="uid", begun_at=datetime.now(UTC)
+    number=1, name=attempt_name(HOLDER.token, 1), pod="pod", pod_uid="uid", begun_at=datetime.now(UTC)
 )
 DELETE = Delete(holder=HOLDER, attempt=ATTEMPT)
 
@@ -81,8 +82,9 @@ def running(name: str, uid: str, *, read_only: bool = True) -> PodState:
     return PodState(name=name, uid=uid, read_only=read_only, ready=True, phase="Running")
 
 
-def lease(armed_at: datetime = ARMED, holder: str = HOLDER) -> Lease:
-    return Lease(holder=holder, armed_at=armed_at, opened_at=armed_at, expires_at=armed_at + timedelta(hours=1))
+def lease(holder: Holder = HOLDER) -> Lease:
+    times = {"armed_at": ARMED, "opened_at": ARMED, "expires_at": ARMED + timedelta(hours=1)}
+    return Lease(holder=holder.run, token=holder.token, **times)
 
 
 def looked_after(cluster: OneCluster) -> AttemptEnd:
@@ -127,8 +129,8 @@ LOST = {
     "no lease, and no window": OneCluster(None, read_only=False),
     "set back": OneCluster(lease(), read_only=False),
     "a writable pod": OneCluster(lease(), pods=[running("pod", "uid"), running("new", "new uid", read_only=False)]),
-    "the next run's window": OneCluster(lease(ARMED + timedelta(days=1), "dag/next run")),
-    "the next window of the same run": OneCluster(lease(ARMED + timedelta(days=1))),
+    "the next run's window": OneCluster(lease(NEXT_RUN)),
+    "the next window of the same run": OneCluster(lease(NEXT_WINDOW)),
 }
 
 
@@ -162,7 +164,7 @@ def test_a_pod_that_cannot_be_looked_into_is_deleted_and_given_time_to_end() -> 
 
 def test_a_pod_that_may_have_the_delete_of_another_window_is_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt_end, "RETRY_SECONDS", 0.01)
-    cluster = OneCluster(lease(ARMED + timedelta(days=1)), refuses=True)
+    cluster = OneCluster(lease(NEXT_WINDOW), refuses=True)
     with pytest.raises(TimeoutError):
         looked_after(cluster)
     assert len(cluster.execs) > 1, "it is tried again"

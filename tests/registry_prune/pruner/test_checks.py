@@ -46,7 +46,12 @@ class DryRun:
         self.handed_over: list[PrunerResult] = []
         self._task = Survey(task_id="survey", cluster=ClusterSettings(artifacts=folder.as_uri()))
         self._run: Any = SimpleNamespace(
-            cluster=cluster, dag_id="dag", run_id="run", holder="dag/run", hand_over=self.handed_over.append
+            cluster=cluster,
+            dag_id="dag",
+            run_id="run",
+            identity="dag/run",
+            name="dag/run",
+            hand_over=self.handed_over.append,
         )
 
     def do(self) -> PrunerResult:

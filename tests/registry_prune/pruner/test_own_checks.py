@@ -24,6 +24,7 @@ from include.registry_prune.tasks.base import CandidateList
 from include.registry_prune.tasks.before_window import IntegrityBefore, Survey
 from include.registry_prune.tasks.in_window import DryRun
 from include.registry_prune.window.closing import ClosingLimits
+from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
@@ -32,6 +33,7 @@ from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.deletion.detached_pod import wait_for
 
 HOLDER = "dag/run"
+WINDOW = Holder(run=HOLDER, token="run-1")
 CHECK = "-prune=check"
 ENDING = "registry-prune ends a check of this run"
 LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=3600)
@@ -44,7 +46,9 @@ def run(seeded: Sandbox, cluster: Cluster) -> Any:
         cluster=cluster,
         dag_id="dag",
         run_id="run",
-        holder=HOLDER,
+        name=HOLDER,
+        identity=HOLDER,
+        window=WINDOW,
         hand_over=lambda result: None,
         lease_keeper=nullcontext,
         parameters=SimpleNamespace(surveys=True, integrity_check=True),
@@ -53,8 +57,8 @@ def run(seeded: Sandbox, cluster: Cluster) -> Any:
 
 @pytest.fixture
 def window(run: Any, cluster: Cluster) -> None:
-    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=True, limits=LIMITS)
-    open_window(cluster, holder=HOLDER, limit_seconds=300)
+    arm(cluster, holder=WINDOW, run_url="", lasts=timedelta(hours=1), binding_ours=True, limits=LIMITS)
+    open_window(cluster, holder=WINDOW, limit_seconds=300)
 
 
 def settings(folder: Path) -> ClusterSettings:
@@ -88,10 +92,12 @@ def assert_second_try_succeeds_alone(sandbox: Sandbox, task: CandidateList, run:
 @pytest.mark.parametrize("task_kind", [Survey, DryRun])
 @pytest.mark.parametrize("left_behind", [0, 1])
 def test_a_check_whose_connection_is_cut_is_ended_by_this_try_or_the_next(
-    seeded: Sandbox, run: Any, window: None, tmp_path: Path, task_kind: Any, left_behind: int
+    seeded: Sandbox, run: Any, tmp_path: Path, request: pytest.FixtureRequest, task_kind: Any, left_behind: int
 ) -> None:
     """Guards both looks for an own leftover: without the first, the last try leaves one that a later run takes for
     somebody else's; without the second, the window closes for nothing, or two checks are at work."""
+    if task_kind is DryRun:
+        request.getfixturevalue("window")
     task = task_kind(task_id="task", cluster=settings(tmp_path))
     cut(seeded, task, run, ending_fails=bool(left_behind))
     assert seeded.pruners_alive() == left_behind
@@ -141,9 +147,9 @@ def test_a_check_of_another_run_or_another_kind_is_left_alone(
 def test_beside_a_check_of_somebody_else_no_dry_run_is_done_in_the_window(
     seeded: Sandbox, run: Any, window: None, cluster: Cluster, tmp_path: Path
 ) -> None:
-    run.holder = "dag/somebody else"
+    run.identity = "dag/somebody else"
     cut(seeded, Survey(task_id="survey", cluster=settings(tmp_path)), run, ending_fails=True)
-    run.holder = HOLDER
+    run.identity = HOLDER
     with pytest.raises(AirflowFailException, match="A pruner is at work already"):
         DryRun(task_id="dry_run", cluster=settings(tmp_path)).work(run)
     assert seeded.pruners_alive() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.base_prune.output import PruneFigures
-from include.registry_prune.cluster.registry_state import Settled
+from include.registry_prune.cluster.registry_state import PodsSeen, Settled
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
-from include.registry_prune.report.report import Outcome, RunReport, build_report, past_run
+from include.registry_prune.report.report import Facts, Outcome, RunReport, build_report
+from include.registry_prune.report.report import past_run as past_run_of
 from include.registry_prune.verdict.decision import Action, Ceiling, Verdict
 from include.registry_prune.verdict.estimate import Estimate
 from include.registry_prune.verdict.history import PastRun
@@ -56,22 +58,44 @@ FULL: dict[str, Record] = {
 }
 
 
-def report(
-    results: dict[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
-) -> RunReport:
-    """The report of a run whose other tasks were successful."""
-    return build_report(
-        run_id="manual__1",
-        cluster="berlin",
+def facts(
+    results: dict[str, Record],
+    states: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+    pods_seen: PodsSeen | None = None,
+) -> Facts:
+    """Of a run whose other tasks were successful."""
+    return Facts(
         results={task: results[task].to_json() if task in results else None for task in TASKS},
         states=dict.fromkeys(TASKS, "success") | (states or {}),
+        problems=problems or {},
+        pods_seen=pods_seen.to_json() if pods_seen else None,
+    )
+
+
+def report_of(known: Facts, *, dry_run_only: bool = False) -> RunReport:
+    return build_report(
+        known,
+        run_id="manual__1",
+        cluster="berlin",
         phases={"dry_run": 1.5, "hard_prune": 12.25},
         dry_run_only=dry_run_only,
     )
 
 
+def report(
+    results: dict[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
+) -> RunReport:
+    return report_of(facts(results, states), dry_run_only=dry_run_only)
+
+
+def past_run(results: dict[str, Record], states: dict[str, str] | None = None) -> PastRun:
+    known = facts(results, states)
+    return past_run_of(report_of(known), known)
+
+
 def test_a_full_run() -> None:
-    assert report(FULL) == RunReport(
+    assert report(FULL).model_copy(update={"lines": ()}) == RunReport(
         run_id="manual__1",
         cluster="berlin",
         outcome=Outcome.PRUNED,
@@ -94,7 +118,7 @@ def test_a_full_run() -> None:
 def test_a_full_run_in_words() -> None:
     assert report(FULL).text() == (
         "Hard prune of berlin, run manual__1: pruned\n"
-        "  why: 3,214 orphaned blobs ≥ 1,000\n"
+        "  because: 3,214 orphaned blobs ≥ 1,000\n"
         "  base prune: deleted 3 images\n"
         "  orphans found: 3,214 blobs, about 5.874 MiB\n"
         "  deleted: 3,214 blobs, about 5.874 MiB\n"
@@ -119,8 +143,7 @@ def test_who_let_the_run_pass_a_ceiling_is_said() -> None:
 
 
 def test_what_later_runs_know_of_a_run() -> None:
-    full = report(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"cluster_id": "b1"})})
-    assert past_run(full) == PastRun(
+    assert past_run(FULL | {"blob_threshold": WORTH_IT.model_copy(update={"cluster_id": "b1"})}) == PastRun(
         run_id="manual__1",
         cluster_id="b1",
         orphaned_blobs=3214,
@@ -132,16 +155,16 @@ def test_what_later_runs_know_of_a_run() -> None:
 
 @pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
 def test_what_a_gate_stopped_at_is_no_measure_for_later_runs(gate: str) -> None:
-    assert past_run(report(FULL | {gate: STOPPED}, {gate: "failed"})) == PastRun(run_id="manual__1")
+    assert past_run(FULL | {gate: STOPPED}, {gate: "failed"}) == PastRun(run_id="manual__1")
 
 
 def test_a_delete_that_did_not_end_is_no_measure_for_later_ones() -> None:
-    known = past_run(report(FULL | {"hard_prune": PARTIAL}, {"hard_prune": "failed"}))
+    known = past_run(FULL | {"hard_prune": PARTIAL}, {"hard_prune": "failed"})
     assert (known.orphaned_blobs, known.deleted_blobs, known.delete_seconds) == (3214, None, None)
 
 
 def test_a_run_that_was_never_judged_says_nothing_to_later_ones() -> None:
-    assert past_run(report({}, {"verify_access": "failed"})) == PastRun(run_id="manual__1")
+    assert past_run({}, {"verify_access": "failed"}) == PastRun(run_id="manual__1")
 
 
 AFTER_GATE = ("integrity_before", "arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune")
@@ -154,8 +177,8 @@ def test_an_interrupted_delete_teaches_later_runs_no_cost() -> None:
     interrupted = DELETED.model_copy(update={"attempts": 2, "earlier_blobs": 3000})
     ended = report(FULL | {"hard_prune": interrupted})
     assert (ended.deleted_blobs, ended.delete_seconds) == (6214, None)
-    assert past_run(ended).delete_seconds is None
-    assert past_run(ended).seconds_per_blob is None
+    assert past_run(FULL | {"hard_prune": interrupted}).delete_seconds is None
+    assert past_run(FULL | {"hard_prune": interrupted}).seconds_per_blob is None
 
 
 def test_a_run_below_the_threshold_was_never_read_only() -> None:
@@ -207,13 +230,13 @@ def test_a_delete_without_a_result_is_unknown() -> None:
 
 
 def test_a_run_that_fails_at_its_first_step_has_a_report() -> None:
-    states = dict.fromkeys(TASKS, "upstream_failed") | {"verify_access": "failed"}
+    states = GIVEN_UP | {"verify_access": "failed"}
     failed = report({}, states)
     assert failed.outcome is Outcome.FAILED
     assert failed.failed_tasks == ("verify_access",)
     assert (failed.deleted_blobs, failed.read_only_seconds) == (0, 0.0)
     assert failed.base_prune is None
-    assert failed.reasons == ()
+    assert failed.reasons == ("verify_access: it did not say why, see its log",)
     assert "  orphans found: not looked at" in failed.text()
     assert "  failed tasks: verify_access\n" in failed.text()
 
@@ -222,7 +245,7 @@ def test_a_stopped_run_says_why() -> None:
     results = {"survey": SURVEY, "survey_gate": STOPPED}
     stopped = report(results, dict.fromkeys(AFTER_GATE, "upstream_failed") | {"survey_gate": "failed"})
     assert stopped.outcome is Outcome.FAILED
-    assert "  why: the cluster has no Image objects at all" in stopped.text()
+    assert "  because: the cluster has no Image objects at all" in stopped.text()
 
 
 def test_a_failed_restore_leaves_the_read_only_time_unknown() -> None:
@@ -333,6 +356,102 @@ def test_builds_that_were_hit_are_to_be_started_again() -> None:
     none = report(FULL | {"verify_restored": BuildsHit()})
     assert none.builds_hit == 0
     assert "builds hit" not in none.text()
+
+
+GIVEN_UP = dict.fromkeys(TASKS, "upstream_failed")
+NIGHT = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
+CLOSED = RESTORED.model_copy(update={"read_only_seconds": 710.0, "closed_at": NIGHT + timedelta(seconds=710)})
+BEGUN = CLOSED.model_copy(update={"delete_began_at": NIGHT + timedelta(seconds=60)})
+WITHOUT_DELETE: dict[str, Record] = {task: result for task, result in FULL.items() if task != "hard_prune"}
+
+
+@pytest.mark.parametrize(("state", "deleted"), [("success", None), ("skipped", None)])
+def test_a_delete_that_was_marked_over_is_neither_pruned_nor_no_hard_prune(state: str, deleted: None) -> None:
+    """Guards the outcome: the delete was at work, and nobody saw what it did."""
+    marked = report(WITHOUT_DELETE | {"restore_read_write": BEGUN}, {"hard_prune": state})
+    assert marked.outcome is Outcome.END_NOT_KNOWN
+    assert marked.deleted_blobs is deleted
+    assert marked.reasons == (
+        f"hard_prune is {state} although it saw no end: the lease says that a delete began at 2026-01-01 03:16:00 UTC, "
+        "and how it ended is not known",
+    )
+    assert past_run(WITHOUT_DELETE | {"restore_read_write": BEGUN}, {"hard_prune": state}).deleted_blobs is None
+
+
+def test_what_a_marked_delete_had_handed_over_is_said_and_is_no_end() -> None:
+    marked = report(FULL | {"hard_prune": KILLED, "restore_read_write": BEGUN})
+    assert marked.outcome is Outcome.END_NOT_KNOWN
+    assert "so far it deleted 1,204 blobs" in marked.reasons[0]
+
+
+def test_a_task_that_was_marked_before_any_delete_began_is_no_hard_prune() -> None:
+    assert report(WITHOUT_DELETE | {"restore_read_write": CLOSED}).outcome is Outcome.NO_HARD_PRUNE
+
+
+def test_a_failure_does_not_hide_that_the_end_of_the_delete_is_not_known() -> None:
+    failed = report(WITHOUT_DELETE | {"restore_read_write": BEGUN}, {"integrity_after": "failed"})
+    assert failed.outcome is Outcome.FAILED
+    assert [reason.partition(" ")[0] for reason in failed.reasons] == ["integrity_after:", "hard_prune"]
+
+
+def test_a_run_that_failed_early_says_why() -> None:
+    problem = "system:serviceaccount:x lacks 2 permissions\n  - a\n  - b"
+    failed = report_of(facts({}, GIVEN_UP | {"verify_access": "failed"}, {"verify_access": problem}))
+    assert failed.reasons == ("verify_access: system:serviceaccount:x lacks 2 permissions - a - b",)
+    assert "  because: verify_access: system:serviceaccount:x lacks" in failed.text()
+
+
+def test_the_cause_of_a_window_that_failed_is_the_window_and_not_the_surveys_verdict() -> None:
+    results = {task: FULL[task] for task in ("base_prune", "survey", "survey_gate", "integrity_before")}
+    states = {"set_read_only": "failed", "dry_run": "upstream_failed", "hard_prune": "upstream_failed"}
+    failed = report_of(facts(results, states, {"set_read_only": "The registry is not settled read-only"}))
+    assert failed.reasons == ("set_read_only: The registry is not settled read-only",)
+
+
+def test_a_long_problem_is_cut() -> None:
+    failed = report_of(facts({}, GIVEN_UP | {"base_prune": "failed"}, {"base_prune": "x " * 5000}))
+    assert len(failed.reasons[0]) < 700
+
+
+def test_the_read_only_time_is_what_the_pods_showed() -> None:
+    settled = Settled(read_only=True, seconds=9.0, pods=2, first_pod_at=NIGHT + timedelta(seconds=10))
+    shown = report(FULL | {"set_read_only": settled, "restore_read_write": CLOSED})
+    assert shown.read_only_seconds == 700.0
+    assert ("read-only", "11 min 40 s") in shown.lines
+    assert (
+        "uploads refused",
+        "from 03:15:10, when the first pod was read-only, to 03:26:50 UTC, when the last was gone",
+    ) in shown.lines
+
+
+@pytest.mark.parametrize(
+    ("seen", "seconds", "read_only", "refused"),
+    [
+        (PodsSeen(), 0.0, "never", "none: readOnly was true for 11 min 50 s, and no pod got read-only"),
+        (None, 710.0, "at most 11 min 50 s", "not known: readOnly was true for that long, and nobody saw the pods"),
+        (PodsSeen(first_pod_at=NIGHT + timedelta(seconds=650)), 60.0, "1 min 00 s", "from 03:25:50, when the first"),
+    ],
+)
+def test_a_window_that_did_not_settle_was_read_only_as_far_as_pods_were(
+    seen: PodsSeen | None, seconds: float, read_only: str, refused: str
+) -> None:
+    """Guards the figure: no pod was ever read-only, and the report said 11 min 50 s."""
+    known = facts({"restore_read_write": CLOSED}, {"set_read_only": "failed"}, pods_seen=seen)
+    shown = report_of(known)
+    assert shown.read_only_seconds == seconds
+    assert dict(shown.lines)["read-only"] == read_only
+    assert dict(shown.lines)["uploads refused"].startswith(refused)
+
+
+def test_what_the_pruner_warned_of_is_in_the_report() -> None:
+    warned = DRY_RUN.model_copy(update={"warnings": ("one", "two", "three", "four", "five")})
+    lines = report(FULL | {"dry_run": warned, "hard_prune": DELETED.model_copy(update={"warnings": ("one",)})}).lines
+    assert [text for label, text in lines if label == "the pruner warned"] == [
+        "one",
+        "two",
+        "three",
+        "2 times more: see the logs of dry_run and hard_prune",
+    ]
 
 
 @given(

@@ -126,7 +126,7 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
         ("{lease: 3d}", ["lease: '3d' is not a duration"]),
         (
             "{follow_every: 0s}",
-            ["follow_every: '0s' is no time at all, and it has to be longer: write for example 15s"],
+            ["follow_every: '0s' is no time at all: write something longer, such as 15s"],
         ),
         ("{lease: 0h0m}", ["lease: '0h0m' is no time at all"]),
         ("{delete_limit: 0s}", ["delete_limit: '0s' is no time at all"]),

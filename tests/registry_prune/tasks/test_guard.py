@@ -49,7 +49,7 @@ def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
 ) -> None:
     leave_window_open(cluster)
     assert run_guard(caplog) == "success"
-    assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert f"ALERT guard: The guard closed the window of {HOLDER.run}" in caplog.text
     assert_as_before(seeded)
 
 
@@ -71,7 +71,7 @@ def test_the_role_stays_while_the_next_run_is_at_work(
     monkeypatch.setattr(Run, "is_over", lambda run, holder: holder == HOLDER)
     with another_run("registry_prune"):
         assert run_guard(caplog) == "success"
-    assert f"ALERT guard: The guard closed the window of {HOLDER}" in caplog.text
+    assert f"ALERT guard: The guard closed the window of {HOLDER.run}" in caplog.text
     assert revoke_role(cluster), "it is still there"
     assert_as_before(sandbox)
 
@@ -102,7 +102,7 @@ def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run
     grant_role(cluster)
     arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=True, limits=LIMITS)
     run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
-    assert f"The lease of {HOLDER} ran out" in run.log
+    assert f"The lease of {HOLDER.run} ran out" in run.log
     assert run.state == "success", run.errors
     assert run.report["outcome"] == "pruned"
     assert_as_before(seeded)

@@ -15,7 +15,7 @@ from include.registry_prune.deletion.tripwire import Tripped
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.hard_prune import HardPrune
-from include.registry_prune.window.lease import DeleteAttempt
+from include.registry_prune.window.lease import DeleteAttempt, Holder
 
 
 def conclude(
@@ -28,7 +28,9 @@ def conclude(
     run: Any = SimpleNamespace(
         dag_id="d", run_id="r", cluster=SimpleNamespace(server="s"), hand_over=lambda record: None
     )
-    end = DeleteEnd(delete=Delete(holder="d/r", attempt=attempt), result=result, lost=lost, tripped=tripped)
+    run.window = Holder(run="d/r", token="t")
+    delete = Delete(holder=run.window, attempt=attempt)
+    end = DeleteEnd(delete=delete, result=result, lost=lost, tripped=tripped)
     return HardPrune(task_id="hard_prune", cluster=ClusterSettings())._conclude(run, end)
 
 

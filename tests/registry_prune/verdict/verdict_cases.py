@@ -113,7 +113,6 @@ PRUNED = {
     "a quiet week is no measure": Case(dry_run(1000, 0), Action.PRUNE, "≥", {"history": earlier(1, 1, 1)}),
     "the same cluster as before": Case(dry_run(), Action.PRUNE, "≥", {"history": earlier(4000)}),
     "a cluster that does not say its id": Case(dry_run(), Action.PRUNE, "≥", ELSEWHERE | {"cluster_id": ""}),
-    "hits of images newer than the survey": Case(dry_run(), Action.PRUNE, "≥", {"audit": {"young_hit_count": 3}}),
     "repositories whose streams are gone": Case(
         dry_run(), Action.PRUNE, "≥", {"streams": StreamAudit(repositories=2, shown=("a/b",))}
     ),
@@ -161,7 +160,7 @@ SKIPPED = {
 STOPPED = {
     "no images": Case(dry_run(), Action.STOP, "no Image objects at all", NO_IMAGES),
     "no images, nothing found": Case(dry_run(0, 0), Action.STOP, "no Image objects at all", NO_IMAGES),
-    "no images, force": Case(dry_run(), Action.STOP, "is this the right cluster", NO_IMAGES | FORCE),
+    "no images, force": Case(dry_run(), Action.STOP, "Is this the right cluster", NO_IMAGES | FORCE),
     "no images, never": Case(dry_run(), Action.STOP, "no Image objects at all", NO_IMAGES | NEVER),
     "no images, no survey": Case(None, Action.STOP, "no Image objects at all", NO_IMAGES),
     "no images, all ceilings passed": Case(dry_run(), Action.STOP, "no Image objects", NO_IMAGES | passing(*Ceiling)),
@@ -178,7 +177,7 @@ STOPPED = {
     "no summary": Case(dry_run(said=None), Action.STOP, "no output of dockerregistry"),
     "listed one too few": Case(dry_run(counted_blobs=4999), Action.STOP, "says 5,000 blobs but its log lists 4,999"),
     "listed one too many": Case(dry_run(counted_blobs=5001), Action.STOP, "says 5,000 blobs but its log lists 5,001"),
-    "listed none": Case(dry_run(counted_blobs=0), Action.STOP, "not known for certain"),
+    "listed none": Case(dry_run(counted_blobs=0), Action.STOP, "nobody knows for certain"),
     "listed too few, force": Case(dry_run(counted_blobs=1), Action.STOP, "its log lists 1", FORCE),
     "kept one too few": Case(dry_run(), Action.STOP, "the kept list has 4,999", {"audit": {"candidates": 4999}}),
     "kept none, all passed": Case(

@@ -29,6 +29,7 @@ from include.registry_prune.tasks import gates as sensors
 from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Verdict
 from include.registry_prune.verdict.history import History
+from include.registry_prune.window.lease import Holder
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
@@ -50,7 +51,12 @@ class GateRun:
     asked_by: str = "ada"
     handed_over: list[Verdict] = field(default_factory=list)
 
+    window: Holder = field(default_factory=lambda: Holder(run="dag/run", token="run-1"))
+
     def result(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
+        return self.dry_run
+
+    def of_window(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
         return self.dry_run
 
     def history(self) -> History:
@@ -125,7 +131,7 @@ def test_an_image_without_a_media_type_among_300_good_ones(
     command = re.search(r"oc patch image (sha256:\w{64}) --type=merge -p '([^']*)'", message)
     assert command
     image, patch = command.groups()
-    assert "1 candidate of the dry run would go although an Image names it: sha256:" in message
+    assert "1 candidate of the dry run would be deleted although an Image names it: sha256:" in message
     assert f"is the config of Image {image} (tags " in message
     assert ":latest" in message
     # What the message tells to do is what helps.

@@ -18,13 +18,13 @@ from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.window import closing as window_closing
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, lease_patch, read_lease, require_own_lease
-from include.registry_prune.window.lease import LeaseError, TakenOverError
+from include.registry_prune.window.lease import Holder, LeaseError, TakenOverError
 from include.registry_prune.window.leftovers import leftovers
-from include.registry_prune.window.opening import arm, open_window
+from include.registry_prune.window.opening import open_window
 from sandbox.cluster import Sandbox
-from tests.registry_prune.window.test_opening import HOLDER, LIMITS, armed, close
+from tests.registry_prune.window.test_opening import HOLDER, armed, close
 
-NEXT = "registry_prune/next"
+NEXT = Holder(run="registry_prune/next", token="next-1")
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_second_closer_changes_nothing_of_the_next_runs_window(
     assert close(opened) is None
     lease = read_lease(opened)
     assert lease is not None
-    assert lease.holder == NEXT
+    assert lease.holder == NEXT.run
     assert opened.config()["spec"]["readOnly"] is True
     assert suspended(opened)
     assert role_is_there(opened)
@@ -168,14 +168,14 @@ def test_pods_that_came_up_before_the_pruner_ended_are_replaced_too(
     assert not came_up & {pod.uid for pod in opened.registry_state().pods if not pod.ended}
 
 
-def test_a_run_that_arms_again_has_another_window(cluster: Cluster) -> None:
+def test_a_window_that_was_closed_is_not_armed_again_by_a_task_that_was_cleared(cluster: Cluster) -> None:
+    """Guards the memory of closed windows: it is on the cluster, and so survives whatever becomes of Airflow."""
     armed(cluster)
-    first = read_lease(cluster)
     close(cluster)
-    again = arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
-    assert first is not None
-    assert not first.of_same_window(again)
-    close(cluster)
+    with pytest.raises(LeaseError, match="a window is opened once"):
+        armed(cluster)
+    assert read_lease(cluster) is None
+    assert not suspended(cluster)
 
 
 def test_a_lease_that_is_taken_away_while_its_run_arms_leaves_no_image_pruner_suspended(
@@ -209,7 +209,7 @@ def test_a_second_try_that_finds_its_window_open_says_what_the_first_one_made(cl
 
 def test_where_a_run_did_not_say_that_it_armed_its_lease_does(cluster: Cluster) -> None:
     armed(cluster)
-    lease, image_pruner = leftovers(cluster, holder=HOLDER, lease=None)
-    assert lease == f"Config cluster: the lease of {HOLDER} is still there"
+    lease, image_pruner = leftovers(cluster, run_token="first", owner="first", lease=None)
+    assert lease == f"Config cluster: the lease of {HOLDER.run} is still there"
     assert "spec.suspend is True" in image_pruner
     close(cluster)

@@ -12,21 +12,23 @@ from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.guard import Found, GuardRound, guard
+from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import kubectl
 from tests.registry_prune.window.test_opening import LIMITS, pruner_at_work
 
-HOLDER = "registry_prune/gone"
+HOLDER = Holder(run="registry_prune/gone", token="gone-1")
+NEXT = Holder(run="registry_prune/next", token="next-1")
 CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
 EXPIRED = timedelta(seconds=-1)
 
 
-def never(_holder: str) -> bool:
+def never(_holder: Holder) -> bool:
     return False
 
 
-def always(_holder: str) -> bool:
+def always(_holder: Holder) -> bool:
     return True
 
 
@@ -48,7 +50,7 @@ def test_a_window_whose_lease_ran_out_is_closed_and_everything_put_back(seeded: 
     leave_window_open(cluster)
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
-    assert f"The guard closed the window of {HOLDER}: its lease ran out" in seen.message
+    assert f"The guard closed the window of {HOLDER.run}: its lease ran out" in seen.message
     assert seen.read_only_seconds is not None
     assert_as_before(seeded)
 
@@ -144,12 +146,10 @@ def test_the_role_stays_where_another_run_has_taken_it_over(sandbox: Sandbox, cl
 
 def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:
     leave_window_open(cluster)
-    lease = arm(
-        cluster, holder="registry_prune/next", run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS
-    )
-    assert lease.holder == "registry_prune/next"
+    lease = arm(cluster, holder=NEXT, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
+    assert lease.holder == NEXT.run
     assert not cluster.registry_state().read_only
-    close_window(cluster, holder="registry_prune/next", limits=LIMITS)
+    close_window(cluster, holder=NEXT, limits=LIMITS)
     assert_as_before(sandbox)
 
 

@@ -12,13 +12,13 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.window import lease_keeper
 from include.registry_prune.window.config_lease import change_own_lease, read_lease
-from include.registry_prune.window.lease import Lease, LeaseError
+from include.registry_prune.window.lease import Holder, Lease, LeaseError
 from include.registry_prune.window.lease_keeper import lease_kept
 from include.registry_prune.window.opening import arm, open_window
 from tests.registry_prune.deletion.detached_pod import wait_for
 from tests.registry_prune.window.test_opening import LIMITS
 
-HOLDER = "registry_prune/run"
+HOLDER = Holder(run="registry_prune/run", token="run-1")
 LASTS = timedelta(hours=1)
 
 

@@ -12,11 +12,11 @@ from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.window import config_lease
 from include.registry_prune.window.closing import close_window
 from include.registry_prune.window.config_lease import read_lease
-from include.registry_prune.window.lease import ANNOTATION, Lease, LeaseError
+from include.registry_prune.window.lease import ANNOTATION, Lease, LeaseError, TakenOverError
 from include.registry_prune.window.lost_lease import reclaim_window
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
-from tests.registry_prune.window.test_opening import HOLDER, LIMITS
+from tests.registry_prune.window.test_opening import HOLDER, LIMITS, OTHER
 
 
 class Opened:
@@ -31,8 +31,8 @@ class Opened:
         self.settled = open_window(cluster, holder=HOLDER, limit_seconds=300, opened=openings.append)
         [self.opening] = openings
 
-    def reclaim(self, settled: Settled | None = None) -> bool:
-        return reclaim_window(self.cluster, armed=self.lease, opening=self.opening, settled=settled)
+    def reclaim(self, settled: Settled | None = None) -> None:
+        reclaim_window(self.cluster, armed=self.lease, opening=self.opening, settled=settled)
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def test_a_window_whose_lease_was_removed_is_closed_as_ever(sandbox: Sandbox, cl
     known all the same."""
     remove_lease(sandbox)
     assert close_window(cluster, holder=HOLDER, limits=LIMITS) is None
-    assert opened.reclaim(settled=None)
+    opened.reclaim(settled=None)
     lease = read_lease(cluster)
     assert lease is not None
-    assert (lease.holder, lease.opened_at) == (HOLDER, opened.opening.opened_at)
+    assert (lease.holder, lease.opened_at) == (HOLDER.run, opened.opening.opened_at)
     assert lease.delete_started_at is not None, "a delete may have been begun"
     assert close_window(cluster, holder=HOLDER, limits=LIMITS) is not None
     verified = sandbox.verify()
@@ -76,42 +76,54 @@ def test_where_the_config_was_changed_otherwise_the_pods_of_the_window_are_recog
 ) -> None:
     sandbox.configure_registry(operatorLogLevel="Debug")
     remove_lease(sandbox)
-    assert not opened.reclaim(settled=None), "nothing shows whose it is"
-    assert opened.reclaim(opened.settled)
+    opened.reclaim(opened.settled)
     close_window(cluster, holder=HOLDER, limits=LIMITS)
     assert not cluster.registry_state().read_only
 
 
 def test_a_registry_that_a_person_made_read_only_again_is_left_alone(
-    sandbox: Sandbox, cluster: Cluster, opened: Opened, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, cluster: Cluster, opened: Opened
 ) -> None:
-    """Guards `is_still_window`: the same readOnly, but no longer this run's."""
+    """Guards `is_still_window`: the same readOnly, but no longer this run's. All else is put back."""
     remove_lease(sandbox)
     set_read_only(sandbox, cluster, value=False)
     set_read_only(sandbox, cluster, value=True)
-    assert not opened.reclaim(opened.settled)
-    assert "Somebody made the registry read-only again; it is left alone" in caplog.text
-    assert close_window(cluster, holder=HOLDER, limits=LIMITS) is None
+    opened.reclaim(opened.settled)
+    with pytest.raises(TakenOverError, match="It is left as it is"):
+        close_window(cluster, holder=HOLDER, limits=LIMITS)
     assert cluster.registry_state().read_only
+    assert read_lease(cluster) is None
 
 
-def test_where_the_registry_takes_pushes_again_no_lease_is_written(
-    sandbox: Sandbox, cluster: Cluster, opened: Opened, caplog: pytest.LogCaptureFixture
+def test_where_the_registry_takes_pushes_again_all_else_is_put_back(
+    sandbox: Sandbox, cluster: Cluster, opened: Opened
 ) -> None:
+    """Guards the lease that is written also then: one edit that removes it and sets readOnly to false (`oc replace`)
+    must not leave the pruner, the cached blobs and a suspended ImagePruner behind."""
     remove_lease(sandbox)
     set_read_only(sandbox, cluster, value=False)
-    assert not opened.reclaim(opened.settled)
+    before = {pod.uid for pod in cluster.registry_state().pods}
+    opened.reclaim(opened.settled)
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    assert before.isdisjoint(pod.uid for pod in cluster.registry_state().pods), "pods that may know deleted blobs"
+    pruner = cluster.image_pruner()
+    assert pruner is not None
+    assert pruner["spec"]["suspend"] is False
+
+
+def test_a_window_that_was_closed_is_not_taken_up_again(cluster: Cluster, opened: Opened) -> None:
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+    opened.reclaim(opened.settled)
     assert read_lease(cluster) is None
-    assert "left alone" not in caplog.text, "nothing is wrong, so nothing is said"
 
 
 def test_another_runs_lease_is_never_written_over(sandbox: Sandbox, cluster: Cluster, opened: Opened) -> None:
     """Guards the look for another lease, in an otherwise unchanged window."""
     remove_lease(sandbox)
-    other = opened.lease.model_copy(update={"holder": "registry_prune/other"})
+    other = opened.lease.model_copy(update={"holder": OTHER.run, "token": OTHER.token})
     cluster.patch_config({"metadata": {"annotations": {ANNOTATION: other.to_annotation()}}})
-    assert not opened.reclaim(opened.settled)
-    assert held_by(read_lease(cluster)) == "registry_prune/other"
+    opened.reclaim(opened.settled)
+    assert held_by(read_lease(cluster)) == OTHER.run
 
 
 def test_a_lease_that_comes_in_between_is_not_written_over(
@@ -119,7 +131,7 @@ def test_a_lease_that_comes_in_between_is_not_written_over(
 ) -> None:
     """Guards the resourceVersion in the patch."""
     remove_lease(sandbox)
-    other = opened.lease.model_copy(update={"holder": "registry_prune/other"})
+    other = opened.lease.model_copy(update={"holder": OTHER.run, "token": OTHER.token})
     look = cluster.registry_state
 
     def look_while_another_arms() -> object:
@@ -128,8 +140,8 @@ def test_a_lease_that_comes_in_between_is_not_written_over(
         return state
 
     monkeypatch.setattr(cluster, "registry_state", look_while_another_arms)
-    assert not opened.reclaim(opened.settled)
-    assert held_by(read_lease(cluster)) == "registry_prune/other"
+    opened.reclaim(opened.settled)
+    assert held_by(read_lease(cluster)) == OTHER.run
 
 
 def held_by(lease: Lease | None) -> str | None:

@@ -55,7 +55,7 @@ def delete_at_work(seeded: Sandbox, cluster: Cluster) -> str:
     seeded.order_pruner(PrunerFaults(seconds_per_deletion=1))
     _, state = require_open_window(cluster, holder=HOLDER)
     attempt = begin_attempt(cluster, holder=HOLDER, pod=state.ready_pods()[0])
-    command = start_command(attempt.name, HOLDER, 1 << 20)
+    command = start_command(attempt.name, HOLDER.run, 1 << 20)
     assert run_in_pod(cluster, attempt.pod, command, lambda *_: None, limit_seconds=300).exit_status == 0
     wait_for(lambda: seeded.verify().orphans_left < ORPHANS)
     return f"{attempt.pod} {attempt.name}"
@@ -77,7 +77,7 @@ def test_a_window_with_a_delete_in_it_is_closed_by_hand(
 def test_the_commands_to_look_show_lease_pods_and_pruner(delete_at_work: str, shell: Shell) -> None:
     seen = shell(commands("First look"))
     assert "readOnly: true" in seen
-    assert f'"holder":"{HOLDER}"' in seen
+    assert f'"holder":"{HOLDER.run}"' in seen
     assert "ImagePruner suspended: true" in seen
     assert seen.count("{enabled: true}") == 2
     variables = commands("First look").split("\n\n")[0]

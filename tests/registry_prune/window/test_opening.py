@@ -25,25 +25,26 @@ from include.registry_prune.pruner.processes import PrunerLivesError, end_pruner
 from include.registry_prune.window import config_lease
 from include.registry_prune.window import opening as window
 from include.registry_prune.window.closing import ClosingLimits, close_window
-from include.registry_prune.window.lease import ANNOTATION, DeleteAttempt, LeaseError
+from include.registry_prune.window.lease import ANNOTATION, DeleteAttempt, Holder, LeaseError
 from include.registry_prune.window.leftovers import leftovers
 from include.registry_prune.window.opening import arm, open_window, require_settled_read_only
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.registry_prune.deletion.detached_pod import wait_for
 
-HOLDER = "registry_prune/manual"
+HOLDER = Holder(run="registry_prune/manual", token="first-1")
+OTHER = Holder(run="registry_prune/other", token="other-1")
 DAY = timedelta(days=1)
 
 
 LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=3600)
 
 
-def armed(cluster: Cluster, holder: str = HOLDER, lasts: timedelta = DAY) -> None:
+def armed(cluster: Cluster, holder: Holder = HOLDER, lasts: timedelta = DAY) -> None:
     arm(cluster, holder=holder, run_url="", lasts=lasts, binding_ours=True, limits=LIMITS)
 
 
-def close(cluster: Cluster, holder: str = HOLDER) -> window.Settled | None:
+def close(cluster: Cluster, holder: Holder = HOLDER) -> window.Settled | None:
     return close_window(cluster, holder=holder, limits=LIMITS)
 
 
@@ -87,7 +88,7 @@ def test_a_registry_that_does_not_settle_is_an_error_that_names_what_is_missing(
     assert "Operator: Available=True" in str(error.value)
     sandbox.start_operator()
     assert close(cluster) is not None
-    assert leftovers(cluster, holder=HOLDER, lease=None) == []
+    assert leftovers(cluster, run_token="first", owner="first", lease=None) == []
 
 
 def test_arming_changes_nothing_but_lease_and_image_pruner_and_can_be_repeated(
@@ -98,7 +99,7 @@ def test_arming_changes_nothing_but_lease_and_image_pruner_and_can_be_repeated(
     armed(cluster)
     lease = config_lease.read_lease(cluster)
     assert lease is not None
-    assert (lease.holder, lease.opened_at, lease.image_pruner_suspended_before) == (HOLDER, None, False)
+    assert (lease.holder, lease.opened_at, lease.image_pruner_suspended_before) == (HOLDER.run, None, False)
     assert cluster.registry_state().generation == before.generation
     pruner = cluster.image_pruner()
     assert pruner is not None
@@ -122,10 +123,10 @@ def test_an_image_pruner_that_was_suspended_before_stays_suspended(cluster: Clus
 def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cluster: Cluster) -> None:
     armed(cluster)
     with pytest.raises(LeaseError, match="Another run holds the read-only window: registry_prune/manual"):
-        armed(cluster, holder="registry_prune/other")
-    with pytest.raises(LeaseError, match="somebody took the window away"):
-        open_window(cluster, holder="registry_prune/other", limit_seconds=1)
-    assert close(cluster, holder="registry_prune/other") is None
+        armed(cluster, holder=OTHER)
+    with pytest.raises(LeaseError, match=r"there is: that of another window of registry_prune/manual"):
+        open_window(cluster, holder=OTHER, limit_seconds=1)
+    assert close(cluster, holder=OTHER) is None
     assert config_lease.read_lease(cluster) is not None
     close(cluster)
 
@@ -135,11 +136,12 @@ def test_two_runs_that_arm_at_once_never_both_get_the_window(cluster: Cluster) -
     barrier = threading.Barrier(4)
     outcomes: list[str] = []
 
-    def contend(holder: str) -> None:
+    def contend(run: str) -> None:
         barrier.wait()
         try:
-            armed(cluster, holder=holder)
-            outcomes.append(holder)
+            # One run of two Airflows, and two windows of one run: the token alone decides.
+            armed(cluster, holder=Holder(run="dag/run", token=run))
+            outcomes.append(run)
         except LeaseError:
             outcomes.append("refused")
 
@@ -150,7 +152,7 @@ def test_two_runs_that_arm_at_once_never_both_get_the_window(cluster: Cluster) -
         thread.join()
     lease = config_lease.read_lease(cluster)
     assert lease is not None
-    assert sorted(outcomes) == sorted([lease.holder, "refused", "refused", "refused"])
+    assert sorted(outcomes) == sorted([lease.token, "refused", "refused", "refused"])
 
 
 def test_a_damaged_lease_is_said_with_the_command_that_removes_it(cluster: Cluster) -> None:
@@ -159,7 +161,7 @@ def test_a_damaged_lease_is_said_with_the_command_that_removes_it(cluster: Clust
         armed(cluster)
 
 
-def start_delete(cluster: Cluster, holder: str = HOLDER) -> DeleteAttempt:
+def start_delete(cluster: Cluster, holder: Holder = HOLDER) -> DeleteAttempt:
     """A delete, started in the open window."""
     return find_or_begin(cluster, holder=holder, attempts=4, log_bytes=1 << 20, settle_seconds=60)
 
@@ -170,7 +172,7 @@ def in_background(work: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
-def pruner_at_work(sandbox: Sandbox, cluster: Cluster, holder: str = HOLDER) -> DeleteAttempt:
+def pruner_at_work(sandbox: Sandbox, cluster: Cluster, holder: Holder = HOLDER) -> DeleteAttempt:
     """A slow delete in the open window, seen alive."""
     sandbox.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.5))
     attempt = start_delete(cluster, holder)

@@ -1,0 +1,1 @@
+"""Faults that need no process but this one."""

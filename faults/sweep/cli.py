@@ -1,0 +1,82 @@
+"""The command line: ``python -m faults [--list] [--only PATTERN] [--kind KIND] [--parallel N] [--write]``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import time
+
+from faults import PROJECT
+from faults.arena.ending import CONDITIONS
+from faults.catalogue.kinds import KINDS, catalogue
+from faults.fault import Outcome
+from faults.sweep.document import RESULTS, write_outcomes
+from faults.sweep.table import line
+from faults.sweep.trying import Job, log_name
+from faults.sweep.workers import Workers
+
+LOGS = PROJECT / ".state" / "faults"
+PARALLEL = 3
+"""On two cores: much of a row is waiting."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do the sweep.
+
+    :return: exit status: 0 if every fault ended as it must, 1 if one did not, 2 if no fault matches.
+    """
+    options = _parser().parse_args(arguments)
+    # So that what was started ends, too; a shell's background jobs ignore SIGINT.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    jobs: list[Job] = [
+        (kind, fault.name)
+        for kind in KINDS
+        if options.kind in (kind, "all")
+        # One Airflow serves all that want the same settings.
+        for fault in sorted(catalogue(kind), key=lambda fault: repr((fault.settings, fault.entries)))
+        if re.search(options.only or "", fault.name, re.IGNORECASE)
+    ]
+    if not jobs:
+        print(f"no fault matches {options.only!r}; --list names them")
+        return 2
+    if options.list:
+        print("\n".join(f"{kind}: {name}" for kind, name in jobs))
+        return 0
+    return _sweep(jobs, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m faults", description="Lets runs meet faults, and looks at the end."
+    )
+    parser.add_argument("--list", action="store_true", help="name the faults, do nothing")
+    parser.add_argument("--only", metavar="PATTERN", help="only faults whose name this regular expression matches")
+    parser.add_argument("--kind", choices=(*KINDS, "all"), default="all", help="(%(default)s)")
+    parser.add_argument("--parallel", metavar="N", type=int, default=PARALLEL, help="how many at once (%(default)s)")
+    parser.add_argument("--write", action="store_true", help="write what was tried to its rows of faults/results.md")
+    return parser
+
+
+def _sweep(jobs: list[Job], options: argparse.Namespace) -> int:
+    print(f"The marks: {', '.join(CONDITIONS)}.\nLogs: {LOGS}/KIND-FAULT.log", flush=True)
+    started = time.monotonic()
+    seen: dict[Job, Outcome] = {}
+    try:
+        with Workers(jobs, options.parallel, LOGS) as workers:
+            for job, outcome in workers.outcomes():
+                seen[job] = outcome
+                print(f"{len(seen):3}/{len(jobs)} {line(outcome)}", flush=True)
+                if not outcome.good:
+                    print(f"      log: {LOGS / log_name(*job)}.log", flush=True)
+    finally:
+        minutes = (time.monotonic() - started) / 60
+        if options.write:
+            for kind in KINDS:
+                tried = [outcome for (of_kind, _), outcome in seen.items() if of_kind == kind]
+                write_outcomes(RESULTS, tried, kind=kind, minutes=minutes, parallel=options.parallel)
+    bad = sum(not outcome.good for outcome in seen.values())
+    print(f"{len(seen)} faults in {minutes:.0f} minutes, {bad} ended badly", flush=True)
+    return 1 if bad else 0

@@ -1,0 +1,86 @@
+"""What is in the way of a pruner: one look, the same before every pruner, dry runs and base prunes too.
+
+Two pruners at once end each other, and a pruner beside pushes tears images. Whoever starts one looks here first; what
+the look finds is never ended by it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.jobs import active_jobs
+from include.registry_prune.cluster.registry_state import RegistryState
+from include.registry_prune.pruner.processes import living_pruners
+from include.registry_prune.window.config_lease import held_lease
+from include.registry_prune.window.lease import DeleteAttempt, Holder, LeaseError
+
+log = logging.getLogger(__name__)
+
+
+class InTheWayError(Exception):
+    """No pruner may be started now; the message says what is in the way."""
+
+
+def in_the_way(
+    cluster: Cluster,
+    *,
+    own: Holder | None = None,
+    own_attempt: DeleteAttempt | None = None,
+    waits_for_jobs: bool = False,
+) -> list[str]:
+    """What is in the way of starting a pruner now, each in words with what to do; empty if nothing is.
+
+    :param own: the window in which the pruner is to work: its lease is not in the way.
+    :param own_attempt: the delete that is to be followed: it is not in the way, and a pod that cannot be looked into is
+        no reason to give it up.
+    :param waits_for_jobs: whoever asks waits for the end of other base prunes: they are not in the way.
+    :raises ClusterError: if the cluster does not answer, or a pod cannot be looked into.
+    """
+    return [
+        *_windows_of_others(cluster, own),
+        *(
+            f"A base prune is at work (Job {job}): let it end first."
+            for job in ([] if waits_for_jobs else active_jobs(cluster))
+        ),
+        *(
+            f"A pruner is at work already, and two at once end each other: {each}. Let it end, or end it there."
+            for each in _pruners(cluster, cluster.registry_state(), own_attempt)
+        ),
+    ]
+
+
+def require_clear_way(cluster: Cluster, *, own: Holder | None = None, own_attempt: DeleteAttempt | None = None) -> None:
+    """The look right before a pruner is started; see :func:`in_the_way`.
+
+    :raises InTheWayError: if something is in the way.
+    """
+    found = in_the_way(cluster, own=own, own_attempt=own_attempt)
+    if found:
+        raise InTheWayError("No pruner is started: " + " ".join(found))
+
+
+def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
+    try:
+        held = held_lease(cluster.config())
+    except LeaseError as error:
+        return [str(error)]
+    if held is None or (own is not None and held.held_by(own)):
+        return []
+    return [
+        f"The read-only window of {held.holder} is there, until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} "
+        f"{held.run_url}".rstrip()
+        + ". A run that works moves that time on; after it the guard or the next run closes the window."
+    ]
+
+
+def _pruners(cluster: Cluster, state: RegistryState, own: DeleteAttempt | None) -> list[str]:
+    others = tuple(pod for pod in state.pods if own is None or pod.uid != own.pod_uid)
+    try:
+        return living_pruners(cluster, state.model_copy(update={"pods": others}))
+    except ClusterError as error:
+        if own is None:
+            raise
+        log.warning("The delete is followed all the same: %s", error)
+        return []

@@ -1,0 +1,216 @@
+"""What a run knows is bound to its window: whatever records Airflow holds and whatever states it shows, no window is
+opened and no delete begun on those of another window, run or cluster."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.lists.artifacts import candidate_writer, read_seal
+from include.registry_prune.preflight.access import AccessReview
+from include.registry_prune.preflight.approval import Approval
+from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult, Summary
+from include.registry_prune.records import Record
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.tasks.after_window import RestoreReadWrite
+from include.registry_prune.tasks.hard_prune import HardPrune
+from include.registry_prune.tasks.in_window import MOMENT_LASTS, ArmWindow
+from include.registry_prune.tasks.run_context import RUN_TOKEN, Run
+from include.registry_prune.verdict.decision import Action, Verdict
+from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease
+
+NOW = datetime.now(UTC)
+OURS, OTHERS = "run-2", "run-1"
+TOKENS = st.sampled_from([OURS, OTHERS, ""])
+SETTINGS = ClusterSettings()
+
+
+class PlayedContext(dict[str, Any]):
+    """A task's context: what the tasks before it handed over, whatever their states are."""
+
+    def __init__(self, task_id: str, results: dict[str, Record | None]) -> None:
+        self.task_id = task_id
+        self.results = {each: record.to_json() for each, record in results.items() if record is not None}
+        super().__init__(dag_run=SimpleNamespace(dag_id="dag", conf={}), run_id="run", ti=self)
+
+    def xcom_pull(self, *, task_ids: str, key: str = "return_value", **_: Any) -> Any:
+        return "run" if key == RUN_TOKEN else self.results.get(task_ids) if key == "return_value" else None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        pass
+
+
+class BegunError(Exception):
+    """The step went on to change the cluster."""
+
+
+def raise_begun(*_: Any, **__: Any) -> None:
+    raise BegunError
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two finished lists of candidates."""
+    folder = tmp_path_factory.mktemp("lists")
+    paths = []
+    for name in ("judged", "another"):
+        path = Path(folder, f"{name}.txt.gz")
+        with candidate_writer(path, {"run": name}) as writer:  # type: ignore[arg-type]
+            writer.add(LineKind.BLOB, "sha256:" + "ab" * 32)
+        paths.append(str(path))
+    return paths
+
+
+def carried_out(task: Any, results: dict[str, Record | None]) -> bool:
+    """Whether the step went on to change the cluster; else it has to fail for good."""
+    cluster = SimpleNamespace(server="s")
+    with patch.object(Run, "cluster", cluster), patch.object(Run, "lease_keeper", raise_begun):
+        try:
+            task.execute(PlayedContext(task.task_id, results))
+        except BegunError:
+            return True
+        except AirflowFailException:
+            return False
+    raise AssertionError("it neither began nor failed")
+
+
+def approval(window: str, *, approved: bool = True) -> Approval:
+    return Approval(asked=True, approved=approved, by="ada", window=window)
+
+
+def verdict(window: str, action: Action = Action.PRUNE, **more: Any) -> Verdict:
+    return Verdict(action=action, reasons=("because",), window=window, given_at=NOW, **more)
+
+
+def dry_run(window: str, artifact: str, exit_status: int | None = 0) -> PrunerResult:
+    said = Summary(blobs=1, rounded_bytes=1)
+    return PrunerResult(
+        mode="check", said=said, counted_blobs=1, exit_status=exit_status, artifact=artifact, window=window
+    )
+
+
+@given(data=st.data())
+def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window(
+    lists: list[str], data: st.DataObject
+) -> None:
+    """Guards each of the three looks. A task that is cleared or marked leaves its neighbours' records as they were."""
+    windows = {task: data.draw(TOKENS, label=task) for task in ("dry_run", "blob_threshold")}
+    action = data.draw(st.sampled_from(Action))
+    judged, kept = (data.draw(st.sampled_from(lists), label=label) for label in ("judged", "kept"))
+    exit_status = data.draw(st.sampled_from([0, 1, None]))
+    missing = data.draw(st.sets(st.sampled_from(["approve_window", "dry_run", "blob_threshold"]), max_size=1))
+    results: dict[str, Record | None] = {
+        "approve_window": approval(OURS),
+        "dry_run": dry_run(windows["dry_run"], kept, exit_status),
+        "blob_threshold": verdict(windows["blob_threshold"], action, judged=read_seal(judged).sha256),
+    }
+    results |= dict.fromkeys(missing)
+    in_order = (
+        not missing
+        and set(windows.values()) == {OURS}
+        and action is Action.PRUNE
+        and read_seal(judged) == read_seal(kept)
+        and exit_status == 0
+    )
+    logging.disable(logging.CRITICAL)
+    try:
+        begun = carried_out(HardPrune(task_id="hard_prune", cluster=SETTINGS), results)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert begun is in_order
+
+
+NOT_ARMED: dict[str, dict[str, Record | None]] = {
+    "approve_window marked success": {"approve_window": None},
+    "rejected": {"approve_window": approval(OURS, approved=False)},
+    "right_moment marked success": {"right_moment": None},
+    "right_moment of an earlier window": {"right_moment": verdict(OTHERS)},
+    "right_moment says stop": {"right_moment": verdict(OURS, Action.STOP)},
+    "right_moment says skip": {"right_moment": verdict(OURS, Action.SKIP)},
+    "right_moment looked long ago": {
+        "right_moment": verdict(OURS).model_copy(update={"given_at": NOW - MOMENT_LASTS - timedelta(minutes=1)})
+    },
+}
+
+
+@pytest.mark.parametrize("changed", NOT_ARMED.values(), ids=NOT_ARMED.keys())
+def test_no_window_is_armed_but_on_an_approval_and_a_look_of_its_own(changed: dict[str, Record | None]) -> None:
+    in_order: dict[str, Record | None] = {"approve_window": approval(OURS), "right_moment": verdict(OURS)}
+    task = ArmWindow(task_id="arm_window", cluster=SETTINGS)
+    with patch("include.registry_prune.window.opening.arm", raise_begun):
+        assert carried_out(task, in_order)
+        assert not carried_out(task, in_order | changed)
+
+
+def lease(token: str, **changes: Any) -> Lease:
+    return Lease(holder="dag/run", token=token, armed_at=NOW, expires_at=NOW + timedelta(hours=1), **changes)
+
+
+def open_window_of(armed: Lease | None, annotations: dict[str, str]) -> Any:
+    """Which window restore_read_write closes."""
+    config = {"metadata": {"annotations": annotations, "resourceVersion": "1"}, "spec": {}}
+    cluster = SimpleNamespace(config=lambda: config)
+    reclaimed: list[Any] = []
+    context: Any = PlayedContext("restore_read_write", {"arm_window": armed})
+    run = Run(context, SETTINGS)
+    with (
+        patch.object(Run, "cluster", cluster),
+        patch("include.registry_prune.window.lost_lease.reclaim_window", lambda *_, **rest: reclaimed.append(rest)),
+    ):
+        holder = RestoreReadWrite(task_id="restore_read_write", cluster=SETTINGS)._open_window(run)
+    return (holder.token if holder else None), bool(reclaimed)
+
+
+def test_a_restore_closes_a_window_of_its_run_be_it_of_an_earlier_time() -> None:
+    held = {ANNOTATION: lease(OTHERS).to_annotation()}
+    assert open_window_of(lease(OURS), held) == (OTHERS, False)
+    assert open_window_of(None, held) == (OTHERS, False)
+
+
+def test_a_restore_that_finds_nothing_is_content_only_where_nothing_was_armed_or_all_is_closed() -> None:
+    """Guards the registry that stays read-only behind a green run: a lease that is gone is no good news."""
+    assert open_window_of(None, {}) == (None, False)
+    assert open_window_of(lease(OURS), {CLOSED_ANNOTATION: f"more {OURS}"}) == (None, False)
+    assert open_window_of(lease(OURS), {}) == (OURS, True)
+
+
+def test_a_restore_never_closes_the_window_of_another_run() -> None:
+    held = {ANNOTATION: lease("another-1").to_annotation()}
+    assert open_window_of(None, held) == (None, False)
+    with pytest.raises(Exception, match="somebody removed the first while its window was open"):
+        open_window_of(lease(OURS), held)
+
+
+@pytest.mark.parametrize("now", ["", "cluster-2"])
+def test_a_connection_that_points_elsewhere_by_now_changes_nothing_there(now: str) -> None:
+    """Guards the look at the cluster's id, before anything a task does."""
+    began = AccessReview(user="u", server="https://first:6443", cluster_id="cluster-1")
+    run = Run(PlayedContext("restore_read_write", {"verify_access": began}), SETTINGS)  # type: ignore[arg-type]
+    elsewhere: Any = SimpleNamespace(server="https://second:6443", cluster_id=lambda: now)
+    with pytest.raises(ClusterError, match=r"points to another cluster .* https://first:6443 .* https://second:6443"):
+        run._require_same_cluster(elsewhere)
+    same: Any = SimpleNamespace(server="https://first:6443", cluster_id=lambda: "cluster-1")
+    run._require_same_cluster(same)
+
+
+def test_a_restore_that_meets_another_cluster_is_tried_again_and_every_try_is_told() -> None:
+    """The connection may be pointed back: a refusal ends no restore."""
+
+    def refuse(run: Run) -> None:
+        raise ClusterError("points to another cluster", 409)
+
+    task = RestoreReadWrite(task_id="restore_read_write", cluster=SETTINGS)
+    context: Any = PlayedContext("restore_read_write", {})
+    with pytest.raises(AirflowException) as error:
+        task.carry_out(context, refuse)
+    assert not isinstance(error.value, AirflowFailException)
