@@ -21,6 +21,7 @@ from typing import Any, cast
 from include.registry_prune.cluster.async_cluster import AsyncCluster
 from include.registry_prune.cluster.exec_channels import ExecEnd, LineHandler, Stream
 from include.registry_prune.cluster.registry_state import PodState
+from include.registry_prune.cluster.requests import IMAGES, Request
 from include.registry_prune.deletion.detached_delete import FIRST_SEGMENT
 from include.registry_prune.deletion.follower import DeleteFollower
 from include.registry_prune.deletion.handover import Delete, FollowSettings
@@ -78,8 +79,9 @@ class _Played:
     async def pods(self) -> list[PodState]:
         return [PodState(name="pod", uid="uid", read_only=True, ready=True, phase="Running")]
 
-    async def watch(self, _request: object) -> AsyncIterator[bytes]:
-        self.listed.set()
+    async def watch(self, request: Request) -> AsyncIterator[bytes]:
+        if request.path == IMAGES:
+            self.listed.set()
         await asyncio.Event().wait()
         yield b""
 

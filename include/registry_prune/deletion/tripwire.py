@@ -8,7 +8,7 @@ among the digests that Images name, and every new or changed Image among the blo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from include.registry_prune.lists.digests import SHORT_BYTES, DigestIndex, DigestSet
@@ -115,12 +115,10 @@ class ImageNames:
             self._names[number] = None
             self._gone += 1
 
-    def images(self, digest: bytes) -> Iterator[str]:
+    def images(self, digest: bytes) -> list[str]:
         """Names of the Images that name a digest."""
-        for number in self._index.numbers(digest):
-            name = self._names[number]
-            if name is not None:
-                yield name
+        numbers = self._index.numbers(digest)
+        return [name for number in numbers if (name := self._names[number]) is not None]
 
     @property
     def worn(self) -> bool:
@@ -147,11 +145,10 @@ class Tripwire:
         digest = digest_bytes(blob)
         if digest is None:
             return None
-        self._blobs.add_packed(digest)
-        images = dict.fromkeys(self._images.images(digest))
+        self._blobs.add(digest)
         # While Images are listed anew, what is known of before counts as well: it is the careful side.
-        images |= dict.fromkeys(self._listed.images(digest)) if self._listed else {}
-        return Trip(blob, tuple(images)[:NAMED_IMAGES]) if images else None
+        images = self._images.images(digest) + (self._listed.images(digest) if self._listed else [])
+        return Trip(blob, tuple(dict.fromkeys(images))[:NAMED_IMAGES]) if images else None
 
     def list_anew(self) -> None:
         """A list of all Images begins."""

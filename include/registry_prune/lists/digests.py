@@ -44,11 +44,16 @@ class DigestSet(Collection[bytes]):
             buckets[prefix] += suffix
         self._count += len(packed) // DIGEST_BYTES
 
+    def add(self, digest: bytes) -> None:
+        """Add one digest of 32 bytes; see :meth:`add_packed`."""
+        self._buckets[digest[0] << 8 | digest[1]] += digest[_PREFIX_BYTES : self._suffix_bytes + _PREFIX_BYTES]
+        self._count += 1
+
     def __contains__(self, digest: object) -> bool:
         if not isinstance(digest, bytes) or len(digest) != DIGEST_BYTES:
             return False
         prefix, suffix = self._parts.unpack(digest)
-        return next(_places(self._buckets[prefix], suffix, self._suffix_bytes), None) is not None
+        return bool(_places(self._buckets[prefix], suffix, self._suffix_bytes))
 
     def __iter__(self) -> Iterator[bytes]:
         for prefix, bucket in enumerate(self._buckets):
@@ -70,23 +75,25 @@ class DigestIndex:
 
     def add(self, digest: bytes, number: int) -> None:
         """Add a pair; the number is below 2³²."""
-        prefix = int.from_bytes(digest[:_PREFIX_BYTES])
-        self._buckets[prefix] += digest[_PREFIX_BYTES:SHORT_BYTES] + number.to_bytes(_NUMBER_BYTES)
+        self._buckets[digest[0] << 8 | digest[1]] += digest[_PREFIX_BYTES:SHORT_BYTES] + number.to_bytes(_NUMBER_BYTES)
 
-    def numbers(self, digest: bytes) -> Iterator[int]:
+    def numbers(self, digest: bytes) -> list[int]:
         """The numbers of a digest."""
-        bucket = self._buckets[int.from_bytes(digest[:_PREFIX_BYTES])]
-        suffix = digest[_PREFIX_BYTES:SHORT_BYTES]
-        for place in _places(bucket, suffix, len(suffix) + _NUMBER_BYTES):
-            number = place + len(suffix)
-            yield int.from_bytes(bucket[number : number + _NUMBER_BYTES])
+        bucket, suffix = self._buckets[digest[0] << 8 | digest[1]], digest[_PREFIX_BYTES:SHORT_BYTES]
+        if suffix not in bucket:
+            # As nearly always: a delete asks for millions of digests that nobody names.
+            return []
+        entry_bytes = SHORT_BYTES - _PREFIX_BYTES + _NUMBER_BYTES
+        ends = [place + entry_bytes for place in _places(bucket, suffix, entry_bytes)]
+        return [int.from_bytes(bucket[end - _NUMBER_BYTES : end]) for end in ends]
 
 
-def _places(bucket: bytes, suffix: bytes, entry_bytes: int) -> Iterator[int]:
+def _places(bucket: bytes, suffix: bytes, entry_bytes: int) -> list[int]:
     """Where an entry of the bucket begins with the suffix."""
-    place = bucket.find(suffix)
+    places, place = [], bucket.find(suffix)
     while place >= 0:
         # At a multiple of its length: not the end of one and the beginning of the next.
         if not place % entry_bytes:
-            yield place
+            places.append(place)
         place = bucket.find(suffix, place + 1)
+    return places

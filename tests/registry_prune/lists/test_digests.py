@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.lists.digests import DigestSet
+from include.registry_prune.lists.digests import SHORT_BYTES, DigestIndex, DigestSet
 
 # Few different bytes: full buckets, and digests that are found across the border of two others.
 DIGESTS = st.lists(st.lists(st.sampled_from([0, 1]), min_size=32, max_size=32).map(bytes), max_size=40)
@@ -22,6 +22,27 @@ def test_it_is_a_set(digests: list[bytes], others: list[bytes]) -> None:
     assert len(found) == len(digests)
     for each in digests + others:
         assert (each in found) is (each in set(digests))
+
+
+@given(digests=DIGESTS, others=DIGESTS, kept=st.sampled_from([SHORT_BYTES, 32]))
+def test_one_after_the_other_and_shortened_it_is_a_set_too(
+    digests: list[bytes], others: list[bytes], kept: int
+) -> None:
+    found = DigestSet(kept_bytes=kept)
+    for each in digests:
+        found.add(each)
+    assert sorted(found) == sorted(each[:kept] for each in digests)
+    for each in digests + others:
+        assert (each in found) is (each[:kept] in {digest[:kept] for digest in digests})
+
+
+@given(st.lists(st.tuples(st.sampled_from([bytes([0, 1]) * 16, bytes(32), bytes([1]) * 32]), st.integers(0, 300))))
+def test_an_index_gives_the_numbers_of_a_digest_and_no_other(pairs: list[tuple[bytes, int]]) -> None:
+    index = DigestIndex()
+    for digest, number in pairs:
+        index.add(digest, number)
+    for digest in {digest for digest, _ in pairs} | {bytes([2]) * 32}:
+        assert sorted(index.numbers(digest)) == sorted(number for each, number in pairs if each == digest)
 
 
 def test_what_lies_across_the_border_of_two_digests_is_not_in_it() -> None:
