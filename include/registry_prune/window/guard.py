@@ -109,7 +109,7 @@ def guard(
     dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
     if dead is None:
         return GuardRound(found=Found.AT_WORK, message=f"{lease.holder} is at work {lease.run_url}".rstrip())
-    log.warning("The window of %s is closed by the guard: %s", lease.holder, dead)
+    log.warning("The window of %s is closed: %s", lease.holder, dead)
     if needs_role(lease.owner):
         limits = replace(limits, revokes_role=False)
     settled = close_window(cluster, holder=lease.owner, limits=limits)

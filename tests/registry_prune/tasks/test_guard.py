@@ -102,7 +102,7 @@ def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run
     grant_role(cluster)
     arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=True, limits=LIMITS)
     run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
-    assert f"The lease of {HOLDER.run} ran out" in run.log
+    assert f"The window of {HOLDER.run} is closed: its lease ran out" in run.log
     assert run.state == "success", run.errors
     assert run.report["outcome"] == "pruned"
     assert_as_before(seeded)
