@@ -24,24 +24,27 @@ except RuntimeError as _error:
 
 STARTING_FIXTURES = {"airflow_database", "sandbox", "server", "api", "world"}
 """Each starts an Airflow's database, a sandbox or a part of one; so does whatever asks for it."""
-STARTING_FOLDERS = (
-    "benchmarks",
-    "dags",
-    "local_airflow",
-    "registry_prune/whole_runs",
-    "sandbox/cluster",
-    "sandbox/real_registry",
+NOT_QUICK = (
+    "benchmarks/",
+    "dags/",
+    "local_airflow/",
+    "registry_prune/deletion/test_detached_delete.py",
+    "registry_prune/verdict/test_references_memory.py",
+    "registry_prune/whole_runs/",
+    "sandbox/cluster/",
+    "sandbox/real_registry/",
 )
+"""Folders whose tests start something themselves, and two files that take as long: real shells, a million digests."""
 STARTING_MARKS = ("airflow", "fuzz", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as ``pure`` what starts neither a sandbox nor an Airflow: nobody has to remember it."""
-    folders = tuple(f"{PROJECT / 'tests' / folder}/" for folder in STARTING_FOLDERS)
+    not_quick = tuple(str(PROJECT / "tests" / path) + ("/" if path.endswith("/") else "") for path in NOT_QUICK)
     for item in items:
         starts = (
             STARTING_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-            or str(item.path).startswith(folders)
+            or str(item.path).startswith(not_quick)
             or any(item.get_closest_marker(name) for name in STARTING_MARKS)
         )
         if not starts:
