@@ -47,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
         logging.critical("The guard could not do its work, the next round tries again: %s", error)
         return 1
-    logging.log(logging.WARNING if seen.found in (Found.CLOSED, Found.UNEXPLAINED) else logging.INFO, seen.message)
+    logging.log(
+        logging.WARNING if seen.found in (Found.CLOSED, Found.DELETE_ENDED, Found.UNEXPLAINED) else logging.INFO,
+        seen.message,
+    )
     return 0
 
 

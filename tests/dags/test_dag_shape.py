@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import DAG, TriggerRule
+from airflow.sdk import DAG, TaskGroup, TriggerRule
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.serialization.serialized_objects import DagSerialization
 from fastapi.testclient import TestClient
@@ -67,7 +67,9 @@ def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:
 def test_the_graph_shows_the_procedure_in_six_boxes(dag: DAG) -> None:
     """As the UI draws it while no group is open; the ids of the tasks are without the group's."""
     boxes = {
-        getattr(node, "group_display_name", node.node_id): tuple(task.task_id for task in node.iter_tasks())
+        node.group_display_name if isinstance(node, TaskGroup) else node.node_id: (
+            tuple(task.task_id for task in node.iter_tasks()) if isinstance(node, TaskGroup) else (node.node_id,)
+        )
         for node in dag.task_group.children.values()
     }
     assert boxes == BOXES

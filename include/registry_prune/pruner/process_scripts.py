@@ -58,6 +58,10 @@ def pruner_of_attempt(name: str) -> Processes:
     return Processes("the pruner of this delete", ATTEMPT_VARIABLE, name, mark=_GIVE_UP)
 
 
+EVERY_DELETE_OF_OURS = Processes("a delete of this project", ATTEMPT_VARIABLE, "registry-prune-", whole_name=False)
+"""The pruners that this project started, of whatever window."""
+
+
 def checks_named(name: str) -> Processes:
     """The checks whose name begins so. Nothing is forbidden to start."""
     return Processes("a check of this run", CHECK_VARIABLE, name, whole_name=False, only_pruners=False)

@@ -12,6 +12,11 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.pod_exec import in_each_pod
+from include.registry_prune.cluster.registry_state import PodState, RegistryState
+from include.registry_prune.pruner.process_scripts import EVERY_DELETE_OF_OURS
+from include.registry_prune.pruner.processes import end_in_pod
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.closing import ClosingLimits, close_window
@@ -27,6 +32,7 @@ class Found(StrEnum):
     NOTHING = "nothing to do"
     AT_WORK = "a run is at work"
     CLOSED = "closed a window"
+    DELETE_ENDED = "ended a delete beside pushes"
     UNEXPLAINED = "read-only without a lease"
 
 
@@ -55,7 +61,7 @@ class GuardRound(Record):
         :param last: the round before, as far as it is known.
         """
         if self.found is not Found.UNEXPLAINED or self.read_only_seconds is None:
-            return self.model_copy(update={"alert": self.found is Found.CLOSED})
+            return self.model_copy(update={"alert": self.found in (Found.CLOSED, Found.DELETE_ENDED)})
         told = last.alerted_at if last is not None and last.found is Found.UNEXPLAINED else None
         due = told is None or (now - told).total_seconds() >= limit_seconds
         alert = due and self.read_only_seconds >= limit_seconds
@@ -98,7 +104,7 @@ def guard(
     config = cluster.config()
     lease = held_lease(config)
     if lease is None:
-        return _without_lease(cluster)
+        return _without_lease(cluster, limits)
     read_only = bool(config["spec"].get("readOnly"))
     dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
     if dead is None:
@@ -118,9 +124,17 @@ def guard(
     return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds)
 
 
-def _without_lease(cluster: Cluster) -> GuardRound:
+def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:
     state = cluster.registry_state()
     if not state.read_only:
+        pods = _end_own_deletes(cluster, state, limits)
+        if pods:
+            return GuardRound(
+                found=Found.DELETE_ENDED,
+                message=f"The guard ended a delete of this project in pod {', '.join(pods)}: somebody had removed its "
+                "lease and set the registry read-write, so it worked beside pushes. Images that were pushed meanwhile "
+                "may be torn: push them again. Let a run with integrity_check say which are broken.",
+            )
         return GuardRound(found=Found.NOTHING, message="the registry takes pushes")
     created = [pod.created_at for pod in state.pods if pod.read_only and pod.created_at is not None]
     age = (datetime.now(UTC) - min(created)).total_seconds() if created else 0.0
@@ -130,3 +144,20 @@ def _without_lease(cluster: Cluster) -> GuardRound:
         "pushes and builds fail. Somebody set spec.readOnly of Config cluster; it is left alone.",
         read_only_seconds=age,
     )
+
+
+def _end_own_deletes(cluster: Cluster, state: RegistryState, limits: ClosingLimits) -> list[str]:
+    """End the deletes that this project left in a registry that takes pushes; names of the pods in which one lived.
+
+    A pod that cannot be looked into is looked into by the next round.
+    """
+
+    def end(pod: PodState) -> str:
+        try:
+            ended = end_in_pod(cluster, pod.name, EVERY_DELETE_OF_OURS, stop_seconds=limits.stop_seconds)
+        except ClusterError as error:
+            log.warning("Pod %s could not be searched for a delete that was left behind: %s", pod.name, error)
+            return ""
+        return pod.name if ended else ""
+
+    return [name for name in in_each_pod(state.running_pods(), end) if name]

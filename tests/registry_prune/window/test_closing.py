@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
+from include.registry_prune.cluster import registry_state
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import Opening
 from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.cluster.settling import NotSettledError, wait_until_settled
 from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.pruner import processes
+from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
 from include.registry_prune.window import closing as window_closing
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, lease_patch, read_lease, require_own_lease
 from include.registry_prune.window.lease import Holder, LeaseError, TakenOverError
 from include.registry_prune.window.leftovers import leftovers
-from include.registry_prune.window.opening import open_window
+from include.registry_prune.window.opening import begin_attempt, open_window
 from sandbox.cluster import Sandbox
 from tests.registry_prune.window.test_opening import HOLDER, armed, close
 
@@ -213,3 +216,46 @@ def test_where_a_run_did_not_say_that_it_armed_its_lease_does(cluster: Cluster) 
     assert lease == f"Config cluster: the lease of {HOLDER.run} is still there"
     assert "spec.suspend is True" in image_pruner
     close(cluster)
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_pod_of_a_lost_node_keeps_no_window_open_unless_a_delete_may_live_in_it(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, deleting: bool
+) -> None:
+    """Guards what is given up: the object of such a pod stays, and the others take pushes."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 1.0)
+    armed(cluster)
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
+    first, *_ = cluster.registry_state().ready_pods()
+    if deleting:
+        begin_attempt(cluster, holder=HOLDER, pod=first)
+    nodes = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in sandbox.registry_pods()}
+    sandbox.lose_node(nodes[first.name])
+    if deleting:
+        with pytest.raises(PrunerLivesError, match=first.name):
+            close(cluster)
+        assert cluster.config()["spec"]["readOnly"] is True
+    else:
+        assert close(cluster) is not None
+        assert read_lease(cluster) is None
+
+
+def test_a_pod_of_which_nothing_is_known_counts_for_more_than_one_that_was_deleted(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards `reopen_anyway`: it gives up a pod that was deleted, never one that could not even be deleted."""
+    _, unknown = cluster.registry_state().ready_pods()
+
+    def delete(name: str, **_: object) -> None:
+        if name == unknown.name:
+            raise ClusterError("pod: 500", 500)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ClusterError("exec refused", 500)
+
+    monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "run_in_pod", refuse)
+    monkeypatch.setattr(cluster, "delete_pod", delete)
+    with pytest.raises(ClusterError, match="500"):
+        end_pruners(cluster, stop_seconds=1)

@@ -195,3 +195,17 @@ def test_a_pod_that_cannot_be_searched_keeps_the_registry_closed_until_the_limit
     at_once = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=0)
     assert guard(cluster, limits=at_once, run_is_over=never).found is Found.CLOSED
     assert_as_before(sandbox)
+
+
+def test_a_delete_whose_lease_was_removed_with_its_window_is_ended(seeded: Sandbox, cluster: Cluster) -> None:
+    """Guards the look without a lease: one edit takes both away (`oc replace`), and nobody follows."""
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    pruner_at_work(seeded, cluster, HOLDER)
+    seeded.configure_registry(readOnly=False)
+    annotations = dict.fromkeys(cluster.config()["metadata"]["annotations"])
+    cluster.patch_config({"metadata": {"annotations": annotations}})
+    seen = guard(cluster, limits=LIMITS, run_is_over=never).judged(None, now=datetime.now(UTC), limit_seconds=1)
+    assert (seen.found, seen.alert) == (Found.DELETE_ENDED, True)
+    assert seeded.pruners_alive() == 0
+    again = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert again.found is Found.NOTHING

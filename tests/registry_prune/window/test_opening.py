@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from include.registry_prune.cluster import settling
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.cluster.pod_exec import run_in_pod
@@ -301,3 +302,44 @@ def test_the_account_of_the_documentation_is_enough_for_the_whole_window(account
     assert grant_role(cluster) == grant, "a second try takes it for its own"
     assert revoke_role(cluster)
     assert not revoke_role(cluster)
+
+
+def test_no_window_is_opened_where_no_operator_works(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the look at the ImagePruner's generation: a patch is accepted, and nobody would carry it to the pods."""
+    monkeypatch.setattr(window, "OPERATOR_SECONDS", 1.0)
+    sandbox.stop_operator()
+    with pytest.raises(LeaseError, match=r"operator does not answer: ImagePruner cluster took spec\.suspend"):
+        armed(cluster)
+    assert config_lease.read_lease(cluster) is None
+    pruner = cluster.image_pruner()
+    assert pruner is not None
+    assert pruner["spec"]["suspend"] is False
+    assert cluster.config()["spec"]["readOnly"] is False
+
+
+def test_an_operator_that_stops_in_the_window_is_named_at_once_and_the_window_is_closed(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards both limits on a silent operator: no pod ever changed, so nothing has to be waited for."""
+    monkeypatch.setattr(settling, "OPERATOR_SECONDS", 1.0)
+    armed(cluster)
+    sandbox.stop_operator()
+    with pytest.raises(NotSettledError, match=r"operator does not answer: .* No pod became read-only"):
+        open_window(cluster, holder=HOLDER, limit_seconds=3600)
+    closed = close(cluster)
+    assert closed is not None
+    assert config_lease.read_lease(cluster) is None
+    assert cluster.config()["spec"]["readOnly"] is False
+
+
+def test_a_role_of_a_run_at_work_is_neither_taken_over_nor_taken_away(cluster: Cluster) -> None:
+    """Guards the binding's owner: a second Airflow, or a second entry of this cluster, has the same binding."""
+    assert grant_role(cluster, owner="first").ours
+    assert not grant_role(cluster, owner="second", is_over=lambda owner: False).ours
+    assert not revoke_role(cluster, owner="second")
+    assert leftovers(cluster, run_token="second", owner="second", lease=None) == []
+    assert grant_role(cluster, owner="second", is_over=lambda owner: owner == "first").ours
+    assert not revoke_role(cluster, owner="first")
+    assert revoke_role(cluster, owner="second")
