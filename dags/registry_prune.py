@@ -158,7 +158,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 task_id="hard_prune",
                 retry_delay=2 * SECOND,
                 execution_timeout=limit("delete_limit"),
-                on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+                on_failure_callback=[note_problem, Alert(AlertKind.IMAGE_LOST, cluster)],
                 **FIRST_OF_ALL,
             )
 
@@ -182,7 +182,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             reconcile = Reconcile(
                 task_id="reconcile",
                 execution_timeout=limit("dry_run_limit"),
-                on_failure_callback=Alert(AlertKind.IMAGE_LOST, cluster),
+                on_failure_callback=[note_problem, Alert(AlertKind.IMAGE_LOST, cluster)],
             )
             integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
             revoke = RevokeImagePruner(

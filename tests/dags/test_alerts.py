@@ -209,7 +209,7 @@ def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_
 def test_a_lost_image_is_told_at_once_and_louder_than_a_failed_run(
     alerting_dag: DAG, receiver: Receiver, caplog: pytest.LogCaptureFixture, task_id: str
 ) -> None:
-    (callback,) = alerting_dag.get_task(task_id).on_failure_callback
+    _, callback = alerting_dag.get_task(task_id).on_failure_callback
     callback({**RUN, "exception": AirflowFailException("the delete stopped midway")})
     assert receiver.posted == [], "the run's own alert tells of that"
     callback({**RUN, "exception": ImageLostError("sha256:01 is the layer of Image sha256:02 (tags shop/app:v1)")})

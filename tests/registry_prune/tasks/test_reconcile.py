@@ -211,7 +211,7 @@ def test_what_cannot_be_found_out_is_said_and_fails_nothing(
     world.left = error
     found = world.reconcile(monkeypatch)
     assert found is not None
-    assert (found.basis, found.problem) == (Basis.NOTHING, str(error))
+    assert (found.basis, found.why_unknown) == (Basis.NOTHING, str(error))
 
 
 def test_a_dry_run_whose_connection_is_lost_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_without_a_list_of_candidates_it_is_said(world: World, monkeypatch: pyte
     world.results["dry_run"] = None
     found = world.reconcile(monkeypatch)
     assert found is not None
-    assert found.problem == "there is no list of candidates"
+    assert found.why_unknown == "there is no list of candidates"
 
 
 def image(number: int, *layers: int, made: str = "2026-01-01T11:00:00Z") -> dict[str, Any]:

@@ -81,5 +81,5 @@ def test_a_lost_lease_is_not_renewed(soon_over: Cluster) -> None:
     with lease_kept(soon_over, holder=HOLDER, lasts=LASTS, no_longer_than=3600):
         pass
     assert read_lease(soon_over) is None
-    with pytest.raises(LeaseError, match="somebody took the window away"):
+    with pytest.raises(LeaseError, match="somebody took it away"):
         open_window(soon_over, holder=HOLDER, limit_seconds=1)
