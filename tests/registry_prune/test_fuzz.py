@@ -230,7 +230,7 @@ def test_parameters_of_any_kind_are_taken_or_refused(conf: dict[str, Any]) -> No
         return
     Evidence(
         stage=Stage.SURVEY,
-        mode=parameters.mode,
+        mode=parameters.hard_prune,
         thresholds=parameters.thresholds,
         limits=LIMITS,
         dry_run=None,

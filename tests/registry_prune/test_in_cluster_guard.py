@@ -74,7 +74,7 @@ def test_the_guards_account_may_do_no_more_than_close_a_window(
         for each in missing_permissions(as_guard, everything)
     }
     assert missing == {
-        "list images", "list imagestreams", "list builds", "get clusterversions",
+        "list images", "watch images", "list imagestreams", "list builds", "get clusterversions",
         "list clusterrolebindings", "create clusterrolebindings", "bind clusterroles",
         "get cronjobs", "get jobs", "list jobs", "create jobs", "delete jobs", "get pods/log",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""``docs/settings.md`` and ``clusters.example.yaml``, from the settings themselves (pure but for the files).
+"""``docs/settings.md`` and ``clusters.example.yaml``, from the settings themselves (pure).
 
 ``python -m include.registry_prune.settings.document`` says which of the two is out of date; ``--write`` writes them.
 """
