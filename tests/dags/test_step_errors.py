@@ -14,12 +14,14 @@ from include.registry_prune.base_prune.job import BasePrune
 from include.registry_prune.base_prune.job_run import BasePruneError
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.preflight.access import AccessError
+from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.settings.parameters import RunParameters, SettingsError
 from include.registry_prune.verdict.decision import Verdict
 from include.registry_prune.window.lease import LeaseError
 from tests.dags.played_run import PRUNE, SKIP, STOP
 
 REFUSED, UNREACHABLE = ClusterError("403: forbidden", 403), ClusterError("no answer", 0)
+WINDOW = Approval(asked=False, approved=True, window="run-1")
 WHAT_MUST_BE_PUT_BACK = ["restore_read_write", "revoke_image_pruner"]
 
 
@@ -32,6 +34,9 @@ class Context(dict[str, Any]):
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.handed_over.append((key, value))
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        return WINDOW.to_json() if task_ids == "approve_window" else None
 
 
 def raising(error: Exception) -> Callable[[Any], NoReturn]:
@@ -84,8 +89,12 @@ class TestGate:
     def test_prune_opens_it(self, dag: DAG, gate: str) -> None:
         answer, handed_over = self.poke(dag, gate, lambda run: PRUNE)
         assert answer.is_done
-        assert answer.xcom_value == PRUNE.to_json()
-        assert handed_over == [("return_value", PRUNE.to_json())]
+        assert handed_over == [("return_value", answer.xcom_value)]
+        given = Verdict.from_json(answer.xcom_value)
+        assert given.given_at is not None
+        # The survey's verdict is of no window; the others are of this run's, and worth nothing in another one.
+        assert given.window == ("" if gate == "survey_gate" else "run-1")
+        assert given.model_copy(update={"given_at": None, "window": ""}) == PRUNE
 
     @pytest.mark.parametrize(("verdict", "ending"), [(SKIP, AirflowSkipException), (STOP, AirflowFailException)])
     def test_skip_and_stop_end_it_with_their_reasons(
