@@ -110,6 +110,8 @@ class DeleteFollower:
         try:
             end = await self._follow(None if seconds is None else time.monotonic() + seconds)
             self._written = await self._deleted.close() and self._written
+            if end is not None and end[1]:
+                await self._window.look_now()
             return None if end is None else self._conclude(*end, await self._evidence if self._evidence else None)
         finally:
             if self._evidence is not None:

@@ -66,6 +66,14 @@ class WindowWatch:
                 log.exception("The window could not be looked after, it is tried again")
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def look_now(self) -> None:
+        """One look at the window of a delete that was interrupted: perhaps because its window is over."""
+        try:
+            async with self._connect() as cluster:
+                await self._is_whole(cluster)
+        except Exception as error:  # as in watch; whoever begins it again looks for himself
+            log.warning("Whether the window is whole is not known: %s", error)
+
     async def _wait_for_change(self) -> None:
         with suppress(TimeoutError):
             # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a change.

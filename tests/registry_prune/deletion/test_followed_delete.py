@@ -30,6 +30,7 @@ from include.registry_prune.names import NAMESPACE
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease, read_lease
+from include.registry_prune.window.in_the_way import InTheWayError
 from include.registry_prune.window.lease import DeleteAttempt, Holder, LeaseError, attempt_name
 from include.registry_prune.window.opening import arm, begin_attempt, open_window
 from sandbox.base.settings import SandboxSettings
@@ -396,7 +397,7 @@ def test_no_attempt_is_begun_beside_a_pruner_that_nobody_knows_of(window: Sandbo
     begin(cluster)
     change_own_lease(cluster, HOLDER, lambda lease: lease.model_copy(update={"attempt": None}))
     wait_for(lambda: window.pruners_alive() == 1)
-    with pytest.raises(NotSettledError, match="A pruner is at work already"):
+    with pytest.raises(InTheWayError, match="A pruner is at work already"):
         begin(cluster)
 
 
@@ -459,7 +460,7 @@ def test_somebody_who_takes_the_lease_away_ends_the_delete(window: Sandbox, clus
     meanwhile(window, lambda: cluster.patch_config({"metadata": {"annotations": {"registry-prune/lease": None}}}), 3)
     end = follow(cluster, attempt)
     assert end.lost is not None
-    assert "somebody took the window away from this run" in end.lost
+    assert "somebody took it away" in end.lost
     assert window.pruners_alive() == 0
     with pytest.raises(LeaseError):
         begin(cluster, end)
@@ -540,9 +541,10 @@ def test_a_follower_of_an_earlier_window_leaves_the_delete_of_this_one_alone(win
     slow(window, 0.1)
     attempt = begin(cluster)
     old = attempt.model_copy(update={"name": attempt_name("first-0", 1)})
-    stale = follow(cluster, old)
-    assert stale.lost is not None
-    assert not stale.interrupted
+    earlier = delete_of(old).model_copy(update={"holder": Holder(run=HOLDER.run, token="first-0")})
+    stale = asyncio.run(follower(cluster, earlier).follow())
+    assert stale is not None
+    assert (stale.interrupted, stale.lost is not None) == (False, True)
     assert window.pruners_alive() == 1
     assert follow(cluster, attempt).result.complete
     assert_all_deleted_by(window, attempts=1)
