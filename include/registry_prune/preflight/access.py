@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.jobs import active_jobs
 from include.registry_prune.names import (
     DEPLOYMENT,
     IMAGE_PRUNER_CRON_JOB,
@@ -18,6 +20,8 @@ from include.registry_prune.names import (
 from include.registry_prune.preflight.readiness import look
 from include.registry_prune.records import Record
 from include.registry_prune.window.in_the_way import in_the_way
+
+log = logging.getLogger(__name__)
 
 
 class Permission(Record):
@@ -146,6 +150,8 @@ def review_access(
         raise AccessError("\n".join(problems)) from error
     problems += ready.problems
     problems += [each for each in found if each not in problems]
+    if waits_for_base_prune and (jobs := active_jobs(cluster)):
+        log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
     if problems:
         raise AccessError("\n".join(problems))
     return AccessReview(

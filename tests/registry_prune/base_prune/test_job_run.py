@@ -157,7 +157,7 @@ def test_a_second_try_follows_the_job_of_the_first(seeded: Sandbox, cluster: Clu
     result = prune(cluster, wait_seconds=0)
     assert result.figures is not None
     assert result.figures.images > 0
-    assert "an earlier try of this task made it" in caplog.text
+    assert "made by an earlier try of this task: following it" in caplog.text
 
 
 def test_a_second_try_reads_the_result_of_a_job_that_has_ended_meanwhile(seeded: Sandbox, cluster: Cluster) -> None:
@@ -286,7 +286,7 @@ def test_a_job_that_somebody_deletes_in_mid_prune_is_a_failure(seeded: Sandbox, 
         until(lambda: active_jobs(cluster) == [job_name(HOLDER)])
         cluster.delete_job(job_name(HOLDER))
 
-    with meanwhile(delete), pytest.raises(BasePruneError, match="deleted by somebody else"):
+    with meanwhile(delete), pytest.raises(BasePruneError, match="somebody else deleted it"):
         prune(cluster)
 
 
@@ -402,7 +402,7 @@ def test_a_base_prune_that_is_at_work_at_the_start_stops_only_a_run_without_one_
     other = other_job(cluster)
     until(lambda: active_jobs(cluster) == [other])
     arguments: dict[str, Any] = {"permissions": (), "may_open_window": True}
-    with pytest.raises(AccessError, match=f"at work already \\(Job {other}\\)"):
+    with pytest.raises(AccessError, match=f"A base prune is at work \\(Job {other}\\)"):
         review_access(cluster, **arguments)
     review_access(cluster, **arguments, waits_for_base_prune=True)
     assert f"A base prune is at work already (Job {other}): base_prune will wait" in caplog.text
