@@ -228,7 +228,7 @@ def test_no_job_is_started_into_an_outage_of_the_api_of_images(seeded: Sandbox, 
     assert own_jobs(cluster) == []
 
     def end_the_outage() -> None:
-        until(lambda: "Waiting for up to 30 s" in caplog.text)
+        until(lambda: "Waiting for up to" in caplog.text)
         seeded.api_faults.remove(rule)
 
     with meanwhile(end_the_outage):
