@@ -104,8 +104,8 @@ class CeilingSettings(StrictModel):
     should know."""
 
     untyped_images: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 0
-    """A run stops if more Images than this have an empty `dockerImageManifestMediaType`: the pruner deletes the config
-    of each that is stored here. The message has the command that repairs each."""
+    """A run stops if more Images than this have an empty `dockerImageManifestMediaType`, or no config digest: the pruner
+    deletes the config of each that is stored here. The message has the command that repairs each."""
 
     estimated_time: Duration = "8h"
     """A run stops if its delete is estimated to take longer. 8 hours are a night; more should be somebody's

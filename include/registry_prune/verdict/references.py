@@ -22,6 +22,7 @@ KEPT_TAGS = 5
 _MANAGED = "openshift.io/image.managed"
 _OCI = "application/vnd.oci.image"
 _DOCKER = "application/vnd.docker.distribution.manifest"
+_WITH_CONFIG = (f"{_DOCKER}.v2+json", f"{_OCI}.manifest.v1+json")
 
 
 class MalformedObjectError(ValueError):
@@ -70,7 +71,8 @@ class ReferenceAudit(Record):
 
     :param candidates: blobs that were held against them.
     :param stored_references: distinct digests that Images name which were pushed to this registry.
-    :param untyped_count: Images with an empty ``dockerImageManifestMediaType``.
+    :param untyped_count: Images of whose config nobody can know: ``dockerImageManifestMediaType`` is empty, or their
+        manifest has a config and ``dockerImageMetadata`` has no ``Id``. The pruner takes it for an orphan.
     """
 
     version: Literal[1] = 1
@@ -182,7 +184,7 @@ class _Audit:
         self._images += 1
         young = self._older_than is not None and _created(image) >= self._older_than
         managed = (image["metadata"].get("annotations") or {}).get(_MANAGED) == "true"
-        if not image.get("dockerImageManifestMediaType"):
+        if not _has_known_config(image):
             self._untyped_count += 1
             if len(self._untyped) < KEPT_HITS:
                 self._untyped.append(_named(image))
@@ -206,6 +208,14 @@ class _Audit:
             hits=tuple(hit for hit in self._hits.values() if hit),
             hit_count=len(self._hits),
         )
+
+
+def _has_known_config(image: Mapping[str, Any]) -> bool:
+    """Whether the pruner, and this audit, can know the config of an Image; an index has none."""
+    media_type = image.get("dockerImageManifestMediaType")
+    if media_type in _WITH_CONFIG:
+        return bool((image.get("dockerImageMetadata") or {}).get("Id"))
+    return bool(media_type)
 
 
 def _created(image: Mapping[str, Any]) -> datetime:

@@ -174,11 +174,13 @@ def untyped_images(evidence: Evidence) -> str | None:
     images, limit = evidence.images, evidence.limits.untyped_images
     if images.untyped_count <= limit:
         return None
-    shown = "; ".join(f"{image.text()}, repair: {image.repair}" for image in images.untyped)
+    again = "push or import it again"
+    shown = "; ".join(f"{image.text()}, repair: {image.repair or again}" for image in images.untyped)
     more = images.untyped_count - len(images.untyped)
     return (
-        f"dockerImageManifestMediaType is empty in {format_count(images.untyped_count, 'Image')}, more than "
-        f"{limit:,}; the pruner deletes the config of such an image: {shown}" + (f"; and {more:,} more" if more else "")
+        "dockerImageManifestMediaType, or the config's digest in dockerImageMetadata, is empty in "
+        f"{format_count(images.untyped_count, 'Image')}, more than {limit:,}; the pruner deletes the config of such an "
+        f"image: {shown}" + (f"; and {more:,} more" if more else "")
     )
 
 

@@ -159,6 +159,17 @@ def test_all_hits_are_counted_but_only_some_are_named() -> None:
     assert (result.untyped_count, len(result.untyped)) == (KEPT_HITS + 7, KEPT_HITS)
 
 
+@pytest.mark.parametrize("whole", [SCHEMA_2, OCI])
+@pytest.mark.parametrize("metadata", [None, {}, {"kind": "DockerImage", "Id": ""}])
+def test_an_image_that_names_no_config_counts_with_those_of_no_media_type(
+    whole: dict[str, Any], metadata: dict[str, Any] | None
+) -> None:
+    """Guards its config blob: to the pruner it is an orphan, and an audit of what Images name cannot see that."""
+    assert audit(set(), [whole, INDEX]).untyped_count == 0
+    result = audit(set(), [whole | {"dockerImageMetadata": metadata}, INDEX])
+    assert (result.untyped_count, [each.name for each in result.untyped]) == (1, [whole["metadata"]["name"]])
+
+
 def test_an_image_without_a_reference_is_named_all_the_same() -> None:
     result = audit(packed("bare"), [{"metadata": {"name": digest("bare")}}])
     assert result.hits[0].image.reference == "no reference"
