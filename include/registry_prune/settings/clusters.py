@@ -104,7 +104,7 @@ class CeilingSettings(StrictModel):
     should know."""
 
     untyped_images: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 0
-    """A run stops if more Images than this have an empty `dockerImageManifestMediaType`, or no config digest: the pruner
+    """A run stops if more Images than this have an empty `dockerImageManifestMediaType` or no config digest: the pruner
     deletes the config of each that is stored here. The message has the command that repairs each."""
 
     estimated_time: Duration = "8h"
