@@ -491,7 +491,8 @@ def test_somebody_who_brings_a_writable_pod_past_the_operator_ends_the_delete(
     thread.join()
     assert end.lost is not None
     assert "is not read-only although spec.readOnly is true" in end.lost
-    assert (end.interrupted, end.result.exit_status) == (False, 143)
+    # The rollout that the person brings about may take the pod away before the status is read.
+    assert (end.interrupted, end.result.exit_status) in ((False, 143), (False, None))
     assert alive_for[0] < ORPHANS // 2 * 0.5
     assert window.get_object("configs.imageregistry.operator.openshift.io", "cluster")["spec"]["readOnly"] is True
     assert window.verify().orphans_left >= ORPHANS // 2

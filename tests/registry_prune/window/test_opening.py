@@ -26,6 +26,7 @@ from include.registry_prune.pruner.processes import PrunerLivesError, end_pruner
 from include.registry_prune.window import config_lease
 from include.registry_prune.window import opening as window
 from include.registry_prune.window.closing import ClosingLimits, close_window
+from include.registry_prune.window.in_the_way import InTheWayError
 from include.registry_prune.window.lease import ANNOTATION, DeleteAttempt, Holder, LeaseError
 from include.registry_prune.window.leftovers import leftovers
 from include.registry_prune.window.opening import arm, open_window, require_settled_read_only
@@ -82,8 +83,8 @@ def test_right_after_the_patch_nothing_is_taken_for_settled(cluster: Cluster) ->
 def test_a_registry_that_does_not_settle_is_an_error_that_names_what_is_missing(
     sandbox: Sandbox, cluster: Cluster
 ) -> None:
-    sandbox.stop_operator()
     armed(cluster)
+    sandbox.stop_operator()
     with pytest.raises(NotSettledError, match="the operator has seen generation") as error:
         open_window(cluster, holder=HOLDER, limit_seconds=2)
     assert "Operator: Available=True" in str(error.value)
@@ -226,10 +227,10 @@ def test_a_second_pruner_is_never_started_beside_a_living_one(seeded: Sandbox, c
     open_window(cluster, holder=HOLDER, limit_seconds=300)
     pruner_at_work(seeded, cluster)
     assert living_pruners(cluster, cluster.registry_state())
-    with pytest.raises(NotSettledError, match="A pruner is at work already"):
+    with pytest.raises(InTheWayError, match="A pruner is at work already"):
         require_settled_read_only(cluster, holder=HOLDER)
     config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.model_copy(update={"attempt": None}))
-    with pytest.raises(NotSettledError, match="A pruner is at work already"):
+    with pytest.raises(InTheWayError, match="A pruner is at work already"):
         start_delete(cluster)
     assert end_pruners(cluster, stop_seconds=1) > 0
     assert living_pruners(cluster, cluster.registry_state()) == []
