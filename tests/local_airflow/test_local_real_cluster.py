@@ -87,10 +87,10 @@ def test_a_later_run_on_a_cluster_knows_the_earlier_one_and_its_list_is_still_th
     assert re.search(r"ceilings passed by admin +orphan_share", pruned)
     assert f"kept in {state_root}" in pruned
     assert "this cluster has no earlier delete" in what_gates_said(state_root, pruned)
-    [listed] = re.findall(r"^ +list +(/\S+)$", pruned, re.MULTILINE)
+    [listed] = re.findall(r"^ +list of candidates +(\S+)$", pruned, re.MULTILINE)
 
     cluster.get_dirty_again()
     looked = run(cluster, state_root)
     assert "by 1 earlier delete of this cluster" in what_gates_said(state_root, looked)
-    assert Path(listed).is_file()
+    assert Path(listed.removeprefix("file://")).is_file()
     assert "by 1 earlier delete" not in what_gates_said(state_root, pruned), "the log of the first is its own"
