@@ -30,7 +30,7 @@ from include.registry_prune.window.config_lease import (
     held_lease,
     lease_patch,
     read_lease,
-    removal_patch,
+    remove_lease,
 )
 from include.registry_prune.window.lease import Holder, Lease, TakenOverError
 
@@ -76,7 +76,7 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
     _restore_image_pruner(cluster, lease)
     if lease.reopened_at is not None and read_only is not lease.read_only_before:
         _put_back_role(cluster, lease, limits)
-        _remove_lease(cluster, lease)
+        remove_lease(cluster, lease)
         raise TakenOverError(
             f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of "
             f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so "
@@ -97,7 +97,7 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
             because="was there during the delete and knows deleted blobs",
         )
     _put_back_role(cluster, lease, limits)
-    _remove_lease(cluster, lease)
+    remove_lease(cluster, lease)
     if lease.opened_at is None:
         return settled
     now = datetime.now(UTC)
@@ -226,11 +226,3 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
 def _put_back_role(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
     if lease.binding_ours and limits.revokes_role and _is_held(cluster, lease):
         revoke_role(cluster)
-
-
-def _remove_lease(cluster: Cluster, lease: Lease) -> None:
-    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
-        held = held_lease(config)
-        return removal_patch(config, lease) if held is not None and held.held_by(lease.owner) else None
-
-    change_config(cluster, decide)

@@ -106,3 +106,13 @@ def require_own_lease(config: dict[str, Any], holder: Holder) -> Lease:
             "nothing more in it."
         )
     return held
+
+
+def remove_lease(cluster: Cluster, lease: Lease) -> None:
+    """Take this window's lease away, if it is still there, and remember that its window was closed."""
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        held = held_lease(config)
+        return removal_patch(config, lease) if held is not None and held.held_by(lease.owner) else None
+
+    change_config(cluster, decide)

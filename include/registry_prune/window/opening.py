@@ -26,7 +26,7 @@ from include.registry_prune.window.config_lease import (
     held_lease,
     lease_patch,
     read_lease,
-    removal_patch,
+    remove_lease,
     require_own_lease,
 )
 from include.registry_prune.window.in_the_way import require_clear_way
@@ -107,7 +107,7 @@ def _require_operator(cluster: Cluster, lease: Lease) -> None:
         if pruner is None or _seen(pruner):
             return
         time.sleep(_POLL_SECONDS)
-    change_config(cluster, lambda config: removal_patch(config, lease) if _holds(config, lease) else None)
+    remove_lease(cluster, lease)
     cluster.suspend_image_pruner(False)
     raise LeaseError(
         "The registry's operator does not answer: ImagePruner cluster took spec.suspend: true "
@@ -120,11 +120,6 @@ def _seen(resource: Mapping[str, Any]) -> bool:
     """Whether the operator has seen the last change of a resource."""
     observed = (resource.get("status") or {}).get("observedGeneration", 0)
     return bool(observed >= resource["metadata"].get("generation", 0))
-
-
-def _holds(config: dict[str, Any], lease: Lease) -> bool:
-    held = held_lease(config)
-    return held is not None and held.held_by(lease.owner)
 
 
 def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
