@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 
 from dags.registry_guard import build_guard
 from dags.registry_prune import build_dag
-from include.registry_prune.pruner.processes import DELETED_POD_SECONDS, KILL_SECONDS
+from include.registry_prune.pruner.process_scripts import KILL_SECONDS
+from include.registry_prune.pruner.processes import DELETED_POD_SECONDS
 from include.registry_prune.settings.clusters import ClusterSettings
 from tests.dags.played_run import store
 from tests.run_tasks import IN_ORDER

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from include.registry_prune.base_prune.job import (
     FINISHED_JOB_SECONDS,
     BasePrune,
-    JobEnding,
     arguments,
-    ending,
     job_from_cron_job,
     job_name,
     pod_problems,
@@ -126,28 +124,6 @@ def test_a_job_that_nobody_watches_any_more_ends_and_goes_by_itself() -> None:
     job = job_from_cron_job(CRON_JOB, name="n", appended=[], limit_seconds=7200.4)
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     assert job["spec"]["ttlSecondsAfterFinished"] == FINISHED_JOB_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        ({}, None),
-        ({"conditions": []}, None),
-        ({"conditions": [{"type": "Suspended", "status": "True"}]}, None),
-        ({"conditions": [{"type": "Failed", "status": "False"}]}, None),
-        ({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]}, None),
-        (
-            {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
-            JobEnding(True, "", "2026-01-01T00:00:00Z"),
-        ),
-        (
-            {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]},
-            JobEnding(False, "DeadlineExceeded: too long", None),
-        ),
-    ],
-)
-def test_how_a_job_ended(status: dict[str, Any], expected: JobEnding | None) -> None:
-    assert ending({"status": status}) == expected
 
 
 def pod(**status: Any) -> dict[str, Any]:

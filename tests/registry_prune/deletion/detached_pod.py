@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,11 +37,13 @@ def blob_lines(count: int, first: int = 0) -> str:
 class DetachedPod:
     """A folder that the scripts take for a registry pod's.
 
+    Its path is short, as a pod's is: the target of a symbolic link of 128 characters or more takes room in a tmpfs.
+
     :param shell: the program that is the pod's ``/bin/sh``.
     """
 
-    def __init__(self, folder: Path, shell: Path) -> None:
-        self.folder = folder
+    def __init__(self, shell: Path) -> None:
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="pod-"))
         self.shared_memory, self.ca_trust = folder / "shm", folder / "ca-trust"
         for each in (self.shared_memory, self.ca_trust, folder / "bin"):
             each.mkdir(parents=True)

@@ -34,16 +34,16 @@ ONE_BLOB = f"{blob_lines(1)} >&2"
 
 
 @pytest.fixture(params=SHELLS)
-def pod(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DetachedPod]:
+def pod(request: pytest.FixtureRequest) -> Iterator[DetachedPod]:
     """With each shell that may be a pod's; bash keeps to POSIX when it is called ``sh``."""
-    made = DetachedPod(tmp_path / "pod", Path(shutil.which(request.param) or ""))
+    made = DetachedPod(Path(shutil.which(request.param) or ""))
     yield made
     made.remove()
 
 
 @pytest.fixture
-def dash_pod(tmp_path: Path) -> Iterator[DetachedPod]:
-    made = DetachedPod(tmp_path / "pod", Path("/bin/sh"))
+def dash_pod() -> Iterator[DetachedPod]:
+    made = DetachedPod(Path("/bin/sh"))
     yield made
     made.remove()
 

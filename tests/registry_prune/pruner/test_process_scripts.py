@@ -26,8 +26,8 @@ DEAF = "trap '' TERM; while :; do sleep 0.05; done"
 
 
 @pytest.fixture(params=SHELLS)
-def pod(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DetachedPod]:
-    made = DetachedPod(tmp_path / "pod", Path(shutil.which(request.param) or ""))
+def pod(request: pytest.FixtureRequest) -> Iterator[DetachedPod]:
+    made = DetachedPod(Path(shutil.which(request.param) or ""))
     made.pruner(UNTIL_TOLD)
     yield made
     made.remove()

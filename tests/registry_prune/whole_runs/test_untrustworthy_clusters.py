@@ -204,6 +204,7 @@ def test_an_image_that_was_pushed_during_the_survey_stops_nothing(seeded: Sandbo
         "metadata": {"name": "sha256:" + "ab" * 32},
         "dockerImageManifestMediaType": "application/vnd.oci.image.manifest.v1+json",
         "dockerImageLayers": [{"name": f"sha256:{blob.hex()}", "size": 1}],
+        "dockerImageMetadata": {"Id": "sha256:" + "cd" * 32},
     }
     seeded.call(lambda inside: inside.store.create("images.image.openshift.io", pushed))
     bench.ask(SurveyGate, result, started_at=datetime.now(UTC))
