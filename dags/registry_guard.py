@@ -2,9 +2,10 @@
 # Guard of a cluster's read-only windows
 
 Every five minutes: if a run of `registry_prune` opened the read-only window and is gone (its lease has run out, or
-Airflow knows the run as ended), or somebody has set `readOnly` to false in an open window, the guard closes the window
-in the same way as the run would have: no pruner lives, what the lease says is put back, every registry pod takes pushes
-again. It alerts whenever it had to.
+Airflow knows the run as ended), or the window had to end by now, or somebody has set `readOnly` to false in it, the
+guard closes the window in the same way as the run would have: no pruner lives, what the lease says is put back, every
+registry pod takes pushes again. It alerts whenever it had to. A window that must end before the next round is waited
+for.
 
 A registry that somebody else made read-only is never touched; an alert says so after an hour, and once in every further
 one.
@@ -16,16 +17,12 @@ Each cluster has a guard of its own: a cluster that does not answer keeps no oth
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
 from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
-from include.registry_prune.tasks.guard import GuardWindow
-
-PERIOD = timedelta(minutes=5)
+from include.registry_prune.tasks.guard import PERIOD, GuardWindow
 
 
 def build_guard(cluster: ClusterSettings) -> DAG:
@@ -44,7 +41,8 @@ def build_guard(cluster: ClusterSettings) -> DAG:
             cluster=cluster,
             # The next round is the retry.
             retries=0,
-            execution_timeout=closing_timeout(cluster),
+            # It may wait for the end of a window that comes before the next round.
+            execution_timeout=PERIOD + closing_timeout(cluster),
             on_success_callback=Alert(AlertKind.GUARD, cluster),
             on_failure_callback=Alert(AlertKind.GUARD, cluster),
             **FIRST_OF_ALL,

@@ -157,7 +157,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             hard_prune = HardPrune(
                 task_id="hard_prune",
                 retry_delay=2 * SECOND,
-                execution_timeout=limit("delete_limit"),
+                execution_timeout=limit("window_limit"),
                 on_failure_callback=[note_problem, Alert(AlertKind.IMAGE_LOST, cluster)],
                 **FIRST_OF_ALL,
             )

@@ -37,18 +37,17 @@ class AirflowRun:
     """A run of the DAG, triggered over Airflow's REST API.
 
     :param recommended: Airflow with the settings of ``deploy/values.yaml``; False, with its own defaults.
-    :param survey_stands: the survey may stand for the dry run inside the window. It does if nothing was pushed since.
+    :param scans_again: the dry run is done again inside the window, as the documentation has it.
     """
 
     user = "system:serviceaccount:registry-prune:registry-prune"
 
-    def __init__(self, *, recommended: bool, survey_stands: bool = False) -> None:
+    def __init__(self, *, recommended: bool, scans_again: bool = False) -> None:
         self.recommended = recommended
-        self.pushed_to = not survey_stands
         self.name = "this project"
         self.name += "" if recommended else ", Airflow's defaults"
-        self.name += ", survey stands for the dry run" if survey_stands else ""
-        self._settings = SETTINGS | ({"survey_stands_for": "1h"} if survey_stands else {})
+        self.name += ", with a second scan" if scans_again else ""
+        self._settings = SETTINGS | ({"dry_run_in_window": "always"} if scans_again else {})
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:

@@ -29,7 +29,6 @@ class DocumentedProcedure:
     """
 
     user = ADMINISTRATOR
-    pushed_to = True
 
     def __init__(self, *, careful: bool) -> None:
         self.careful = careful
@@ -100,7 +99,6 @@ class Limit:
 
     name = "limit"
     user = ADMINISTRATOR
-    pushed_to = True
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:

@@ -42,8 +42,6 @@ class Contestant(Protocol):
     name: str
     user: str
     """Whose requests to the API server are its own."""
-    pushed_to: bool
-    """Whether somebody pushes all the time; what counts on nothing being pushed is measured without."""
 
     def ready(self, arena: Arena) -> AbstractContextManager[None]:
         """What is there anyway when a run begins, such as an Airflow; it is not measured."""

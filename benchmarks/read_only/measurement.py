@@ -126,8 +126,7 @@ def run_once(there: Arena, contestant: Contestant, *, orphans: int, storage: str
         os.sync()
         if slow:
             sandbox.order_pruner(slow_storage(orphans))
-        pushes = sandbox.pusher(PUSH_PAUSE_SECONDS) if contestant.pushed_to else nullcontext()
-        with pushes as pusher, UsageMeter(contestant.processes) as meter:
+        with sandbox.pusher(PUSH_PAUSE_SECONDS) as pusher, UsageMeter(contestant.processes) as meter:
             started = time.monotonic()
             contestant.prune()
             wall = time.monotonic() - started

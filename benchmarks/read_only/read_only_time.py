@@ -42,7 +42,7 @@ def contestants(pattern: str | None) -> list[Contestant]:
     every: list[Contestant] = [
         Limit(),
         AirflowRun(recommended=True),
-        AirflowRun(recommended=True, survey_stands=True),
+        AirflowRun(recommended=True, scans_again=True),
         AirflowRun(recommended=False),
         DocumentedProcedure(careful=True),
         DocumentedProcedure(careful=False),
@@ -172,8 +172,7 @@ second; *real*: readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. T
 
 * *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
 * *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
-  Airflow's defaults. *Survey stands for the dry run*: with `survey_stands_for`; nobody pushes in that run, because
-  with a push the dry run is done again.
+  Airflow's defaults. *With a second scan*: with `dry_run_in_window: always`, the documented order inside the window.
 * *kubectl, as documented*: patch, `rollout status`, role, check, delete, patch, `rollout status`, as quickly as a
   script can, with up to three tries where a pod is taken away from under the pruner. `rollout status` right after the
   patch may tell of the rollout before: then check and delete run while the pods are being replaced, and what is pushed

@@ -28,5 +28,6 @@ class FollowedDelete(HardPrune):
         begun_at = datetime.now(UTC) - timedelta(minutes=5)
         name = attempt_name(HOLDER, 1)
         attempt = DeleteAttempt(number=1, name=name, pod=POD, pod_uid=POD_UID, begun_at=begun_at)
-        self._defer(run, Delete(holder=Holder(run=HOLDER, token=HOLDER), attempt=attempt, expected_blobs=100_000))
+        holder, ends_by = Holder(run=HOLDER, token=HOLDER), datetime.now(UTC) + timedelta(days=1)
+        self._defer(run, Delete(holder=holder, attempt=attempt, ends_by=ends_by, expected_blobs=100_000))
         raise AssertionError("a task that defers does not come here")

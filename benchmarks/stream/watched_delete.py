@@ -163,8 +163,9 @@ async def _follow(options: argparse.Namespace) -> dict[str, float]:
     cluster = _Played(lease, options.images, options.blobs_per_second, options.seconds)
     if options.without:
         cluster.listed.set()
-    settings = FollowSettings(follow_every=3600, patience=60, silence=0, limit=3600, lease=900)
-    follower = DeleteFollower(cluster.connect, Delete(holder=HOLDER, attempt=attempt), settings, _NoList())
+    settings = FollowSettings(follow_every=3600, patience=60, silence=0, lease=900)
+    delete = Delete(holder=HOLDER, attempt=attempt, ends_by=now + timedelta(days=1))
+    follower = DeleteFollower(cluster.connect, delete, settings, _NoList())
     began = time.process_time()
     blocked = asyncio.create_task(_longest_block(cluster))
     following = asyncio.create_task(follower.follow())

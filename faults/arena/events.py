@@ -118,7 +118,15 @@ def leaves_window(arena: Arena) -> None:
     """Another run has died in its window and left its delete at work; its lease has run out."""
     holder = Holder(run="registry_prune/dead", token="dead")
     grant_role(arena.cluster)
-    arm(arena.cluster, holder=holder, run_url="", lasts=timedelta(minutes=5), binding_ours=True, limits=LIMITS)
+    arm(
+        arena.cluster,
+        holder=holder,
+        run_url="",
+        lasts=timedelta(minutes=5),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)
     find_or_begin(arena.cluster, holder=holder, attempts=1, log_bytes=1 << 20, settle_seconds=LIMITS.settle_seconds)
     change_own_lease(arena.cluster, holder, lambda lease: lease.renewed(datetime.now(UTC)))
@@ -146,7 +154,15 @@ def opens_another_window(arena: Arena) -> None:
         guard_round(arena.cluster)
     holder = Holder(run="registry_prune/another", token="another")
     moment = timedelta(seconds=1)
-    arm(arena.cluster, holder=holder, run_url="", lasts=moment, binding_ours=False, limits=LIMITS)
+    arm(
+        arena.cluster,
+        holder=holder,
+        run_url="",
+        lasts=moment,
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=False,
+        limits=LIMITS,
+    )
     open_window(arena.cluster, holder=holder, limit_seconds=LIMITS.settle_seconds)
 
 

@@ -1,7 +1,7 @@
 """The guard inside the cluster, for when Airflow itself is gone: ``python -m include.registry_prune.in_cluster_guard``.
 
-Runs as the CronJob of ``deploy/guard.yaml``, knows nothing of Airflow, and closes a window when its lease has run out
-or it takes pushes although its run has opened it.
+Runs as the CronJob of ``deploy/guard.yaml``, knows nothing of Airflow, and closes a window when its lease has run out,
+when it had to end by now, or when it takes pushes although its run has opened it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from include.registry_prune.pruner.processes import PrunerLivesError
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.units import parse_duration
 from include.registry_prune.window.closing import ClosingLimits
-from include.registry_prune.window.guard import Found, guard
+from include.registry_prune.window.guard import Found, guard, guard_to_the_end
 from include.registry_prune.window.lease import LeaseError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     defaults = ClusterSettings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--service-account-directory", type=Path, default=SERVICE_ACCOUNT)
-    for name in ("settle_limit", "pruner_stop", "reopen_anyway"):
+    parser.add_argument("--period", type=parse_duration, default="5m", help="from one round to the next")
+    for name in ("settle_limit", "pruner_stop", "reopen_anyway", "window_warning"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=parse_duration, default=getattr(defaults, name))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
@@ -43,7 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         cluster = Cluster.of_service_account(options.service_account_directory)
-        seen = guard(cluster, limits=limits, run_is_over=lambda holder: False)
+        seen = guard_to_the_end(
+            lambda: guard(cluster, limits=limits, run_is_over=lambda holder: False, warning=options.window_warning),
+            warning=options.window_warning,
+            within=options.period,
+            warned=lambda late: logging.warning(late.message),
+        )
     except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
         logging.critical("The guard could not do its work, the next round tries again: %s", error)
         return 1

@@ -35,6 +35,12 @@ class AlertKind(StrEnum):
     """Of a run that Airflow calls good: a delete began, and nobody saw its end."""
     GUARD = "guard"
     APPROVAL = "approval"
+    WINDOW_ENDS = "window near its end"
+    """A window must end soon, and nobody has begun to close it."""
+    SLICE = "slice"
+    """The window's time was over before all was deleted; the next run goes on."""
+    BACKLOG = "backlog does not shrink"
+    """Slices take too many runs, or get nowhere."""
 
 
 _LEVELS = {
@@ -45,6 +51,9 @@ _LEVELS = {
     AlertKind.END_NOT_KNOWN: logging.ERROR,
     AlertKind.GUARD: logging.CRITICAL,
     AlertKind.APPROVAL: logging.WARNING,
+    AlertKind.WINDOW_ENDS: logging.ERROR,
+    AlertKind.SLICE: logging.INFO,
+    AlertKind.BACKLOG: logging.WARNING,
 }
 
 
@@ -61,7 +70,7 @@ class Alert(BaseNotifier):
 
     :param kind: what it is about.
     :param cluster: settings of the cluster.
-    :param question: of an approval that is wanted.
+    :param question: of an approval that is wanted; or what is said of a window near its end.
     :param tried_again: the task that failed has further tries.
     """
 
@@ -108,7 +117,7 @@ class Alert(BaseNotifier):
         """What is posted; None if there is nothing to say."""
         if self.kind is AlertKind.GUARD:
             return self._guard_body(context)
-        if self.kind is AlertKind.APPROVAL:
+        if self.kind in (AlertKind.APPROVAL, AlertKind.WINDOW_ENDS):
             return self._body(context, self.cluster.dag_id, self.question)
         if self.kind is AlertKind.IMAGE_LOST:
             # Of a task that may fail of other things, too: then the run's own alert tells of it.
@@ -118,7 +127,9 @@ class Alert(BaseNotifier):
         body = self._body(context, self.cluster.dag_id, self._text(context, report), report)
         if self.kind is not AlertKind.PRUNED:
             return body
-        if report is None or str(report.outcome) not in (AlertKind.PRUNED, AlertKind.END_NOT_KNOWN):
+        if report is not None and report.backlog:
+            return {**body, "alert": str(AlertKind.BACKLOG)}
+        if report is None or str(report.outcome) not in (AlertKind.PRUNED, AlertKind.SLICE, AlertKind.END_NOT_KNOWN):
             return None
         return {**body, "alert": str(report.outcome)}
 

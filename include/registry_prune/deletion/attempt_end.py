@@ -33,17 +33,20 @@ class AttemptEnd:
         self._may_delete_pod = True
         self.why: str | None = None
         """Why it was ended; None while nobody has asked."""
+        self.as_planned = False
+        """It was ended because its time was over, and nothing is wrong."""
 
-    def ask(self, why: str, *, may_delete_pod: bool = True) -> None:
+    def ask(self, why: str, *, may_delete_pod: bool = True, as_planned: bool = False) -> None:
         """Have it ended; the first who asks says why.
 
+        :param as_planned: its time is over; nothing is wrong.
         :param may_delete_pod: delete a pod that cannot be looked into. Not where another window is open: its delete may
             live in that pod.
         """
         if self.why is not None:
             return
-        self.why, self._may_delete_pod = why, may_delete_pod
-        log.error("The delete is ended: %s", why)
+        self.why, self._may_delete_pod, self.as_planned = why, may_delete_pod, as_planned
+        log.log(logging.INFO if as_planned else logging.ERROR, "The delete is ended: %s", why)
         self._asked.set()
 
     async def carry_out(self) -> None:

@@ -25,7 +25,7 @@ from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, PrunerResult
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
-from include.registry_prune.units import format_seconds
+from include.registry_prune.units import format_count, format_seconds
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ LOOK_MARGIN_SECONDS = 20.0
 """A look may take so much longer than it was asked to."""
 ENDED_PATIENCE_SECONDS = 30.0
 """A delete that had to be ended is followed for so long; then its task fails, and whoever closes the window ends it."""
+_ENDING_SECONDS = 2.0
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
 
 
@@ -95,6 +96,7 @@ class DeleteFollower:
             done_before=delete.earlier.blobs,
             counted=delete.position.blobs,
             running_for=age,
+            ends_by=delete.ends_by,
             estimated_seconds=delete.estimated_seconds,
             silence_seconds=settings.silence,
         )
@@ -168,14 +170,16 @@ class DeleteFollower:
             # Whoever has it ended sees to its end: handed on, it would look like one that was interrupted.
             self._ended_since = self._ended_since or now
             return now - self._ended_since <= ENDED_PATIENCE_SECONDS
-        return (until is None or now < until) and now - self._started <= self._settings.limit
+        if datetime.now(UTC) >= self._delete.ends_by:
+            done = self._attempt.earlier.blobs + self._log.blobs
+            self._end.ask(f"the window's time is over, after {format_count(done, 'blob')}", as_planned=True)
+            return True
+        return until is None or now < until
 
     def _why_no_more(self) -> tuple[str, bool] | None:
         """How the attempt ended, where it may not be looked at any more; None if only this follower's time is over."""
         if self._end.why is not None:
             return f"no end is known {format_seconds(ENDED_PATIENCE_SECONDS)} after it was to be ended", False
-        if time.monotonic() - self._started > self._settings.limit:
-            return f"no end after {format_seconds(self._settings.limit)}", False
         self._progress.say(self._log.blobs)
         return None
 
@@ -186,9 +190,12 @@ class DeleteFollower:
         :raises PodGoneError: if the pod is not there any more.
         """
         now = time.monotonic()
-        seconds = self._settings.follow_every
+        left = (self._delete.ends_by - datetime.now(UTC)).total_seconds()
+        # Once it is being ended, its end is near.
+        seconds = min(self._settings.follow_every, left if self._end.why is None else _ENDING_SECONDS)
         if until is not None:
-            seconds = max(min(seconds, until - now), 0.1)
+            seconds = min(seconds, until - now)
+        seconds = max(seconds, 0.1)
         pause = QUICK_PAUSE_SECONDS if now - self._started < QUICK_SECONDS else LOOK_PAUSE_SECONDS
         position = self._log.position()
         command = look_command(
@@ -263,9 +270,15 @@ class DeleteFollower:
         )
         self._progress.say(result.counted_blobs + result.earlier_blobs - self._delete.earlier.blobs)
         log.info("dockerregistry -prune=delete in pod %s: %s; %s", self._attempt.pod, how, result.text())
-        lost = self._end.why
+        # A pruner that was done at that very moment has done all of it.
+        sliced = self._end.as_planned and not result.complete and (interrupted or self._log.interrupted)
+        lost = None if self._end.as_planned else self._end.why
         return DeleteEnd(
-            delete=delete, result=result, interrupted=interrupted and lost is None, lost=lost, tripped=tripped
+            delete=delete,
+            result=result.model_copy(update={"sliced": sliced}),
+            interrupted=interrupted and self._end.why is None,
+            lost=lost,
+            tripped=tripped,
         )
 
     def _deleted_earlier(self, result: PrunerResult) -> int:

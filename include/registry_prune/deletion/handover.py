@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from include.registry_prune.deletion.detached_log import LogPosition
 from include.registry_prune.deletion.tripwire import Tripped
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -17,14 +19,12 @@ class FollowSettings(Record):
     :param follow_every: how long one look stays in the pod before the next one takes over.
     :param patience: how long nothing may be known of the delete before it is given up as unknown.
     :param silence: after so long without another blob it is said; 0: never.
-    :param limit: how long an attempt may take.
     :param lease: how long the lease is valid from each renewal.
     """
 
     follow_every: float
     patience: float
     silence: float
-    limit: float
     lease: float
 
 
@@ -34,6 +34,7 @@ class Delete(Record):
     :param holder: whose window it is.
     :param attempt: the attempt to follow.
     :param position: how far its log was read.
+    :param ends_by: then it is ended between two blobs: closing the window takes the rest of its time.
     :param expected_blobs: by the dry run; ``estimated_seconds``: how long all of it will take, by the gate.
     :param earlier: what the attempts before this one did.
     :param last_blob: the last one that this attempt has named.
@@ -43,6 +44,7 @@ class Delete(Record):
     version: Literal[1] = 1
     holder: Holder
     attempt: DeleteAttempt
+    ends_by: AwareDatetime
     position: LogPosition = LogPosition()
     expected_blobs: int | None = None
     estimated_seconds: float | None = None

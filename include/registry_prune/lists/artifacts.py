@@ -7,7 +7,7 @@ seen that one is whole: ``candidate_list``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from include.registry_prune.lists.candidate_list import (
     DamagedListError,
     ListWriter,
     Seal,
+    lines,
     packed_digests,
     subjects,
     whole_lines,
@@ -88,6 +89,35 @@ def candidate_writer(path: ObjectStoragePath, head: Mapping[str, Any]) -> Iterat
         writing.abandon()
         raise
     writing.finish()
+
+
+def copy_without(
+    url: str,
+    path: ObjectStoragePath,
+    head: Mapping[str, Any],
+    *,
+    blobs: Collection[bytes],
+    repositories: Collection[str],
+) -> None:
+    """Write a list anew, without some of its lines.
+
+    :param url: the list that is there.
+    :param path: where the new one goes; ``head`` as for :func:`list_writer`.
+    :param blobs: digests that it has no more, 32 bytes each; ``repositories``: likewise, ``NS/NAME``.
+    :raises OSError: as :func:`read_blocks`, and if the new list has not as many lines less.
+    """
+    with candidate_writer(path, head) as copy:
+        for block in read_blocks(url):
+            for kind, subject in lines(block):
+                if kind is LineKind.BLOB:
+                    if bytes.fromhex(subject.removeprefix("sha256:")) not in blobs:
+                        copy.add_blobs((subject.removeprefix("sha256:").encode(),))
+                elif kind is not LineKind.REPOSITORY or subject not in repositories:
+                    copy.add(kind, subject)
+    before, after = read_seal(url).counts, read_seal(str(path)).counts
+    for kind, left_out in ((LineKind.BLOB, len(blobs)), (LineKind.REPOSITORY, len(repositories))):
+        if before[kind] - after[kind] != left_out:
+            raise DamagedListError(f"{path} should have {left_out:,} lines of kind {kind} less than {url}")
 
 
 def read_seal(url: str) -> Seal:

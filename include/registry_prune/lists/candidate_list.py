@@ -146,6 +146,13 @@ def subjects(blocks: Iterable[bytes], kind: LineKind) -> Iterator[str]:
                 yield line[len(prefix) :].decode()
 
 
+def lines(block: bytes) -> Iterator[tuple[LineKind, str]]:
+    """What a block lists: kind and subject of each line."""
+    for line in block.decode().splitlines():
+        kind = next(kind for kind in DELETABLE if line.startswith(f"{kind} "))
+        yield kind, line[len(kind) + 1 :]
+
+
 def packed_digests(blocks: Iterable[bytes], first_digits: str = HEXADECIMAL) -> Iterator[bytes]:
     """The blobs' digests, 32 bytes each, one behind the other, in blocks.
 

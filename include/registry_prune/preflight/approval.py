@@ -52,7 +52,7 @@ def question(*, cluster: str, server: str, verdict: Verdict, facts: tuple[str, .
         "**What is known:**",
         *(f"* {fact}" for fact in facts),
         "",
-        "Another dry run, with the registry read-only, decides once more before anything is deleted. The answer is "
-        f"waited for {format_seconds(limit_seconds)}.",
+        "With the registry read-only, its list is held once more against all images before anything is deleted. The "
+        f"answer is waited for {format_seconds(limit_seconds)}.",
     ]
     return "\n".join(lines)

@@ -31,7 +31,7 @@ def judge(
     *,
     now: datetime,
     hours: OpeningHours,
-    estimated_delete_seconds: float | None,
+    needs_seconds: float | None,
     waited_seconds: float,
     wait_seconds: float,
 ) -> Verdict | None:
@@ -39,16 +39,16 @@ def judge(
 
     Outside the opening hours it is waited for them only if they begin before the wait is over.
 
-    :param estimated_delete_seconds: how long the delete will take, if that is known.
+    :param needs_seconds: how much time a window has to have, if that is known.
     :param waited_seconds: since the first look; at most ``wait_seconds`` are waited.
     """
     found = list(obstacles)
     left = wait_seconds - waited_seconds
-    closed = hours.why_not(now, needs_seconds=estimated_delete_seconds)
+    closed = hours.why_not(now, needs_seconds=needs_seconds)
     if closed:
         opening = hours.next_opening(now)
         begins_in_time = opening is not None and 0 < (opening - now).total_seconds() <= left
-        if begins_in_time and hours.why_not(opening or now, needs_seconds=estimated_delete_seconds) is None:
+        if begins_in_time and hours.why_not(opening or now, needs_seconds=needs_seconds) is None:
             return None
         return Verdict(action=Action.SKIP, reasons=(f"the window is not opened now: {closed}",))
     if found and left > 0:

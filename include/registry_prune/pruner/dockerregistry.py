@@ -50,6 +50,9 @@ class PrunerResult(WindowRecord):
     :param missing_storage: it warned that there is no storage ("No repositories found").
     :param list_complete: of a delete: ``artifact`` has every line of its log that is about something deleted.
     :param attempts: so many times the delete was begun; all but the last were interrupted.
+    :param revived_blobs: of a survey that stands for the dry run: so many of the blobs are needed again by now, and are
+        in ``artifact`` no more.
+    :param sliced: a delete that was ended because its window's time was over; the next run goes on.
     :param earlier_blobs: deleted by the attempts before the last, counted in their logs. Not part of the other counts.
     """
 
@@ -68,6 +71,8 @@ class PrunerResult(WindowRecord):
     missing_storage: bool = False
     artifact: str | None = None
     list_complete: bool = False
+    revived_blobs: int = 0
+    sliced: bool = False
     attempts: int = 1
     earlier_blobs: int = 0
     seconds: float = 0.0
@@ -78,9 +83,19 @@ class PrunerResult(WindowRecord):
         """Whether it did all of its work: exit status 0 *and* the summary."""
         return self.exit_status == 0 and self.said is not None
 
+    @property
+    def orphans(self) -> int | None:
+        """Blobs that a dry run would delete; None without its summary."""
+        return None if self.said is None else self.said.blobs - self.revived_blobs
+
+    @property
+    def deleted_blobs(self) -> int:
+        """Blobs that a delete took, in all its attempts."""
+        return self.earlier_blobs + (self.said.blobs if self.said else self.counted_blobs)
+
     def problem(self) -> str | None:
-        """What went wrong, in words for the administrator; None for a complete run."""
-        if self.complete:
+        """What went wrong, in words for the administrator; None for a complete run, and for a slice."""
+        if self.complete or self.sliced:
             return None
         what = "dry run" if self.mode == "check" else "delete"
         errors = "; ".join(self.errors) or "it logged no error"
@@ -106,12 +121,15 @@ class PrunerResult(WindowRecord):
         """What it found or did, in words."""
         verb = "found" if self.mode == "check" else "deleted"
         if self.said is None:
-            counted = f"{verb} {format_count(self.counted_blobs, 'blob')} (counted in its log; no summary)"
+            why = "ended as the window's time was over" if self.sliced else "no summary"
+            counted = f"{verb} {format_count(self.counted_blobs, 'blob')} (counted in its log; {why})"
             return counted + self._earlier_text()
         size = format_size(self.said.rounded_bytes)
         words = f"{verb} {format_count(self.said.blobs, 'blob')}, about {size}"
         if self.counted_blobs != self.said.blobs:
             words += f" (its log lists {self.counted_blobs:,})"
+        if self.revived_blobs:
+            words += f"; {self.revived_blobs:,} of them are needed again"
         return words + self._earlier_text()
 
     def _earlier_text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime
 from typing import Literal
 
 from include.registry_prune.pruner.dockerregistry import LineKind
@@ -42,6 +43,7 @@ class Progress:
     :param expected: how many blobs there will be, if that is known.
     :param done_before: blobs that were done before this pruner began; ``counted``: by this pruner, as far as known.
     :param running_for: seconds since it began.
+    :param ends_by: when it is ended, whatever is left then; None: it goes on to its end.
     :param estimated_seconds: how long it was expected to take in all, if that is known.
     :param silence_seconds: after so long without another blob it is said; None or 0: never.
     """
@@ -54,6 +56,7 @@ class Progress:
         done_before: int = 0,
         counted: int = 0,
         running_for: float = 0.0,
+        ends_by: datetime | None = None,
         estimated_seconds: float | None = None,
         silence_seconds: float | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class Progress:
         now = time.monotonic()
         self._started = now - running_for
         self._said = self._heard = self._looked = now
+        self._ends_by = ends_by
         self._estimated = estimated_seconds
         self._silence = silence_seconds
         self._silence_said = 0
@@ -105,6 +109,11 @@ class Progress:
         share = f" ({100 * done / self._expected:.0f} %)" if self._expected else ""
         left = (self._expected or 0) - done
         when = f", done in about {format_seconds(left / rate)}" if left > 0 and rate > 0 else ""
+        if self._ends_by is not None:
+            time_left = max((self._ends_by - datetime.now(UTC)).total_seconds(), 0.0)
+            if left > rate * time_left and rate > 0:
+                when = f", a slice of about {done + int(rate * time_left):,} of them in this window"
+            when += f"; it is ended in {format_seconds(time_left)}, at {self._ends_by:%H:%M:%S %Z}"
         if self._estimated:
             when += f"; so far {self._so_far()}"
         log.info("progress: %s%s blobs %s%s, %.0f blobs/s%s", f"{done:,}", of, self._verb, share, rate, when)

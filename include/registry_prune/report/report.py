@@ -21,8 +21,9 @@ from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count, format_seconds, format_size
+from include.registry_prune.verdict.backlog import backlog_problem, slices_left
 from include.registry_prune.verdict.decision import Action, Verdict
-from include.registry_prune.verdict.history import PastRun
+from include.registry_prune.verdict.history import History, PastRun
 from include.registry_prune.window.builds import BuildsHit
 
 R = TypeVar("R", bound=Record)
@@ -33,6 +34,7 @@ _WARNINGS = 3
 """At most this many of the pruner's warnings are in the report."""
 
 BECAUSE, FAILED_TASKS = "because", "failed tasks"
+SLICE = "slice"
 ORPHANS, DELETED, READ_ONLY, REFUSED = "orphans found", "deleted", "read-only", "uploads refused"
 """Labels of lines that the page puts elsewhere, or in its overview."""
 
@@ -41,6 +43,8 @@ class Outcome(StrEnum):
     """How a run ended, in a word or three."""
 
     PRUNED = "pruned"
+    SLICE = "slice"
+    """The window's time was over before all was deleted; the next run goes on."""
     NOT_WORTH_IT = "not worth it"
     DRY_RUN = "dry run"
     NO_HARD_PRUNE = "no hard prune"
@@ -57,6 +61,10 @@ class RunReport(Record):
     :param lines: all of it for people: label and text. A label may stand on several lines.
     :param reasons: why the outcome is what it is: of a run that failed, what failed said.
     :param orphaned_bytes: as the pruner said it, rounded to four significant digits; likewise ``freed_bytes``.
+    :param left_blobs: orphans that a slice left to the next run; 0 after a whole delete. ``slices_left``: so many more
+        runs they take at its rate; None: no number is enough.
+    :param backlog: why the backlog needs a person; empty if it does not, or an earlier slice said so.
+    :param first_push_seconds: from the first pod that was seen read-only to the first that took pushes again.
     :param read_only_seconds: from the first pod that was seen read-only to the last; 0 if there never was one. Where
         nobody saw the pods: from the patch ``readOnly: true``.
     :param cluster_id: of the cluster that the run worked with.
@@ -81,6 +89,10 @@ class RunReport(Record):
     orphaned_bytes: int | None = None
     deleted_blobs: int | None = None
     freed_bytes: int | None = None
+    left_blobs: int | None = None
+    slices_left: int | None = None
+    backlog: str = ""
+    first_push_seconds: float | None = None
     read_only_seconds: float | None = None
     cluster_id: str | None = None
     scan_seconds: float | None = None
@@ -167,11 +179,14 @@ def build_report(
     phases: Mapping[str, float],
     dry_run_only: bool,
     hard_prune_wanted: bool = True,
+    history: History | None = None,
+    most_slices: int = 30,
 ) -> RunReport:
     """Put a run's report together from what its tasks handed over.
 
     :param phases: seconds that each task took.
     :param hard_prune_wanted: False for a run with ``hard_prune: never``.
+    :param history: the runs before; ``most_slices``: the setting.
     """
     dry_run, deletion, verdict = facts.dry_run, facts.deletion, facts.verdict
     before, after = facts.before, facts.after
@@ -182,10 +197,11 @@ def build_report(
         outcome=outcome,
         reasons=_reasons(facts, outcome),
         base_prune=_base_prune_text(facts),
-        orphaned_blobs=dry_run.said.blobs if dry_run and dry_run.said else None,
+        orphaned_blobs=dry_run.orphans if dry_run else None,
         orphaned_bytes=dry_run.said.rounded_bytes if dry_run and dry_run.said else None,
         deleted_blobs=_deleted_blobs(facts),
         freed_bytes=_freed_bytes(deletion, dry_run),
+        first_push_seconds=_first_push_seconds(facts),
         read_only_seconds=_read_only_seconds(facts),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
@@ -203,7 +219,19 @@ def build_report(
         phases=dict(phases),
         failed_tasks=facts.failed_tasks,
     )
+    report = report.model_copy(update=_what_is_left(facts, report, history or History(), most_slices))
     return report.model_copy(update={"lines": tuple(_lines(report, facts))})
+
+
+def _what_is_left(facts: Facts, report: RunReport, history: History, most_slices: int) -> dict[str, Any]:
+    if facts.deletion is None or report.orphaned_blobs is None or report.deleted_blobs is None:
+        return {}
+    if not facts.deletion.sliced:
+        return {"left_blobs": 0, "slices_left": 0} if facts.deletion.complete else {}
+    found, deleted = report.orphaned_blobs, report.deleted_blobs
+    left = max(found - deleted, 1)
+    problem = backlog_problem(history, found=found, deleted=deleted, left=left, most_slices=most_slices)
+    return {"left_blobs": left, "slices_left": slices_left(left=left, deleted=deleted), "backlog": problem}
 
 
 def _lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -215,6 +243,7 @@ def _lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "base prune", report.base_prune
     yield ORPHANS, _amount(report.orphaned_blobs, report.orphaned_bytes)
     yield DELETED, _amount(report.deleted_blobs, report.freed_bytes)
+    yield from _slice_lines(report)
     yield from _read_only_lines(report, facts)
     yield "broken images", f"{_number(report.broken_before)} before, {_number(report.broken_after)} after"
     if report.builds_hit:
@@ -232,6 +261,16 @@ def _lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
         yield from report.reconciliation.lines()
     if report.cluster_id:
         yield "cluster id", report.cluster_id
+
+
+def _slice_lines(report: RunReport) -> Iterator[tuple[str, str]]:
+    if not report.left_blobs:
+        return
+    more = "" if report.slices_left is None else f", {format_count(report.slices_left, 'more run')} at this rate"
+    of = f"{report.deleted_blobs or 0:,} of {format_count(report.orphaned_blobs or 0, 'blob')} deleted"
+    yield SLICE, f"{of}, {report.left_blobs:,} left{more}; the next run goes on"
+    if report.backlog:
+        yield "LOOK INTO THIS", report.backlog
 
 
 def _pruner_warnings(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -264,6 +303,9 @@ def past_run(report: RunReport, facts: Facts) -> PastRun:
         cluster_id=report.cluster_id,
         orphaned_blobs=report.orphaned_blobs,
         deleted_blobs=report.deleted_blobs if deleted else None,
+        left_blobs=report.left_blobs,
+        backlog_told=bool(report.backlog),
+        rollouts_seconds=_rollouts_seconds(facts),
         scan_seconds=report.scan_seconds,
         delete_seconds=report.delete_seconds if deleted else None,
     )
@@ -278,6 +320,8 @@ def _outcome(facts: Facts, *, dry_run_only: bool, hard_prune_wanted: bool) -> Ou
         return Outcome.POSTPONED
     if facts.deletion is not None and facts.deletion.complete:
         return Outcome.PRUNED
+    if facts.deletion is not None and facts.deletion.sliced:
+        return Outcome.SLICE
     if _end_is_missing(facts):
         return Outcome.END_NOT_KNOWN
     if dry_run_only:
@@ -292,7 +336,7 @@ def _end_is_missing(facts: Facts) -> bool:
 
     The lease tells whether one was begun. A run whose window is closed, and whose lease had no delete, had none.
     """
-    if facts.deletion is not None and not facts.deletion.complete:
+    if facts.deletion is not None and not facts.deletion.complete and not facts.deletion.sliced:
         return True
     if facts.restored is not None:
         return facts.deletion is None and facts.restored.delete_began_at is not None
@@ -362,7 +406,7 @@ def _freed_bytes(deletion: PrunerResult | None, dry_run: PrunerResult | None) ->
 def _deleted_blobs(facts: Facts) -> int | None:
     deletion = facts.deletion
     if deletion is not None:
-        return deletion.earlier_blobs + (deletion.said.blobs if deletion.said else deletion.counted_blobs)
+        return deletion.deleted_blobs
     if facts.restored is not None and facts.restored.delete_began_at is not None:
         return None
     return 0 if facts.states.get("hard_prune") in ("skipped", "upstream_failed") else None
@@ -380,6 +424,19 @@ def _read_only_seconds(facts: Facts) -> float | None:
     return round(max((restored.closed_at - facts.first_pod_at).total_seconds(), 0.0), 3)
 
 
+def _first_push_seconds(facts: Facts) -> float | None:
+    restored = facts.restored
+    if restored is None or restored.first_pod_at is None or facts.first_pod_at is None:
+        return None
+    return round(max((restored.first_pod_at - facts.first_pod_at).total_seconds(), 0.0), 3)
+
+
+def _rollouts_seconds(facts: Facts) -> float | None:
+    if facts.settled is None or facts.restored is None or not facts.restored.read_only_seconds:
+        return None
+    return round(facts.settled.seconds + facts.restored.seconds, 3)
+
+
 def _read_only_lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
     """How long uploads were refused: what the pods showed, and not what the patch said."""
     seconds, restored = report.read_only_seconds, facts.restored
@@ -389,7 +446,9 @@ def _read_only_lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str
     elif not patched:
         yield READ_ONLY, "never"
     elif facts.first_pod_at is not None and restored is not None and restored.closed_at is not None:
-        yield READ_ONLY, format_seconds(seconds)
+        again = report.first_push_seconds
+        first_push = f"; the first pod took pushes again after {format_seconds(again)}" if again is not None else ""
+        yield READ_ONLY, format_seconds(seconds) + first_push
         first, last = f"{facts.first_pod_at:%H:%M:%S}", f"{restored.closed_at:%H:%M:%S} UTC"
         yield REFUSED, f"from {first}, when the first pod was read-only, to {last}, when the last was gone"
     elif facts.settled is not None:

@@ -39,8 +39,9 @@ Limit = Literal[
     "base_prune_wait",
     "base_prune_limit",
     "dry_run_limit",
-    "survey_stands_for",
-    "delete_limit",
+    "survey_lasts",
+    "window_limit",
+    "window_warning",
     "integrity_limit",
     "defer_after",
     "follow_every",
@@ -107,10 +108,6 @@ class CeilingSettings(StrictModel):
     """A run stops if more Images than this have an empty `dockerImageManifestMediaType` or no config digest: the pruner
     deletes the config of each that is stored here. The message has the command that repairs each."""
 
-    estimated_time: Duration = "8h"
-    """A run stops if its delete is estimated to take longer. 8 hours are a night; more should be somebody's
-    decision."""
-
     @property
     def limits(self) -> CeilingLimits:
         """As the decision takes them."""
@@ -119,7 +116,6 @@ class CeilingSettings(StrictModel):
             removed_repositories=self.removed_repositories,
             earlier_runs=self.earlier_runs,
             untyped_images=self.untyped_images,
-            estimated_seconds=parse_duration(self.estimated_time).total_seconds(),
         )
 
 
@@ -154,12 +150,27 @@ class ClusterSettings(StrictModel):
     dry_run_limit: Time = "12h"
     """For the survey, and for the dry run. 505,651 blobs on object storage took 4 h 21 min to scan."""
 
-    survey_stands_for: Duration = "0s"
-    """For this long after a survey began, its list stands for the dry run inside the window, which is then left out, if
-    all that the API shows is unchanged. `0s`: the dry run is always done again, while nobody can write."""
+    dry_run_in_window: Literal["if_needed", "always"] = "if_needed"
+    """Whether the pruner scans the storage a second time, while the registry is read-only. `if_needed`: only where the
+    survey's list, held against the Images of now, cannot stand for it: no survey, an old one, another pruner or
+    storage since, Images that are gone since. `always`: for the cautious; it takes as long as the survey did."""
 
-    delete_limit: Time = "48h"
-    """For the delete. The same 505,651 blobs took 14 h 43 min."""
+    survey_lasts: Time = "24h"
+    """A survey that began longer ago does not stand for the dry run in the window. A day covers a survey of 12 hours
+    and an approval of 12 more."""
+
+    window_limit: Time = "4h"
+    """How long a window may last, from the patch to read-only until the registry takes pushes again. Shortly before its
+    end, or the end of the opening hours, the delete is ended between two blobs and the window is closed: the run has
+    done a slice, and the next one goes on. 4 hours fit into a night with room on both sides."""
+
+    window_warning: Time = "1m"
+    """Alert so long before a window must end, if nobody has begun to close it by then. A slice has: it is ended as long
+    before as the rollout back will take."""
+
+    most_slices: Annotated[int, Field(ge=1, le=10_000), WHOLE_NUMBER] = 30
+    """Alert, once, when the backlog would take more runs than this, or does not shrink from slice to slice. 30 daily
+    runs are a month."""
 
     integrity_limit: Time = "12h"
     """For each integrity check: it looks up every blob of every image, which takes about as long as a dry run."""

@@ -66,7 +66,7 @@ class OpeningHours:
         """Why a window may not be opened now; None if it may.
 
         :param now: with a time zone.
-        :param needs_seconds: how long the delete will take; it has to come to its end within the hours, too.
+        :param needs_seconds: so much time of the hours has to be left, for a window to be worth it.
         """
         if not self.ranges:
             return None
@@ -77,10 +77,15 @@ class OpeningHours:
         left = inside[1] - now
         if needs <= left:
             return None
-        said = f"the delete is estimated to take {format_seconds(needs.total_seconds())}"
+        said = f"a window takes at least {format_seconds(needs.total_seconds())}"
         if needs > inside[1] - inside[0]:
             return f"{said}, longer than the opening hours {self}: make them longer, or ignore them for one run"
         return f"{said}, but the opening hours {self} end in {format_seconds(left.total_seconds())}"
+
+    def end_of(self, now: datetime) -> datetime | None:
+        """When the hours end that it is now; None if it is outside, or if there are no hours."""
+        spans = self._spans(now, now) if self.ranges else []
+        return next((end for begin, end in spans if begin <= now < end), None)
 
     def next_opening(self, now: datetime) -> datetime | None:
         """When the hours begin next; ``now`` if they have begun, None if that is more than a week away."""

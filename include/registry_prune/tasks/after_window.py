@@ -146,7 +146,8 @@ class Report(RegistryOperator):
     operator_extra_links = (ReportPageLink(),)
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
-        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
+        asset = history_asset(cluster)
+        super().__init__(cluster=cluster, inlets=[asset], outlets=[asset], **kwargs)
 
     def work(self, run: Run) -> Record:
         from include.registry_prune.report.report import Facts, build_report, past_run
@@ -171,6 +172,8 @@ class Report(RegistryOperator):
             phases=_seconds_of_all_tries(run, tasks),
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
+            history=run.history(),
+            most_slices=self.cluster.most_slices,
         )
         run.remember(past_run(report, facts))
         self.log.info("%s", report.text())

@@ -89,6 +89,9 @@ class RegistryOperator(BaseOperator):
 class CandidateList(RegistryOperator):
     """``dockerregistry -prune=check``; the candidates go to an artifact."""
 
+    limit_name = "dry_run_limit"
+    """The setting that bounds it."""
+
     def list_candidates(self, run: Run, *, hands_over: bool = True) -> PrunerResult:
         """Do it.
 
@@ -99,6 +102,7 @@ class CandidateList(RegistryOperator):
 
         cluster = run.cluster
         pod = choose_pod(self.state(run))
+        limit_seconds = self.limit_seconds(run)
         path = artifact_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
         head = {"cluster": cluster.server, "run": run.name, "pod": pod, "time": datetime.now(UTC).isoformat()}
         with candidate_writer(path, head) as candidates:
@@ -106,18 +110,18 @@ class CandidateList(RegistryOperator):
                 cluster,
                 pod,
                 holder=run.identity,
-                limit_seconds=self.cluster.seconds("dry_run_limit"),
+                limit_seconds=limit_seconds,
                 candidates=candidates,
                 artifact=str(path),
             )
             if hands_over:
                 run.hand_over(result.of_window(run.window.token) if self.of_window else result)
             problem = result.problem()
-            if problem and result.exit_status is None and result.seconds >= self.cluster.seconds("dry_run_limit"):
+            if problem and result.exit_status is None and result.seconds >= limit_seconds:
                 # Inside the window the registry is read-only meanwhile.
                 raise AirflowFailException(
-                    f"{problem} It is not done again: it would take as long. Raise the setting dry_run_limit, or see "
-                    "why the storage is slow."
+                    f"{problem} It is not done again: it would take as long. Raise the setting {self.limit_name}, or "
+                    "see why the storage is slow."
                 )
             if problem and result.exit_status is None:
                 # A lost connection is worth another try; what the pruner itself reports is not.
@@ -125,6 +129,10 @@ class CandidateList(RegistryOperator):
             if problem:
                 raise AirflowFailException(problem)
         return result
+
+    def limit_seconds(self, run: Run) -> float:
+        """How long the dry run may take."""
+        return self.cluster.seconds("dry_run_limit")
 
     def state(self, run: Run) -> RegistryState:
         """The registry as it is now, without what an earlier try left in it; inside the window more is asked for."""

@@ -21,6 +21,8 @@ from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from include.registry_prune.records import Record
@@ -142,17 +144,17 @@ class Survey(CandidateList):
         if not run.parameters.surveys:
             self.log.info("survey is switched off: the window opens without a look first, as the documentation has it")
             return None
-        if self.cluster.seconds("survey_stands_for"):
-            run.hand_over(survey_basis(run), BASIS)
+        basis = SurveyBasis.of(run.cluster.images(), registry_deployment(run), began_at=datetime.now(UTC))
+        run.hand_over(basis, BASIS)
         return self.list_candidates(run)
 
 
-def survey_basis(run: Run) -> SurveyBasis:
-    """What a survey that began now would be made on."""
+def registry_deployment(run: Run) -> Mapping[str, Any]:
+    """The registry's Deployment."""
     deployment = run.cluster.deployment()
     if deployment is None:
         raise AirflowException(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
-    return SurveyBasis.of(run.cluster.images(), deployment, began_at=datetime.now(UTC))
+    return deployment
 
 
 class IntegrityBefore(RegistryOperator):

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.registry_prune.preflight.right_moment import judge
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
+from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.settings.parameters import SettingsError
+from include.registry_prune.tasks.held_survey import HELD, Held, hold
 from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
-from include.registry_prune.verdict.references import audit, audit_streams
+from include.registry_prune.verdict.estimate import WindowPlan
+from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 from include.registry_prune.window.lease import LeaseError
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.settings.clusters import ClusterSettings
-
-
-CLOCK_DIFFERENCE = timedelta(minutes=5)
-"""An Image that is older than the run by more than this was there when the run's survey began."""
 
 
 class Gate(BaseSensorOperator):
@@ -86,34 +83,40 @@ class Gate(BaseSensorOperator):
         """What to do; None if that cannot be said yet."""
 
     def evidence(
-        self, run: Run, stage: Stage, dry_run: PrunerResult | None, *, older_than: datetime | None = None
+        self,
+        run: Run,
+        stage: Stage,
+        dry_run: PrunerResult | None,
+        *,
+        older_than: datetime | None = None,
+        held: Held | None = None,
     ) -> Evidence:
         """Everything that the verdict is given on.
 
         :param older_than: Images that are newer do not speak against the dry run.
+        :param held: what its list was held against already.
         """
-        from include.registry_prune.lists.artifacts import candidate_digests, read_candidates
-
         cluster, parameters = run.cluster, run.parameters
-        # A dry run that failed stops the run whatever is in its list, and may have none.
-        artifact = dry_run.artifact if dry_run and dry_run.complete else None
-        images = audit(candidate_digests(artifact) if artifact else set(), cluster.images(), older_than=older_than)
-        repositories = set(read_candidates(artifact, kind=LineKind.REPOSITORY)) if artifact else set()
-        named = images.named_images()
-        streams = audit_streams(repositories, cluster.image_streams() if repositories or named else (), images=named)
+        if held is None:
+            # A dry run that failed stops the run whatever is in its list, and may have none.
+            held, _ = hold(run, dry_run.artifact if dry_run and dry_run.complete else None, older_than=older_than)
         return Evidence(
             stage=stage,
             mode=parameters.hard_prune,
             thresholds=parameters.thresholds,
             limits=self.cluster.ceilings.limits,
             dry_run=dry_run,
-            images=images.with_tags(streams.tags),
-            streams=streams,
+            images=held.images,
+            streams=held.streams,
             dry_run_only=parameters.dry_run_only,
             passed=parameters.pass_ceilings,
             passed_by=run.asked_by if parameters.pass_ceilings else "",
             server=cluster.server,
             cluster_id=cluster.cluster_id(),
+            plan=WindowPlan(
+                limit_seconds=self.cluster.seconds("window_limit"),
+                scans=self.cluster.dry_run_in_window == "always" or not parameters.surveys,
+            ),
             history=run.history(),
         )
 
@@ -125,8 +128,8 @@ class SurveyGate(Gate):
         survey = run.result("survey", PrunerResult)
         if survey is None and run.parameters.hard_prune is Mode.NEVER:
             return Verdict(action=Action.SKIP, reasons=("hard_prune is set to never",))
-        older_than = run.started_at - CLOCK_DIFFERENCE if run.started_at else None
-        return decide(self.evidence(run, Stage.SURVEY, survey, older_than=older_than))
+        basis = run.result("survey", SurveyBasis, BASIS)
+        return decide(self.evidence(run, Stage.SURVEY, survey, older_than=basis.older_than if basis else None))
 
 
 class RightMoment(Gate):
@@ -152,8 +155,8 @@ class RightMoment(Gate):
         verdict = judge(
             in_the_way,
             now=now,
-            hours=self._hours(run),
-            estimated_delete_seconds=surveyed.estimated_delete_seconds if surveyed else None,
+            hours=run.hours,
+            needs_seconds=surveyed.estimate.least_seconds if surveyed and surveyed.estimate else None,
             waited_seconds=(now - (self._first_look(run) or now)).total_seconds(),
             wait_seconds=self.cluster.seconds("moment_wait"),
         )
@@ -163,9 +166,6 @@ class RightMoment(Gate):
             )
             self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
         return verdict
-
-    def _hours(self, run: Run) -> OpeningHours:
-        return parse_opening_hours("", "UTC") if run.parameters.ignore_opening_hours else self.cluster.hours
 
     def _first_look(self, run: Run) -> datetime | None:
         """When this task first looked; None if that is now."""
@@ -188,4 +188,7 @@ class BlobThreshold(Gate):
         with run.lease_keeper():
             # The seal is read first: a list that is written anew meanwhile is not the one that was judged.
             judged = read_seal(dry_run.artifact).sha256 if dry_run.complete else ""
-            return decide(self.evidence(run, Stage.DELETE, dry_run)).model_copy(update={"judged": judged})
+            held = run.result("dry_run", Held, HELD)
+            if held is not None and held.window != run.window.token:
+                held = None
+            return decide(self.evidence(run, Stage.DELETE, dry_run, held=held)).model_copy(update={"judged": judged})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import ImageLostError
+from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.run_context import Run
@@ -31,8 +32,8 @@ class HardPrune(RegistryOperator):
 
     Begins only on a dry run and a verdict of this very window. Looks for itself, right before it starts, that the
     window is this run's, that every pod is read-only, and that no pruner is at work. A second try finds the delete and
-    follows it. One that was interrupted is begun again in another pod. What was deleted is handed over also when it
-    fails.
+    follows it. One that was interrupted is begun again in another pod. It ends in time for the window to be closed:
+    what is left then is the next run's. What was deleted is handed over also when it fails.
 
     There is no ``on_kill``: a worker that is restarted must not end the delete, and where the task is to end for good,
     ``restore_read_write`` ends the pruner.
@@ -69,6 +70,12 @@ class HardPrune(RegistryOperator):
             run.hand_over(self._listed(run, before.result))
             self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
         dry_run, verdict = self._require_verdict(run)
+        ends_by = run.window_end.work_ends_by(run.of_window("set_read_only", Settled).seconds)
+        if before is None and datetime.now(UTC) >= ends_by:
+            raise AirflowFailException(
+                f"Nothing is deleted: the window has to end by {run.window_end.text()}, and the rollout back takes the "
+                "rest of that time. Raise the setting window_limit, or see why the rollout to read-only took so long."
+            )
         try:
             with run.lease_keeper():
                 attempt = find_or_begin(
@@ -85,7 +92,8 @@ class HardPrune(RegistryOperator):
         return Delete(
             holder=run.window,
             attempt=attempt,
-            expected_blobs=dry_run.said.blobs if dry_run.said else None,
+            ends_by=ends_by,
+            expected_blobs=dry_run.orphans,
             estimated_seconds=verdict.estimated_delete_seconds,
             earlier=attempt.earlier,
         )
@@ -161,12 +169,13 @@ class HardPrune(RegistryOperator):
             raise AirflowException(f"{problem} The delete is looked for and followed again, if retries are left.")
         if problem:
             raise AirflowFailException(f"{end.lost}. {problem}" if end.lost else problem)
+        if result.sliced:
+            self.log.info("A slice: %s; the next run goes on from there", result.text())
         return result
 
     def _worth_another_try(self, end: DeleteEnd) -> bool:
         """Whether the delete may still be at work, in a window that is whole: it would be ended if the task failed."""
-        age = datetime.now(UTC) - end.delete.attempt.begun_at
-        in_time = age.total_seconds() < self.cluster.seconds("delete_limit")
+        in_time = datetime.now(UTC) < end.delete.ends_by
         return end.result.exit_status is None and end.lost is None and in_time
 
     def _listed(self, run: Run, result: PrunerResult) -> PrunerResult:
@@ -180,7 +189,6 @@ class HardPrune(RegistryOperator):
             follow_every=self.cluster.seconds("follow_every"),
             patience=self.cluster.seconds("follow_patience"),
             silence=self.cluster.seconds("silence"),
-            limit=self.cluster.seconds("delete_limit"),
             lease=self.cluster.seconds("lease"),
         )
 

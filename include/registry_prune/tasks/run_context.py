@@ -18,9 +18,11 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
 from include.registry_prune.verdict.history import History, PastRun
-from include.registry_prune.window.lease import Holder, LeaseError, new_window
+from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
+from include.registry_prune.window.window_end import WindowEnd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +144,20 @@ class Run:
             )
         return found
 
+    @cached_property
+    def window_end(self) -> WindowEnd:
+        """When this run's window has to end, as it was armed.
+
+        :raises LeaseError: if ``arm_window`` handed nothing over for it.
+        """
+        armed = self.result("arm_window", Lease)
+        if armed is None or not armed.held_by(self.window) or armed.must_end_by is None:
+            raise LeaseError(
+                "arm_window has not handed over when this run's window has to end. Clear approve_window with all that "
+                "comes after it, or trigger a new run."
+            )
+        return WindowEnd(armed.must_end_by)
+
     @property
     def url(self) -> str:
         """The run's page in Airflow's UI; empty if Airflow does not know its own address."""
@@ -156,6 +172,11 @@ class Run:
         """
         asked: Mapping[str, Any] = self.context["dag_run"].conf or {}
         return parse_parameters(asked, self.settings.parameters)
+
+    @property
+    def hours(self) -> OpeningHours:
+        """When this run may open a window."""
+        return parse_opening_hours("", "UTC") if self.parameters.ignore_opening_hours else self.settings.hours
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -1,13 +1,17 @@
-"""How long a delete will take, from its dry run and earlier deletes of the cluster (pure).
+"""How long a delete will take, and how many windows, from its dry run and the cluster's earlier deletes (pure).
 
-A delete first walks the storage as the dry run did, and then needs more requests for each orphan: so it takes the dry
-run's time, and a cost for each orphan on top. Earlier deletes tell that cost. Without any, a published run of the same
-code does: 505,651 blobs on object storage took 4 h 21 min to scan and 14 h 43 min to remove, that is 2.4 times the
-scan's time per blob on top.
+A delete walks the whole storage, and needs more requests for each orphan: so it takes about the dry run's time, and a
+cost for each orphan on top. Earlier deletes tell that cost. Without any, a published run of the same code does: 505,651
+blobs on object storage took 4 h 21 min to scan and 14 h 43 min to remove, that is 2.4 times the scan's time per blob on
+top.
+
+A delete that does not fit into one window is done in slices. Each begins its walk anew, and a slice that gets half way
+through the storage has walked half of it.
 """
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import Literal
 
@@ -23,34 +27,73 @@ DELETE_BY_SCAN = _PUBLISHED_DELETE_SECONDS / _PUBLISHED_SCAN_SECONDS - 1
 """What a blob's removal cost there beyond its scan, in units of its scan."""
 UNCERTAINTY = 2.0
 """Another storage may be twice as slow, for all that one published run tells."""
+ROLLOUTS_SECONDS = 2 * 45.0
+"""Both rollouts of a cluster that has had no window yet: one was seen to take 42 s on three nodes."""
+_DAY_SECONDS = 86_400.0
+
+
+class WindowPlan(Record):
+    """What a window will hold beside the delete.
+
+    :param limit_seconds: how long it may last.
+    :param scans: the storage is scanned in it.
+    """
+
+    limit_seconds: float = Field(default=_DAY_SECONDS, gt=0, allow_inf_nan=False)
+    scans: bool = False
 
 
 class Estimate(Record):
-    """How long a delete will take.
+    """How long a delete will take, and what its window holds beside it.
 
-    :param low_seconds: it will hardly be quicker than the scan alone, or than the quickest earlier delete.
+    :param low_seconds: the delete will hardly be quicker than the scan alone, or than the quickest earlier delete.
     :param high_seconds: it may be as slow as the slowest earlier delete, or take twice the likely time.
     :param earlier_deletes: how many deletes of this cluster it comes from; 0: it comes from the published run.
+    :param rollouts_seconds: both rollouts together.
+    :param scan_seconds: of a scan inside the window; 0: there is none.
+    :param windows: so many windows it will take; None: no number is enough, as the limit leaves no time to delete.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     likely_seconds: float = Field(ge=0, allow_inf_nan=False)
     low_seconds: float = Field(ge=0, allow_inf_nan=False)
     high_seconds: float = Field(ge=0, allow_inf_nan=False)
     earlier_deletes: int = Field(default=0, ge=0)
+    rollouts_seconds: float = Field(default=ROLLOUTS_SECONDS, ge=0, allow_inf_nan=False)
+    scan_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    windows: int | None = Field(default=1, ge=1)
+
+    @property
+    def window_seconds(self) -> float:
+        """How long the registry would be read-only if the delete were done in one window."""
+        return self.rollouts_seconds + self.scan_seconds + self.likely_seconds
+
+    @property
+    def least_seconds(self) -> float:
+        """How much time a window is worth opening for: one whose delete is as long as its rollouts, or the whole."""
+        return min(self.window_seconds, 2 * self.rollouts_seconds + self.scan_seconds)
 
     def text(self) -> str:
-        """The likely time, the range, and what both come from."""
+        """The likely time, the range, what both come from, and the windows."""
         by = (
             f"by {format_count(self.earlier_deletes, 'earlier delete')} of this cluster"
             if self.earlier_deletes
             else "by its dry run and a published run elsewhere, as this cluster has no earlier delete"
         )
         span = f"{format_seconds(self.low_seconds)} to {format_seconds(self.high_seconds)}"
-        return f"about {format_seconds(self.likely_seconds)} ({span}), {by}"
+        return f"about {format_seconds(self.likely_seconds)} ({span}), {by}; {self._windows_text()}"
+
+    def _windows_text(self) -> str:
+        if self.windows is None:
+            return "the setting window_limit leaves no time to delete: raise it"
+        if self.windows > 1:
+            return f"it takes {self.windows:,} windows of the setting window_limit"
+        return f"the registry is read-only for about {format_seconds(self.window_seconds)}"
 
 
-def estimate_delete(*, orphaned_blobs: int, stored_blobs: int, scan_seconds: float, history: History) -> Estimate:
+def estimate_delete(
+    *, orphaned_blobs: int, stored_blobs: int, scan_seconds: float, plan: WindowPlan, history: History
+) -> Estimate:
     """Estimate a delete.
 
     :param stored_blobs: orphans and kept ones together, as far as known; the scan's time is shared among them.
@@ -63,9 +106,27 @@ def estimate_delete(*, orphaned_blobs: int, stored_blobs: int, scan_seconds: flo
         share = orphaned_blobs / max(stored_blobs, orphaned_blobs, 1)
         low, likely = scan_seconds, scan_seconds * (1 + DELETE_BY_SCAN * share)
         high = UNCERTAINTY * likely
+    rollouts = history.rollouts_seconds or ROLLOUTS_SECONDS
+    inside = scan_seconds if plan.scans else 0.0
     return Estimate(
         likely_seconds=round(likely, 1),
         low_seconds=round(low, 1),
         high_seconds=round(high, 1),
         earlier_deletes=len(costs),
+        rollouts_seconds=round(rollouts, 1),
+        scan_seconds=round(inside, 1),
+        windows=_windows(likely, walk=scan_seconds, usable=plan.limit_seconds - rollouts - inside),
     )
+
+
+def _windows(likely: float, *, walk: float, usable: float) -> int | None:
+    """How many windows a delete takes: n slices walk 1/n, 2/n … of the storage, that is (n + 1) / 2 times all of it.
+
+    :param walk: seconds of one walk through the storage, which ``likely`` has in it once.
+    :param usable: seconds of a window that are left to delete.
+    """
+    if likely <= usable:
+        return 1
+    if usable <= walk / 2:
+        return None
+    return math.ceil((likely - walk / 2) / (usable - walk / 2))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.records import Record
-from include.registry_prune.verdict.estimate import Estimate, estimate_delete
+from include.registry_prune.verdict.estimate import Estimate, WindowPlan, estimate_delete
 from include.registry_prune.verdict.history import History
 from include.registry_prune.verdict.references import ReferenceAudit, StreamAudit
 
@@ -50,7 +50,6 @@ class Ceiling(StrEnum):
     UNTYPED_IMAGES = "untyped_images"
     MISSING_STORAGE = "missing_storage"
     OTHER_CLUSTER = "other_cluster"
-    ESTIMATED_TIME = "estimated_time"
 
 
 class CeilingLimits(Record):
@@ -60,14 +59,12 @@ class CeilingLimits(Record):
     :param removed_repositories: at most this many may be removed.
     :param earlier_runs: at most this many times the median of earlier runs' orphans may be found.
     :param untyped_images: at most this many Images may lack a media type.
-    :param estimated_seconds: how long the delete may take.
     """
 
     orphan_share: float = Field(gt=0, le=1)
     removed_repositories: int = Field(ge=0)
     earlier_runs: float = Field(ge=1, allow_inf_nan=False)
     untyped_images: int = Field(ge=0)
-    estimated_seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Evidence(Record):
@@ -76,6 +73,7 @@ class Evidence(Record):
     :param dry_run: of ``-prune=check``; None before the window if there was no survey.
     :param images: the cluster's Images, with the dry run's candidates held against them.
     :param streams: the repositories to be removed, held against the image streams.
+    :param plan: what the window will hold beside the delete, and how long it may last.
     :param dry_run_only: the run was asked to delete nothing.
     :param passed: ceilings that a person lets this run pass.
     :param passed_by: who that is.
@@ -91,6 +89,7 @@ class Evidence(Record):
     dry_run: PrunerResult | None
     images: ReferenceAudit
     streams: StreamAudit = StreamAudit(repositories=0)
+    plan: WindowPlan = WindowPlan()
     dry_run_only: bool = False
     passed: tuple[Ceiling, ...] = ()
     passed_by: str = ""
@@ -131,8 +130,9 @@ class Evidence(Record):
         if self.dry_run is None or self.dry_run.said is None or not self.dry_run.complete:
             return None
         return estimate_delete(
-            orphaned_blobs=self.dry_run.said.blobs,
+            orphaned_blobs=self.dry_run.orphans or 0,
             stored_blobs=self.stored_blobs,
             scan_seconds=self.dry_run.seconds,
+            plan=self.plan,
             history=self.history,
         )

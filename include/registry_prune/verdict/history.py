@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from statistics import median
 from typing import Any, Literal, Self
 
@@ -23,9 +24,12 @@ class PastRun(Record):
 
     :param cluster_id: of the cluster that the run worked with (``spec.clusterID`` of its ClusterVersion).
     :param orphaned_blobs: that its last dry run found.
-    :param deleted_blobs: by a delete that came to its end.
+    :param deleted_blobs: by a delete that came to its end, or to that of its window.
+    :param left_blobs: that it left to the next run; 0: it came to its end.
     :param scan_seconds: of the last dry run.
     :param delete_seconds: of that delete.
+    :param rollouts_seconds: of both rollouts of its window together.
+    :param backlog_told: its backlog did not shrink, and somebody was told.
     """
 
     version: Literal[1] = 1
@@ -33,17 +37,22 @@ class PastRun(Record):
     cluster_id: str | None = None
     orphaned_blobs: int | None = Field(default=None, ge=0)
     deleted_blobs: int | None = Field(default=None, ge=0)
+    left_blobs: int | None = Field(default=None, ge=0)
     scan_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     delete_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    rollouts_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    backlog_told: bool = False
 
     @property
     def seconds_per_blob(self) -> float | None:
-        """What a deleted blob cost beyond the scan that every delete begins with; None if the run does not tell."""
+        """What a deleted blob cost beyond the walk through the storage; None if the run does not tell. A slice has
+        walked about as much of the storage as it has deleted of the orphans."""
         if not self.deleted_blobs or self.deleted_blobs < FEWEST_DELETED_BLOBS:
             return None
         if self.delete_seconds is None or self.scan_seconds is None:
             return None
-        return max(0.0, self.delete_seconds - self.scan_seconds) / self.deleted_blobs
+        share = min(self.deleted_blobs / (self.orphaned_blobs or self.deleted_blobs), 1.0)
+        return max(0.0, self.delete_seconds - self.scan_seconds * share) / self.deleted_blobs
 
 
 class History(Record):
@@ -75,6 +84,23 @@ class History(Record):
     def seconds_per_blob(self) -> tuple[float, ...]:
         """What a deleted blob cost in each earlier delete, the newest first."""
         return tuple(cost for run in self.runs if (cost := run.seconds_per_blob) is not None)
+
+    @property
+    def rollouts_seconds(self) -> float | None:
+        """Of both rollouts of a window together, the median; None if no run tells."""
+        took = [run.rollouts_seconds for run in self.runs if run.rollouts_seconds is not None]
+        return median(took) if took else None
+
+    @property
+    def left_blobs(self) -> int:
+        """What the last delete left to the next run; 0: nothing, or there was none."""
+        return next((run.left_blobs for run in self.runs if run.left_blobs is not None), 0)
+
+    @property
+    def slices(self) -> tuple[PastRun, ...]:
+        """The slices since the last delete that came to its end, the newest first."""
+        deletes = [run for run in self.runs if run.left_blobs is not None]
+        return tuple(takewhile(lambda run: run.left_blobs, deletes))
 
     @property
     def cluster_id(self) -> str | None:

@@ -70,6 +70,8 @@ class ReferenceAudit(Record):
     """The Images of a cluster, and the candidates of a dry run held against every digest that they name.
 
     :param candidates: blobs that were held against them.
+    :param older_images: of the Images, those that were there when the dry run began.
+    :param revived_count: candidates that only younger Images name: they are needed again.
     :param stored_references: distinct digests that Images name which were pushed to this registry.
     :param untyped_count: Images of whose config nobody can know: ``dockerImageManifestMediaType`` is empty, or their
         manifest has a config and ``dockerImageMetadata`` has no ``Id``. The pruner takes it for an orphan.
@@ -78,6 +80,8 @@ class ReferenceAudit(Record):
     version: Literal[1] = 1
     candidates: int = Field(ge=0)
     images: int = Field(ge=0)
+    older_images: int = Field(default=0, ge=0)
+    revived_count: int = Field(default=0, ge=0)
     stored_references: int = Field(default=0, ge=0)
     untyped: tuple[NamedImage, ...] = ()
     untyped_count: int = Field(default=0, ge=0)
@@ -145,7 +149,11 @@ def digest_bytes(digest: str) -> bytes | None:
 
 
 def audit(
-    candidates: Collection[bytes], images: Iterable[Mapping[str, Any]], *, older_than: datetime | None = None
+    candidates: Collection[bytes],
+    images: Iterable[Mapping[str, Any]],
+    *,
+    older_than: datetime | None = None,
+    revived: set[bytes] | None = None,
 ) -> ReferenceAudit:
     """Hold the candidates against what the Images name.
 
@@ -153,9 +161,10 @@ def audit(
     :param images: every Image object of the cluster, as JSON; read once.
     :param older_than: Images made later do not contradict the dry run: while the registry takes pushes, a layer is an
         orphan until its image is complete. None: all do.
+    :param revived: gets the candidates that only later Images name.
     :raises MalformedObjectError: if an Image cannot be read.
     """
-    reader = _Audit(candidates, older_than)
+    reader = _Audit(candidates, older_than, set() if revived is None else revived)
     for image in images:
         try:
             reader.take(image)
@@ -170,10 +179,11 @@ def audit(
 class _Audit:
     """Takes one Image after the other."""
 
-    def __init__(self, candidates: Collection[bytes], older_than: datetime | None) -> None:
+    def __init__(self, candidates: Collection[bytes], older_than: datetime | None, revived: set[bytes]) -> None:
         self._candidates = candidates
         self._older_than = older_than
-        self._images = 0
+        self._revived = revived
+        self._images = self._older = 0
         # Seven bytes tell a million digests apart (but for one time in 100,000) in a third of the memory.
         self._stored: set[int] = set()
         self._untyped: list[NamedImage] = []
@@ -182,7 +192,8 @@ class _Audit:
 
     def take(self, image: Mapping[str, Any]) -> None:
         self._images += 1
-        young = self._older_than is not None and _created(image) >= self._older_than
+        young = is_young(image, self._older_than)
+        self._older += not young
         managed = (image["metadata"].get("annotations") or {}).get(_MANAGED) == "true"
         if not _has_known_config(image):
             self._untyped_count += 1
@@ -194,14 +205,22 @@ class _Audit:
                 continue
             if managed:
                 self._stored.add(int.from_bytes(value[:7]))
-            if not young and value in self._candidates and value not in self._hits:
+            if value not in self._candidates:
+                continue
+            if young:
+                self._revived.add(value)
+            elif value not in self._hits:
                 kept = len(self._hits) < KEPT_HITS
                 self._hits[value] = Hit(digest=digest, role=role, image=_named(image)) if kept else None
 
     def result(self) -> ReferenceAudit:
+        # What an older Image names too is no revival: the pruner was wrong about it.
+        self._revived.difference_update(self._hits)
         return ReferenceAudit(
             candidates=len(self._candidates),
             images=self._images,
+            older_images=self._older,
+            revived_count=len(self._revived),
             stored_references=len(self._stored),
             untyped=tuple(self._untyped),
             untyped_count=self._untyped_count,
@@ -218,8 +237,9 @@ def _has_known_config(image: Mapping[str, Any]) -> bool:
     return bool(media_type)
 
 
-def _created(image: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(image["metadata"]["creationTimestamp"])
+def is_young(item: Mapping[str, Any], older_than: datetime | None) -> bool:
+    """Whether an Image or image stream was made then or later; None: no one was."""
+    return older_than is not None and datetime.fromisoformat(item["metadata"]["creationTimestamp"]) >= older_than
 
 
 def _named(image: Mapping[str, Any]) -> NamedImage:
@@ -241,13 +261,20 @@ def _media_type(image: Mapping[str, Any]) -> str:
 
 
 def audit_streams(
-    repositories: Collection[str], streams: Iterable[Mapping[str, Any]], *, images: Collection[str] = ()
+    repositories: Collection[str],
+    streams: Iterable[Mapping[str, Any]],
+    *,
+    images: Collection[str] = (),
+    older_than: datetime | None = None,
+    revived: set[str] | None = None,
 ) -> StreamAudit:
     """Hold the repositories that would be removed against the image streams.
 
     :param repositories: ``NS/NAME``; membership must be quick (a set).
     :param streams: every ImageStream object of the cluster, as JSON; read once.
     :param images: names of Images whose tags are wanted.
+    :param older_than: streams made later do not contradict the dry run; None: all do.
+    :param revived: gets the repositories whose image stream was made later.
     :raises MalformedObjectError: if an image stream cannot be read.
     """
     in_use: list[str] = []
@@ -259,11 +286,15 @@ def audit_streams(
             for image, tag in _tags(stream):
                 if image in images and len(tags.get(image, ())) < KEPT_TAGS:
                     tags[image] = (*tags.get(image, ()), f"{name}:{tag}")
-        except (AttributeError, KeyError, TypeError) as error:
+            young = is_young(stream, older_than)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise MalformedObjectError(
                 f"An ImageStream object cannot be read ({type(error).__name__}: {error}): {str(stream)[:200]}"
             ) from error
-        if name in repositories:
+        if name in repositories and young:
+            if revived is not None:
+                revived.add(name)
+        elif name in repositories:
             in_use_count += 1
             in_use += [name] if len(in_use) < KEPT_HITS else []
     return StreamAudit(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from include.registry_prune.units import format_count, format_seconds, format_size
+from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.evidence import Ceiling, Evidence, Mode
 from include.registry_prune.verdict.references import shown_names
 
@@ -204,7 +204,7 @@ def never(evidence: Evidence) -> str | None:
 def no_orphans(evidence: Evidence) -> str | None:
     """Manifest links and empty repositories are no garbage that is worth a window."""
     run = evidence.dry_run
-    if run is None or run.said is None or run.said.blobs:
+    if run is None or run.orphans is None or run.orphans:
         return None
     links = run.counted_manifest_links
     return "no orphaned blobs" + (
@@ -213,23 +213,12 @@ def no_orphans(evidence: Evidence) -> str | None:
 
 
 def below_thresholds(evidence: Evidence) -> str | None:
-    """Either threshold is enough; ``force`` asks for neither."""
+    """Either threshold is enough; ``force`` asks for neither. What a slice left is deleted without them, too."""
     run, thresholds = evidence.dry_run, evidence.thresholds
-    if run is None or run.said is None or evidence.mode is Mode.FORCE:
+    if run is None or run.said is None or evidence.mode is Mode.FORCE or evidence.history.left_blobs:
         return None
     reached = run.said.blobs >= thresholds.min_blobs or run.said.rounded_bytes >= thresholds.min_bytes
     return None if reached else found(evidence)
-
-
-def estimated_time(evidence: Evidence) -> str | None:
-    """Nobody can push meanwhile."""
-    estimate, limit = evidence.estimate, evidence.limits.estimated_seconds
-    if estimate is None or estimate.likely_seconds <= limit:
-        return None
-    return (
-        f"the delete would take {estimate.text()}, more than {format_seconds(limit)}, and nobody can push meanwhile. "
-        "Choose a time for it, and trigger the run then"
-    )
 
 
 def dry_run_only(evidence: Evidence) -> str | None:
@@ -257,7 +246,6 @@ RULES: tuple[Rule, ...] = (
     Rule(never, Action.SKIP),
     Rule(no_orphans, Action.SKIP),
     Rule(below_thresholds, Action.SKIP),
-    Rule(estimated_time, Action.STOP, Ceiling.ESTIMATED_TIME),
     Rule(dry_run_only, Action.SKIP),
 )
 
@@ -270,6 +258,8 @@ def found(evidence: Evidence) -> str:
     blobs, size = format_count(run.said.blobs, "orphaned blob"), f"about {format_size(run.said.rounded_bytes)}"
     if evidence.mode is Mode.FORCE:
         return f"{blobs}, {size}; hard_prune is set to force, thresholds ignored"
+    if evidence.history.left_blobs:
+        return f"{blobs}, {size}; the last delete was a slice and left {evidence.history.left_blobs:,}, this goes on"
     enough_blobs = run.said.blobs >= thresholds.min_blobs
     enough_bytes = run.said.rounded_bytes >= thresholds.min_bytes
     joint = "and" if enough_blobs == enough_bytes else "but"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -25,12 +26,15 @@ from include.registry_prune.window.lease import Holder, Lease
 
 log = logging.getLogger(__name__)
 
+_PAUSE_SECONDS = 0.5
+
 
 class Found(StrEnum):
     """What the guard found."""
 
     NOTHING = "nothing to do"
     AT_WORK = "a run is at work"
+    LATE = "a window is near its end"
     CLOSED = "closed a window"
     DELETE_ENDED = "ended a delete beside pushes"
     UNEXPLAINED = "read-only without a lease"
@@ -43,12 +47,14 @@ class GuardRound(Record):
     :param alert: somebody should be told.
     :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
+    :param must_end_by: of an open window that nobody has begun to close.
     """
 
     version: Literal[1] = 1
     found: Found
     message: str
     read_only_seconds: float | None = None
+    must_end_by: AwareDatetime | None = None
     alert: bool = False
     alerted_at: AwareDatetime | None = None
 
@@ -79,7 +85,7 @@ def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Calla
     if lease.opened_at is not None and lease.closing_since is None and not read_only:
         return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
-        return f"its lease ran out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}"
+        return lease.end_text()
     if run_is_over(lease.owner):
         return "its run is over"
     return None
@@ -91,6 +97,7 @@ def guard(
     limits: ClosingLimits,
     run_is_over: Callable[[Holder], bool],
     needs_role: Callable[[Holder], bool] = lambda holder: False,
+    warning: timedelta = timedelta(0),
 ) -> GuardRound:
     """Look at a cluster, and close a window whose run is gone.
 
@@ -98,6 +105,7 @@ def guard(
 
     :param needs_role: whether another run than the holder's may have taken the role binding over; it stays then, and
         goes with that run.
+    :param warning: so long before a window must end, somebody should have begun to close it.
     :raises LeaseError: if the lease is unreadable.
     :raises PrunerLivesError, NotSettledError: as :func:`closing.close_window`; the next round goes on.
     """
@@ -106,9 +114,10 @@ def guard(
     if lease is None:
         return _without_lease(cluster, limits)
     read_only = bool(config["spec"].get("readOnly"))
-    dead = why_dead(lease, read_only=read_only, now=datetime.now(UTC), run_is_over=run_is_over)
+    now = datetime.now(UTC)
+    dead = why_dead(lease, read_only=read_only, now=now, run_is_over=run_is_over)
     if dead is None:
-        return GuardRound(found=Found.AT_WORK, message=f"{lease.holder} is at work {lease.run_url}".rstrip())
+        return _at_work(lease, late=lease.overdue(now + warning))
     log.warning("The window of %s is closed: %s", lease.holder, dead)
     if needs_role(lease.owner):
         limits = replace(limits, revokes_role=False)
@@ -122,6 +131,52 @@ def guard(
     )
     message = f"The guard closed the window of {lease.holder}: {dead}. {was_open}"
     return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds)
+
+
+def guard_to_the_end(
+    look: Callable[[], GuardRound],
+    *,
+    warning: timedelta,
+    within: timedelta,
+    warned: Callable[[GuardRound], object],
+) -> GuardRound:
+    """Rounds of the guard until no window has to end before the next one comes: so it is closed on time, to the second.
+
+    :param look: one round.
+    :param warning: so long before its end ``warned`` is told, once, of a window that nobody has begun to close.
+    :param within: when the next one comes.
+    :return: the last round.
+    """
+    comes = datetime.now(UTC) + within
+    told = False
+    while True:
+        seen = look()
+        if seen.found is Found.LATE and not told:
+            told = True
+            warned(seen)
+        end = seen.must_end_by
+        if end is None or end - warning > comes:
+            return seen
+        log.info("%s; looked at again then", seen.message)
+        due = end if seen.found is Found.LATE else end - warning
+        time.sleep(max((due - datetime.now(UTC)).total_seconds(), _PAUSE_SECONDS))
+
+
+def _at_work(lease: Lease, *, late: bool) -> GuardRound:
+    at_work = f"{lease.holder} is at work {lease.run_url}".rstrip()
+    if lease.must_end_by is None or lease.closing_since is not None:
+        return GuardRound(found=Found.AT_WORK, message=at_work)
+    end = f"{lease.must_end_by:%Y-%m-%d %H:%M:%S %Z}"
+    if not late:
+        message = f"{at_work}; its window ends by {end}"
+        return GuardRound(found=Found.AT_WORK, message=message, must_end_by=lease.must_end_by)
+    return GuardRound(
+        found=Found.LATE,
+        message=f"The read-only window must end by {end}, and nobody has begun to close it: {at_work}. The guard "
+        "closes it then: it ends the delete, and pushes are taken again after the rollout. Nothing has to be done; "
+        "see why the run is late.",
+        must_end_by=lease.must_end_by,
+    )
 
 
 def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:

@@ -69,7 +69,7 @@ def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
     if held is None or (own is not None and held.held_by(own)):
         return []
     return [
-        f"The read-only window of {held.holder} is there, until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} "
+        f"The read-only window of {held.holder} is there, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} "
         f"{held.run_url}".rstrip()
         + ". A run that works moves that time on; after it the guard or the next run closes the window."
     ]

@@ -123,6 +123,8 @@ class Lease(_Kept):
     :param armed_at: when it was written, before anything was changed.
     :param opened_at: when readOnly was patched to true; None before that.
     :param expires_at: when it may be taken away; moved on while the run works.
+    :param must_end_by: when the registry has to take pushes again, and whoever looks closes the window; nothing moves
+        it. None: a lease of 0.1.0, which knew no end.
     :param image_pruner_suspended_before: ``spec.suspend`` of the ImagePruner; None if there is no ImagePruner.
     :param binding_ours: the role binding is this project's and goes with the run.
     :param delete_started_at: when a delete was begun; None if none was, so that no cache knows a deleted blob.
@@ -140,6 +142,7 @@ class Lease(_Kept):
     armed_at: AwareDatetime
     opened_at: AwareDatetime | None = None
     expires_at: AwareDatetime
+    must_end_by: AwareDatetime | None = None
     read_only_before: bool = False
     image_pruner_suspended_before: bool | None = None
     binding_ours: bool = False
@@ -201,8 +204,23 @@ class Lease(_Kept):
         return self.model_copy(update={"expires_at": until})
 
     def expired(self, now: datetime) -> bool:
-        """Whether it may be taken away."""
-        return self.expires_at <= now
+        """Whether it may be taken away: nobody has renewed it, or its window's time is over, whoever renews it."""
+        return self.expires_at <= now or self.overdue(now)
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether the registry should take pushes again by now."""
+        return self.must_end_by is not None and self.must_end_by <= now
+
+    @property
+    def ends_at(self) -> datetime:
+        """When somebody else closes the window, as far as it is known now."""
+        return self.expires_at if self.must_end_by is None else min(self.expires_at, self.must_end_by)
+
+    def end_text(self) -> str:
+        """Why it is taken away, once it is expired."""
+        if self.must_end_by is not None and self.must_end_by <= self.expires_at:
+            return f"its window had to end by {self.must_end_by:%Y-%m-%d %H:%M:%S %Z}"
+        return f"its lease ran out at {self.expires_at:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def parse_lease(annotation: str | None) -> Lease | None:
@@ -246,7 +264,7 @@ def check_may_arm(
     if held is not None and others and not held.expired(now):
         raise LeaseError(
             f"Another run holds the read-only window: {held.holder} since {held.armed_at:%Y-%m-%d %H:%M:%S %Z}, "
-            f"until {held.expires_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. A run that works moves that time on; if it "
+            f"until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}. A run that works may move that time on; if it "
             "is gone, the guard or the next run closes its window after that time."
         )
     if problem := read_only_of_others(held, read_only=read_only):

@@ -35,8 +35,8 @@ def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | No
             lease = lease or held
         elif held is not None and held.expired(datetime.now(UTC)):
             found.append(
-                f"Config cluster: the lease of {held.holder} ran out at {held.expires_at:%Y-%m-%d %H:%M:%S %Z} and "
-                "its window is not closed: the guard or the next run closes it; by hand: docs/on-call.md"
+                f"Config cluster: the window of {held.holder} is not closed although {held.end_text()}: the guard or "
+                "the next run closes it; by hand: docs/on-call.md"
             )
     except LeaseError as error:
         found.append(str(error))

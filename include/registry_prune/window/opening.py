@@ -46,7 +46,14 @@ _POLL_SECONDS = 0.2
 
 
 def arm(
-    cluster: Cluster, *, holder: Holder, run_url: str, lasts: timedelta, binding_ours: bool, limits: ClosingLimits
+    cluster: Cluster,
+    *,
+    holder: Holder,
+    run_url: str,
+    lasts: timedelta,
+    must_end_by: datetime,
+    binding_ours: bool,
+    limits: ClosingLimits,
 ) -> Lease:
     """Write the lease, then suspend the ImagePruner. Nothing else is changed; calling it again is safe.
 
@@ -54,13 +61,14 @@ def arm(
 
     :param holder: this run's window, which is opened once.
     :param lasts: after this time the lease may be taken away unless it is renewed.
+    :param must_end_by: when the registry has to take pushes again, however the run goes.
     :param binding_ours: the role binding is taken away with the window if this run cannot do it.
     :param limits: for the closing of a dead run's window.
     :raises LeaseError: if another run holds the window, or somebody else made the registry read-only.
     """
     dead = check_may_arm_now(cluster.config(), holder=holder)
     if dead is not None:
-        log.warning("The lease of %s ran out at %s: its window is closed now", dead.holder, dead.expires_at)
+        log.warning("The window of %s is closed now: %s", dead.holder, dead.end_text())
         close_window(cluster, holder=dead.owner, limits=limits)
     pruner = cluster.image_pruner()
     now = datetime.now(UTC)
@@ -71,6 +79,7 @@ def arm(
         run_url=run_url,
         armed_at=now,
         expires_at=now + lasts,
+        must_end_by=must_end_by,
         image_pruner_suspended_before=None if pruner is None else bool(pruner["spec"].get("suspend")),
         binding_ours=binding_ours,
     )
@@ -86,7 +95,8 @@ def arm(
         return None
 
     if change_config(cluster, decide):
-        log.info("Lease written for %s, until %s", holder.text(), lease.expires_at.isoformat(timespec="seconds"))
+        end = must_end_by.isoformat(timespec="seconds")
+        log.info("Lease written for %s; the registry takes pushes again by %s", holder.text(), end)
     if pruner is not None and not pruner["spec"].get("suspend"):
         cluster.suspend_image_pruner(True)
         log.info("ImagePruner cluster: suspended for the window")

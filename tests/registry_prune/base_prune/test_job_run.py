@@ -365,7 +365,15 @@ def test_a_second_try_replaces_only_what_the_first_left(sandbox: Sandbox, cluste
 def test_no_pod_is_deleted_under_an_open_window(sandbox: Sandbox, cluster: Cluster) -> None:
     """Guards: the other run's pruner works in one of these pods."""
     before = uids(cluster)
-    arm(cluster, holder=OTHER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
+    arm(
+        cluster,
+        holder=OTHER,
+        run_url="",
+        lasts=timedelta(hours=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=False,
+        limits=LIMITS,
+    )
     restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
     assert (restart.replaced, uids(cluster)) == (0, before)
     assert "The read-only window of other/run is there" in restart.not_done

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from tests.registry_prune.deletion.detached_pod import wait_for
 HOLDER = Holder(run="registry_prune/manual", token="first-1")
 ACCOUNT = "system:serviceaccount:registry-prune:registry-prune"
 LIMITS = ClosingLimits(settle_seconds=300, stop_seconds=1, reopen_anyway_seconds=3600)
-SETTINGS = FollowSettings(follow_every=3, patience=60, silence=600, limit=600, lease=900)
+SETTINGS = FollowSettings(follow_every=3, patience=60, silence=600, lease=900)
 
 
 class Kept:
@@ -77,7 +77,15 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 @pytest.fixture
 def window(seeded: Sandbox, cluster: Cluster) -> Sandbox:
     """A sandbox with orphans whose window this run has opened."""
-    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=timedelta(hours=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     grant_role(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=300)
     return seeded
@@ -96,7 +104,8 @@ def begin(cluster: Cluster, end: DeleteEnd | None = None, attempts: int = 4) -> 
 
 
 def delete_of(attempt: DeleteAttempt) -> Delete:
-    return Delete(holder=HOLDER, attempt=attempt, expected_blobs=ORPHANS, earlier=attempt.earlier)
+    ends_by = datetime.now(UTC) + timedelta(days=1)
+    return Delete(holder=HOLDER, attempt=attempt, ends_by=ends_by, expected_blobs=ORPHANS, earlier=attempt.earlier)
 
 
 def follower(
@@ -324,7 +333,7 @@ def test_nothing_known_for_too_long_is_an_unknown_end_and_the_pruner_lives_on(
 
 def test_a_delete_that_takes_too_long_is_an_unknown_end(window: Sandbox, cluster: Cluster) -> None:
     slow(window, 0.3)
-    end = follow(cluster, begin(cluster), limit=2.0, follow_every=1.0)
+    end = follow(cluster, begin(cluster), follow_every=1.0)
     assert end.result.exit_status is None
     assert "no end after 2.0 s" in str(end.result.problem())
 
@@ -602,7 +611,7 @@ def test_a_follower_that_is_ended_leaves_the_delete_alone(window: Sandbox, clust
 def test_silence_is_noticed_once_in_its_time(window: Sandbox, cluster: Cluster, caplog: Any) -> None:
     caplog.set_level("INFO")
     slow(window, 4.0)
-    follow(cluster, begin(cluster), silence=1.5, limit=9.0, follow_every=1.0)
+    follow(cluster, begin(cluster), silence=1.5, follow_every=1.0)
     assert "scans the storage before the first blob" in caplog.text
     assert "has not gone on to another blob for" in caplog.text
 

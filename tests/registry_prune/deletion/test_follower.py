@@ -7,7 +7,7 @@ import base64
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,10 +80,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def follower(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteFollower:
     attempt = DeleteAttempt(number=1, name="n", pod="pod", pod_uid="uid", begun_at=datetime.now(UTC))
-    settings = FollowSettings(follow_every=15, patience=patience, silence=0, limit=48 * 3600, lease=900)
+    settings = FollowSettings(follow_every=15, patience=patience, silence=0, lease=900)
     place = DeletedListPlace(configured=f"file://{tmp_path}", dag_id="d", run_id="r", task_id="t", server="s")
     deleted = DeletedList(place, attempt=1, pod="pod")
-    return DeleteFollower(pod.connect, Delete(holder=Holder(run="d/r", token="t"), attempt=attempt), settings, deleted)
+    delete = Delete(holder=Holder(run="d/r", token="t"), attempt=attempt, ends_by=datetime.now(UTC) + timedelta(days=1))
+    return DeleteFollower(pod.connect, delete, settings, deleted)
 
 
 def follow(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteEnd:

@@ -29,7 +29,7 @@ ARMED = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = DeleteAttempt(
     number=1, name=attempt_name(HOLDER.token, 1), pod="pod", pod_uid="uid", begun_at=datetime.now(UTC)
 )
-DELETE = Delete(holder=HOLDER, attempt=ATTEMPT)
+DELETE = Delete(holder=HOLDER, attempt=ATTEMPT, ends_by=datetime.now(UTC) + timedelta(days=1))
 
 
 class OneCluster:

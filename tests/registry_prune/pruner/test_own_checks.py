@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +57,15 @@ def run(seeded: Sandbox, cluster: Cluster) -> Any:
 
 @pytest.fixture
 def window(run: Any, cluster: Cluster) -> None:
-    arm(cluster, holder=WINDOW, run_url="", lasts=timedelta(hours=1), binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=WINDOW,
+        run_url="",
+        lasts=timedelta(hours=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     open_window(cluster, holder=WINDOW, limit_seconds=300)
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,15 @@ def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run
 ) -> None:
     """The dead run's binding is this run's since its survey; closing the dead window must not take it away."""
     grant_role(cluster)
-    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=EXPIRED,
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
     assert f"The window of {HOLDER.run} is closed: its lease ran out" in run.log
     assert run.state == "success", run.errors

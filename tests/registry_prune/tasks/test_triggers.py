@@ -20,11 +20,12 @@ DELETE = Delete(
     attempt=DeleteAttempt(
         number=2, name="registry-prune-1-2", pod="pod", pod_uid="uid", begun_at=datetime(2026, 1, 1, tzinfo=UTC)
     ),
+    ends_by=datetime(2026, 1, 1, 4, tzinfo=UTC),
     position=LogPosition(segment=1_000_003, offset=17, lines=99, partial="aGFsZsM=", kept=("x", "y")),
     expected_blobs=5,
     earlier=Earlier(blobs=3, last_blob="sha256:1", list_complete=False),
 )
-SETTINGS = FollowSettings(follow_every=1, patience=2, silence=3, limit=4, lease=5)
+SETTINGS = FollowSettings(follow_every=1, patience=2, silence=3, lease=5)
 PLACE = DeletedListPlace(configured="file:///x", dag_id="d", run_id="r", task_id="t", server="https://cluster:6443")
 
 

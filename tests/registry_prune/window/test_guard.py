@@ -35,7 +35,15 @@ def always(_holder: Holder) -> bool:
 def leave_window_open(cluster: Cluster, lasts: timedelta = EXPIRED) -> None:
     """What a run leaves that dies in its window; by default its lease has run out."""
     grant_role(cluster)
-    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(days=1), binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=timedelta(days=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     open_window(cluster, holder=HOLDER, limit_seconds=300)
     change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + lasts))
 
@@ -76,7 +84,15 @@ def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, c
 
 
 def test_an_armed_lease_of_a_dead_run_gives_the_image_pruner_back(sandbox: Sandbox, cluster: Cluster) -> None:
-    arm(cluster, holder=HOLDER, run_url="", lasts=EXPIRED, binding_ours=False, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=EXPIRED,
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=False,
+        limits=LIMITS,
+    )
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
     assert seen.message.endswith("was never opened: its run did not make the registry read-only.")
@@ -146,7 +162,15 @@ def test_the_role_stays_where_another_run_has_taken_it_over(sandbox: Sandbox, cl
 
 def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:
     leave_window_open(cluster)
-    lease = arm(cluster, holder=NEXT, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
+    lease = arm(
+        cluster,
+        holder=NEXT,
+        run_url="",
+        lasts=timedelta(hours=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=False,
+        limits=LIMITS,
+    )
     assert lease.holder == NEXT.run
     assert not cluster.registry_state().read_only
     close_window(cluster, holder=NEXT, limits=LIMITS)

@@ -25,7 +25,15 @@ LASTS = timedelta(hours=1)
 @pytest.fixture
 def soon_over(cluster: Cluster) -> Cluster:
     """A cluster with a lease that runs out in a second."""
-    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(days=1), binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=timedelta(days=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
     change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(seconds=1)))
     return cluster
 

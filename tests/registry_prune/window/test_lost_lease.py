@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -25,7 +25,13 @@ class Opened:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.lease = arm(
-            cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS
+            cluster,
+            holder=HOLDER,
+            run_url="",
+            lasts=timedelta(hours=1),
+            must_end_by=datetime.now(UTC) + timedelta(days=1),
+            binding_ours=False,
+            limits=LIMITS,
         )
         openings: list[Opening] = []
         self.settled = open_window(cluster, holder=HOLDER, limit_seconds=300, opened=openings.append)
@@ -152,7 +158,15 @@ def test_a_registry_that_became_read_only_after_the_run_had_armed_is_neither_ope
     sandbox: Sandbox, cluster: Cluster
 ) -> None:
     """Guards the look at `opened_at`: the lease is there, but readOnly is somebody else's."""
-    arm(cluster, holder=HOLDER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=timedelta(hours=1),
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=False,
+        limits=LIMITS,
+    )
     set_read_only(sandbox, cluster, value=True)
     with pytest.raises(
         LeaseError, match=r"somebody else set spec\.readOnly to true after this run had written its lease"

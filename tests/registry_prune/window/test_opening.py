@@ -43,7 +43,15 @@ LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=
 
 
 def armed(cluster: Cluster, holder: Holder = HOLDER, lasts: timedelta = DAY) -> None:
-    arm(cluster, holder=holder, run_url="", lasts=lasts, binding_ours=True, limits=LIMITS)
+    arm(
+        cluster,
+        holder=holder,
+        run_url="",
+        lasts=lasts,
+        must_end_by=datetime.now(UTC) + timedelta(days=1),
+        binding_ours=True,
+        limits=LIMITS,
+    )
 
 
 def close(cluster: Cluster, holder: Holder = HOLDER) -> window.Settled | None:
