@@ -62,7 +62,7 @@ TAKEN = [
     ("min_size", "500MB"),
     ("min_size", "2.5 GiB"),
     ("pass_ceilings", []),
-    ("pass_ceilings", ["orphan_share", "estimated_time"]),
+    ("pass_ceilings", ["orphan_share", "earlier_runs"]),
 ]
 REFUSED = [
     ("hard_prune", "always"),

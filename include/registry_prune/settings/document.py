@@ -38,7 +38,8 @@ _WITHOUT_LIMIT = {
 }
 """The ceilings that no setting raises."""
 _MORE = {
-    "survey_stands_for": "architecture.md#why-the-dry-run-is-done-twice",
+    "dry_run_in_window": "architecture.md#why-the-storage-is-scanned-once",
+    "window_limit": "#how-long-a-window-lasts",
     "restart_after_base_prune": "#after-a-base-prune",
     "opening_hours": "#the-right-moment",
     "moment_wait": "#the-right-moment",

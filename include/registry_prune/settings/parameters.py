@@ -156,13 +156,22 @@ class RunParameters(StrictModel):
         return self.survey or self.dry_run_only
 
 
+_GONE = {
+    "delete_limit": " any more: window_limit bounds the whole window",
+    "estimated_time": " any more: what does not fit into window_limit is deleted in slices",
+    "survey_stands_for": " any more: the survey stands for the dry run by default; see dry_run_in_window, survey_lasts",
+}
+"""Settings of 0.1.0, and what has taken their place."""
+
+
 def validation_problem(error: ValidationError) -> str:
     """What is wrong with each value."""
     lines = []
     for each in error.errors():
         place = ".".join(str(part) for part in each["loc"]) or "the whole"
         if each["type"] == "extra_forbidden":
-            lines.append(f"{place}: there is no such setting")
+            gone = _GONE.get(place.rpartition(".")[2], "")
+            lines.append(f"{place}: there is no such setting{gone}")
         else:
             lines.append(f"{place}: {each['msg'].removeprefix('Value error, ')} (it is {str(each['input'])[:80]!r})")
     return "; ".join(lines)

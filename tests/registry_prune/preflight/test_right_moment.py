@@ -25,7 +25,7 @@ def judged(*obstacles: Obstacle, **changes: Any) -> Verdict | None:
     facts: dict[str, Any] = {
         "now": MIDNIGHT,
         "hours": NIGHT,
-        "estimated_delete_seconds": None,
+        "needs_seconds": None,
         "waited_seconds": 0.0,
         "wait_seconds": 1800.0,
     }
@@ -94,18 +94,18 @@ def test_hours_that_begin_before_the_wait_is_over_are_waited_for() -> None:
 
 def test_hours_that_the_delete_does_not_fit_into_are_not_waited_for() -> None:
     shortly_before = datetime(2026, 11, 23, 21, 45, tzinfo=UTC)
-    verdict = judged(now=shortly_before, estimated_delete_seconds=8 * 3600.0)
+    verdict = judged(now=shortly_before, needs_seconds=8 * 3600.0)
     assert verdict is not None
     assert verdict.action is Action.SKIP
 
 
 def test_a_delete_that_would_outlast_the_hours_is_not_begun() -> None:
     late = datetime(2026, 11, 24, 4, tzinfo=UTC)
-    verdict = judged(now=late, estimated_delete_seconds=4000.0)
+    verdict = judged(now=late, needs_seconds=4000.0)
     assert verdict is not None
     assert verdict.action is Action.SKIP
-    assert "estimated to take 1 h 06 min" in verdict.reasons[0]
-    assert judged(now=late, estimated_delete_seconds=3600.0) == judged()
+    assert "takes at least 1 h 06 min" in verdict.reasons[0]
+    assert judged(now=late, needs_seconds=3600.0) == judged()
 
 
 def test_hours_that_end_while_builds_run_end_the_wait() -> None:
@@ -124,7 +124,7 @@ def test_the_window_is_opened_only_if_each_obstacle_allows_it_and_the_hours_do(
     obstacles: list[Obstacle], waited: float, hour: int, estimate: float | None
 ) -> None:
     now = NOON.replace(hour=hour)
-    verdict = judged(*obstacles, now=now, waited_seconds=waited, estimated_delete_seconds=estimate)
+    verdict = judged(*obstacles, now=now, waited_seconds=waited, needs_seconds=estimate)
     if verdict is not None and verdict.action is Action.PRUNE:
         assert all(each.if_it_stays is Action.PRUNE for each in obstacles)
         assert not obstacles or waited >= 1800

@@ -105,6 +105,8 @@ def test_a_full_run() -> None:
         orphaned_bytes=6159335,
         deleted_blobs=3214,
         freed_bytes=6159335,
+        left_blobs=0,
+        slices_left=0,
         read_only_seconds=131.4,
         scan_seconds=3.0,
         delete_seconds=11.5,

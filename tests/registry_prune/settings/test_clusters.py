@@ -34,7 +34,7 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
           schedule: "30 1 * * *"
           settle_limit: 30m
           artifacts: s3://bucket/registry-prune
-          ceilings: {orphan_share: 1, removed_repositories: 500, estimated_time: 16h}
+          ceilings: {orphan_share: 1, removed_repositories: 500}
           parameters: {min_blobs: 5000, min_size: 10GiB, keep_younger_than: 96h, base_prune: off}
         default:
         by_hand: {schedule: null}
@@ -52,7 +52,6 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         min_blobs=5000, min_size="10GiB", keep_younger_than="96h", base_prune=False
     )
     assert (berlin.ceilings.limits.orphan_share, berlin.ceilings.limits.removed_repositories) == (1, 500)
-    assert berlin.ceilings.limits.estimated_seconds == 16 * 3600
     assert default == ClusterSettings()
     assert by_hand.schedule is None
 
@@ -129,7 +128,8 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
             ["follow_every: '0s' is no time at all: write something longer, such as 15s"],
         ),
         ("{lease: 0h0m}", ["lease: '0h0m' is no time at all"]),
-        ("{delete_limit: 0s}", ["delete_limit: '0s' is no time at all"]),
+        ("{window_limit: 0s}", ["window_limit: '0s' is no time at all"]),
+        ("{delete_limit: 48h}", ["delete_limit: there is no such setting any more: window_limit bounds"]),
         ("{follow_patience: 0ms}", ["follow_patience: '0ms' is no time at all"]),
         ("{pod_log: 0B}", ["pod_log: '0B' should be 256 KiB to 32 MiB: the pod's /dev/shm has 64 MiB"]),
         ("{pod_log: 255KiB}", ["pod_log: '255KiB' should be 256 KiB to 32 MiB"]),
@@ -141,7 +141,7 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
         ("{ceilings: {orphan_share: 0}}", ["ceilings.orphan_share: Input should be greater than 0"]),
         ("{ceilings: {removed_repositories: -1}}", ["ceilings.removed_repositories: Input should be greater than"]),
         ("{ceilings: {earlier_runs: .inf}}", ["ceilings.earlier_runs: Input should be a finite number"]),
-        ("{ceilings: {estimated_time: 8}}", ["ceilings.estimated_time: Input should be a valid string"]),
+        ("{ceilings: {estimated_time: 8h}}", ["ceilings.estimated_time: there is no such setting any more: what"]),
         ("{ceilings: {no_images: 5}}", ["ceilings.no_images: there is no such setting"]),
         ("{parameters: {pass_ceilings: [orphan_share]}}", ["parameters: pass_ceilings is for one run and a person"]),
         ("{parameters: null}", ["parameters: Input should be a valid dictionary"]),
@@ -152,8 +152,8 @@ def test_an_entry_that_is_no_mapping_is_an_error(tmp_path: Path, values: str) ->
             ["parameters.hard_prune: Input should be 'auto', 'force' or 'never'"],
         ),
         (
-            "{foo: 1, delete_limit: soon, parameters: {min_blobs: 0}}",
-            ["foo: there is no such setting", "delete_limit: 'soon'", "parameters.min_blobs: Input should be greater"],
+            "{foo: 1, window_limit: soon, parameters: {min_blobs: 0}}",
+            ["foo: there is no such setting", "window_limit: 'soon'", "parameters.min_blobs: Input should be greater"],
         ),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_words_say_what_is_wrong() -> None:
     noon, late = datetime(2026, 11, 23, 11, tzinfo=UTC), datetime(2026, 11, 24, 3, tzinfo=UTC)
     assert hours.why_not(noon) == "it is Mon 12:00, outside the opening hours 22:00-05:00 Europe/Berlin"
     assert hours.why_not(late, needs_seconds=7200) == (
-        "the delete is estimated to take 2 h 00 min, but the opening hours 22:00-05:00 Europe/Berlin end in 1 h 00 min"
+        "a window takes at least 2 h 00 min, but the opening hours 22:00-05:00 Europe/Berlin end in 1 h 00 min"
     )
     assert "longer than the opening hours" in str(hours.why_not(late, needs_seconds=53_000))
 
@@ -212,3 +212,17 @@ def test_at_the_next_opening_it_is_open_and_just_before_it_is_not(hours: str, zo
 def test_more_hours_never_close_what_was_open(now: datetime, zone: str, hours: str, other: str) -> None:
     if may_open(hours, zone, now.isoformat()):
         assert may_open(f"{hours}; {other}", zone, now.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "expected"),
+    [
+        (NIGHT, "2026-11-23T23:00:00Z", "2026-11-24T05:00:00Z"),
+        (NIGHT, "2026-11-23T12:00:00Z", None),
+        ("22:00-24:00; 00:00-05:00", "2026-11-23T23:00:00Z", "2026-11-24T05:00:00Z"),
+        ("", "2026-11-23T23:00:00Z", None),
+    ],
+)
+def test_when_the_hours_end(hours: str, now: str, expected: str | None) -> None:
+    end = parse_opening_hours(hours, "UTC").end_of(datetime.fromisoformat(now))
+    assert end == (None if expected is None else datetime.fromisoformat(expected))

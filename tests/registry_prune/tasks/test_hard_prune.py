@@ -29,7 +29,7 @@ def conclude(
         dag_id="d", run_id="r", cluster=SimpleNamespace(server="s"), hand_over=lambda record: None
     )
     run.window = Holder(run="d/r", token="t")
-    delete = Delete(holder=run.window, attempt=attempt, ends_by=datetime.now(UTC) + timedelta(days=1))
+    delete = Delete(holder=run.window, attempt=attempt, ends_by=begun_at + timedelta(hours=48))
     end = DeleteEnd(delete=delete, result=result, lost=lost, tripped=tripped)
     return HardPrune(task_id="hard_prune", cluster=ClusterSettings())._conclude(run, end)
 

@@ -51,7 +51,6 @@ ALONE: dict[str, Case] = {
     "never": SKIPPED["never above both"],
     "no_orphans": SKIPPED["force with nothing to do"],
     "below_thresholds": SKIPPED["both one below"],
-    "estimated_time": STOPPED["too long"],
     "dry_run_only": SKIPPED["dry run only"],
 }
 """For each rule a case in which it alone speaks."""
@@ -134,7 +133,6 @@ MALFORMED: dict[str, Callable[[], Evidence]] = {
     "a threshold of zero blobs": lambda: evidence(dry_run(), thresholds={"min_blobs": 0, "min_bytes": 0}),
     "a share above one": lambda: evidence(dry_run(), limits=LIMITS.to_json() | {"orphan_share": 1.01}),
     "a share that is no number": lambda: evidence(dry_run(), limits=LIMITS.to_json() | {"orphan_share": float("nan")}),
-    "time without an end": lambda: evidence(dry_run(), limits=LIMITS.to_json() | {"estimated_seconds": float("inf")}),
     "something unknown": lambda: evidence(dry_run(), images_checked=True),
 }
 

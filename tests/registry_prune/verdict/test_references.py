@@ -125,7 +125,9 @@ def test_every_digest_that_an_image_names(an_image: dict[str, Any], named: list[
 
 
 def test_candidates_that_nobody_names_are_fine() -> None:
-    assert audit(packed("orphan", "other"), [SCHEMA_2, OCI, INDEX]) == ReferenceAudit(candidates=2, images=3)
+    assert audit(packed("orphan", "other"), [SCHEMA_2, OCI, INDEX]) == ReferenceAudit(
+        candidates=2, images=3, older_images=3
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ STILL_THERE = StreamAudit(repositories=1, shown=("a/b",), in_use=("a/b",), in_us
 FEW_BLOBS_NAMED = {"audit": {"stored_references": 1249}}
 ELSEWHERE = {"history": earlier(10, 10, cluster_id="munich")}
 SLOW = dry_run(seconds=20_000.0)
+SLICE = {"history": History(runs=(PastRun(run_id="1", deleted_blobs=700, left_blobs=5000),))}
 
 
 def passing(*ceilings: Ceiling) -> dict[str, Any]:
@@ -128,9 +129,13 @@ PRUNED = {
     ),
     "untyped passed": Case(dry_run(), Action.PRUNE, "passed by", UNTYPED_ONE | passing(Ceiling.UNTYPED_IMAGES)),
     "other cluster passed": Case(dry_run(), Action.PRUNE, "passed by", ELSEWHERE | passing(Ceiling.OTHER_CLUSTER)),
-    "time passed": Case(SLOW, Action.PRUNE, "passed by ada", passing(Ceiling.ESTIMATED_TIME)),
-    "passed by nobody known": Case(
-        SLOW, Action.PRUNE, "passed by a person", {"passed": (Ceiling.ESTIMATED_TIME,), "passed_by": ""}
+    "however long it takes": Case(SLOW, Action.PRUNE, "≥"),
+    "what a slice left, below both thresholds": Case(dry_run(999, 1), Action.PRUNE, "left 5,000, this goes on", SLICE),
+    "nobody knows who passed it": Case(
+        dry_run(),
+        Action.PRUNE,
+        "passed by a person",
+        FEW_BLOBS_NAMED | {"passed": (Ceiling.ORPHAN_SHARE,), "passed_by": ""},
     ),
     "a ceiling that was not reached is not passed": Case(dry_run(), Action.PRUNE, "≥", passing(*Ceiling)),
 }
@@ -195,7 +200,7 @@ STOPPED = {
     "above four fifths, force": Case(dry_run(), Action.STOP, "pass_ceilings: orphan_share", FEW_BLOBS_NAMED | FORCE),
     "no pushed image": Case(dry_run(1, 1), Action.STOP, "100.0% of about 1", {"audit": {"stored_references": 0}}),
     "another ceiling passed": Case(
-        dry_run(), Action.STOP, "orphan_share", FEW_BLOBS_NAMED | passing(Ceiling.ESTIMATED_TIME)
+        dry_run(), Action.STOP, "orphan_share", FEW_BLOBS_NAMED | passing(Ceiling.EARLIER_RUNS)
     ),
     "26 repositories go": Case(dry_run(), Action.STOP, "shop/frontend, shop/mailer and 24 more", {"streams": GONE}),
     "26 repositories counted": Case(dry_run(counted_repositories=26), Action.STOP, "26 repositories would be removed"),
@@ -206,8 +211,5 @@ STOPPED = {
     "an untyped image": Case(dry_run(), Action.STOP, "repair: oc patch image", UNTYPED_ONE),
     "an untyped image, no survey": Case(None, Action.STOP, "pass_ceilings: untyped_images", UNTYPED_ONE),
     "another cluster": Case(dry_run(), Action.STOP, "https://api.berlin:6443 is another cluster", ELSEWHERE),
-    "too long": Case(SLOW, Action.STOP, "as this cluster has no earlier delete, more than 8 h 00 min"),
-    "too long, force": Case(dry_run(1, 1, seconds=30_000.0), Action.STOP, "more than 8 h", FORCE),
-    "too long, dry run only": Case(SLOW, Action.STOP, "more than 8 h", {"dry_run_only": True}),
 }
 CASES = PRUNED | SKIPPED | STOPPED

@@ -11,7 +11,7 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
-from include.registry_prune.window.guard import Found, GuardRound, guard
+from include.registry_prune.window.guard import Found, GuardRound, guard, guard_to_the_end
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
@@ -233,3 +233,62 @@ def test_a_delete_whose_lease_was_removed_with_its_window_is_ended(seeded: Sandb
     assert seeded.pruners_alive() == 0
     again = guard(cluster, limits=LIMITS, run_is_over=never)
     assert again.found is Found.NOTHING
+
+
+def leave_window_that_ends(cluster: Cluster, seconds: float) -> datetime:
+    """Its run renews the lease for ever; returns when it has to end."""
+    end = datetime.now(UTC) + timedelta(seconds=seconds)
+    arm(
+        cluster,
+        holder=HOLDER,
+        run_url="",
+        lasts=timedelta(days=1),
+        must_end_by=end,
+        binding_ours=False,
+        limits=LIMITS,
+    )
+    open_window(cluster, holder=HOLDER, limit_seconds=300)
+    return end
+
+
+def guarded_to_the_end(cluster: Cluster, *, warning: float, within: float = 300.0) -> tuple[GuardRound, list[str]]:
+    told: list[str] = []
+    before = timedelta(seconds=warning)
+    seen = guard_to_the_end(
+        lambda: guard(cluster, limits=LIMITS, run_is_over=never, warning=before),
+        warning=before,
+        within=timedelta(seconds=within),
+        warned=lambda late: told.append(late.message),
+    )
+    return seen, told
+
+
+def test_a_window_is_closed_at_its_end_whoever_renews_its_lease_and_told_once_before(
+    seeded: Sandbox, cluster: Cluster
+) -> None:
+    """Guards the end that nobody moves, the wait for it, and the warning."""
+    end = leave_window_that_ends(cluster, 8.0)
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(days=9)))
+    seen, told = guarded_to_the_end(cluster, warning=2.0)
+    assert datetime.now(UTC) >= end
+    assert seen.found is Found.CLOSED
+    assert "its window had to end by" in seen.message
+    assert len(told) == 1
+    assert "nobody has begun to close it" in told[0]
+    assert_as_before(seeded)
+
+
+def test_a_window_that_somebody_closes_is_not_warned_of(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_that_ends(cluster, 60.0)
+    change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
+    seen, told = guarded_to_the_end(cluster, warning=3600.0)
+    assert (seen.found, told) == (Found.AT_WORK, [])
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
+
+
+def test_a_window_that_ends_after_the_next_round_is_that_rounds(sandbox: Sandbox, cluster: Cluster) -> None:
+    leave_window_that_ends(cluster, 3600.0)
+    seen, told = guarded_to_the_end(cluster, warning=60.0)
+    assert (seen.found, told) == (Found.AT_WORK, [])
+    assert "its window ends by" in seen.message
+    close_window(cluster, holder=HOLDER, limits=LIMITS)
