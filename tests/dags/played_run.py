@@ -107,11 +107,16 @@ def play(
         elif task.task_id in {"report", *own}:
             step = getattr(task, method)
         else:
-            step = _played(lambda outcome=outcome: outcome)
+            step = _played(always(outcome))
         setattr(task, method, _noted(ran, task.task_id, step))
     # As verify_access, which is played, names the run.
     with patch.object(Run, "token", "a1"):
         return run_to_its_end(dag, ran, conf)
+
+
+def always(outcome: Any) -> Callable[[], Any]:
+    """A step that hands over that."""
+    return lambda: outcome
 
 
 def _fail() -> None:

@@ -95,6 +95,11 @@ class DetachedPod:
         for line in out.splitlines():
             log.feed(Stream.STDOUT, line)
 
+    def looked(self, log: DeleteLog) -> DeleteLog:
+        """The log after one more look."""
+        self.look(log)
+        return log
+
     def follow(self, log: DeleteLog, seconds: float = 300) -> None:
         """Look until it is over."""
         deadline = time.monotonic() + seconds

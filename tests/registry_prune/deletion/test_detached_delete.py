@@ -200,7 +200,7 @@ def test_a_folder_that_others_fill_in_mid_delete_costs_no_count_of_blobs(small_p
     started(small_pod)
     log = DeleteLog()
     counted = []
-    wait_for(lambda: small_pod.look(log) is None and log.blobs > 3000)
+    wait_for(lambda: small_pod.looked(log).blobs > 3000)
     counted.append(log.blobs)
     fill(small_pod)
     (small_pod.folder / "go").touch()
@@ -313,7 +313,7 @@ def test_killed_processes_are_an_interrupted_attempt_with_what_was_logged(pod: D
     pod.pruner(f"{blob_lines(5)} >&2\n{UNTIL_TOLD}")
     started(pod)
     log = DeleteLog()
-    wait_for(lambda: pod.look(log) is None and log.blobs == 5)
+    wait_for(lambda: pod.looked(log).blobs == 5)
     while pod.processes():
         pod.kill(signal.SIGKILL)
     pod.look(log, 2)
@@ -393,7 +393,7 @@ def test_another_reader_goes_on_where_the_first_stopped(pod: DetachedPod) -> Non
                f"echo ' and its end' >&2; {blob_lines(10, 10)} >&2\n{SUMMARY}")  # fmt: skip
     started(pod)
     first = DeleteLog()
-    wait_for(lambda: pod.look(first) is None and first.blobs == 10)
+    wait_for(lambda: pod.looked(first).blobs == 10)
     (pod.folder / "go").touch()
     lines: list[Line] = []
     second = DeleteLog(type(first.position()).from_json(first.position().to_json()), lines.append)

@@ -72,7 +72,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def whole(self: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(delete_follower.asyncio, "sleep", no_pause)
+    monkeypatch.setattr(asyncio, "sleep", no_pause)
     monkeypatch.setattr(WindowWatch, "watch", whole)
     monkeypatch.setattr(ImageWatch, "watch", whole)
     return clock

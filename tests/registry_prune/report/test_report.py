@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,7 +60,7 @@ FULL: dict[str, Record] = {
 
 
 def facts(
-    results: dict[str, Record],
+    results: Mapping[str, Record],
     states: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
     pods_seen: PodsSeen | None = None,
@@ -84,7 +85,7 @@ def report_of(known: Facts, *, dry_run_only: bool = False) -> RunReport:
 
 
 def report(
-    results: dict[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
+    results: Mapping[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
 ) -> RunReport:
     return report_of(facts(results, states), dry_run_only=dry_run_only)
 

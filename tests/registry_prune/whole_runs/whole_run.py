@@ -52,6 +52,7 @@ def run_dag(caplog: Any, *, conf: Mapping[str, Any] | None = None, **settings: A
     def keep_error(context: Any) -> None:
         errors[context["ti"].task_id] = str(context["exception"])
 
+    task: Any
     for task in dag.tasks:
         task.retries = 0
         task.on_failure_callback = [*task.on_failure_callback, keep_error]

@@ -15,7 +15,7 @@ from include.registry_prune.cluster import settling
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.cluster.pod_exec import run_in_pod
-from include.registry_prune.cluster.registry_state import unsettled
+from include.registry_prune.cluster.registry_state import Settled, unsettled
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import NotSettledError
 from include.registry_prune.deletion.attempts import find_or_begin
@@ -46,7 +46,7 @@ def armed(cluster: Cluster, holder: Holder = HOLDER, lasts: timedelta = DAY) -> 
     arm(cluster, holder=holder, run_url="", lasts=lasts, binding_ours=True, limits=LIMITS)
 
 
-def close(cluster: Cluster, holder: Holder = HOLDER) -> window.Settled | None:
+def close(cluster: Cluster, holder: Holder = HOLDER) -> Settled | None:
     return close_window(cluster, holder=holder, limits=LIMITS)
 
 
