@@ -36,7 +36,7 @@ from include.registry_prune.window.lease import Lease
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GARBAGE = Summary(blobs=3_000, rounded_bytes=4 * 2**30)
 PRUNE = Verdict(action=Action.PRUNE, reasons=("3,000 orphaned blobs ≥ 1,000",))
-NOT_NOW = Verdict(action=Action.SKIP, reasons=("2 builds would be lost", "the window is not opened in this run"))
+NOT_NOW = Verdict(action=Action.SKIP, reasons=("2 builds would be lost", "this run opens no window"))
 SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
 STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 

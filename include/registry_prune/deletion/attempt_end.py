@@ -43,7 +43,7 @@ class AttemptEnd:
         if self.why is not None:
             return
         self.why, self._may_delete_pod = why, may_delete_pod
-        log.error("The delete is ended: %s", why)
+        log.error("Ending the delete: %s", why)
         self._asked.set()
 
     async def carry_out(self) -> None:
@@ -55,9 +55,9 @@ class AttemptEnd:
                     await self._end(cluster)
                     return
             except ClusterError as error:
-                log.warning("The delete could not be ended, it is tried again: %s", error)
+                log.warning("The delete could not be ended; trying again: %s", error)
             except Exception:  # whatever an answer has in it
-                log.exception("The delete could not be ended, it is tried again")
+                log.exception("The delete could not be ended; trying again")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _end(self, cluster: AsyncCluster) -> None:
@@ -71,5 +71,5 @@ class AttemptEnd:
         except ClusterError as error:
             if not self._may_delete_pod:
                 raise
-            log.warning("Pod %s is deleted: %s", pod.name, error)
+            log.warning("Deleting pod %s: %s", pod.name, error)
             await cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)

@@ -28,7 +28,7 @@ INTEGRITY_COMMAND = (
 )
 
 KEPT_BROKEN = 1_000
-"""So many broken images are kept by name, to compare before and after."""
+"""At most this many broken images are kept by name, to compare before and after."""
 
 
 class Summary(Record):
@@ -49,7 +49,7 @@ class PrunerResult(WindowRecord):
     :param ended_how: in words, when there is no exit status.
     :param missing_storage: it warned that there is no storage ("No repositories found").
     :param list_complete: of a delete: ``artifact`` has every line of its log that is about something deleted.
-    :param attempts: so many times the delete was begun; all but the last were interrupted.
+    :param attempts: how many times the delete was begun; all but the last were interrupted.
     :param earlier_blobs: deleted by the attempts before the last, counted in their logs. Not part of the other counts.
     """
 

@@ -369,7 +369,7 @@ def test_no_pod_is_deleted_under_an_open_window(sandbox: Sandbox, cluster: Clust
     arm(cluster, holder=OTHER, run_url="", lasts=timedelta(hours=1), binding_ours=False, limits=LIMITS)
     restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
     assert (restart.replaced, uids(cluster)) == (0, before)
-    assert "The read-only window of other/run is there" in restart.not_done
+    assert "other/run holds the read-only window" in restart.not_done
     close_window(cluster, holder=OTHER, limits=LIMITS)
 
 

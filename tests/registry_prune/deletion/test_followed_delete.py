@@ -316,7 +316,7 @@ def test_nothing_known_for_too_long_is_an_unknown_end_and_the_pruner_lives_on(
     rule = window.api_faults.add(FaultRule(user=ACCOUNT, status=503, remaining=1_000_000))
     end = follow(cluster, attempt, patience=1.0)
     assert end.result.exit_status is None
-    assert "nothing is known of it for" in str(end.result.problem())
+    assert "the cluster has told nothing of it for" in str(end.result.problem())
     assert not end.interrupted, "it may live: no other is begun"
     wait_for(lambda: window.pruners_alive() == 1)
     window.api_faults.remove(rule)
@@ -419,7 +419,7 @@ def test_somebody_who_sets_read_only_back_ends_the_delete_in_a_fraction_of_a_sec
     end = follow(cluster, attempt)
     thread.join()
     assert end.lost is not None
-    assert "somebody has set spec.readOnly to false" in end.lost
+    assert "somebody set spec.readOnly to false" in end.lost
     assert not end.interrupted
     assert end.result.exit_status == 143
     assert 3 <= end.result.counted_blobs <= ORPHANS // 2
@@ -517,7 +517,7 @@ def test_an_answer_that_cannot_be_understood_is_said_and_the_window_is_looked_af
     change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(lease.armed_at + timedelta(seconds=1)))
     assert follow(cluster, begin(cluster)).result.complete
     assert malformed == []
-    assert "could not be looked after, it is tried again" in caplog.text
+    assert "The look at the window failed; trying again" in caplog.text
     lease = read_lease(cluster)
     assert lease is not None
     assert lease.expires_at > lease.armed_at + timedelta(seconds=60), "renewed"

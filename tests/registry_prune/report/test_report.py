@@ -315,7 +315,7 @@ BEFORE_WINDOW: dict[str, Record] = {"survey": SURVEY, "survey_gate": WORTH_IT, "
 
 
 def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
-    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is not opened in this run")
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "this run opens no window")
     not_now = Verdict(action=Action.SKIP, reasons=reasons)
     postponed = report(BEFORE_WINDOW | {"right_moment": not_now}, NO_WINDOW | {"right_moment": "skipped"})
     assert postponed.outcome is Outcome.POSTPONED
@@ -324,7 +324,7 @@ def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
 
 
 def test_a_run_that_went_on_beside_running_builds_says_so() -> None:
-    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is opened all the same")
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the run opens the window all the same")
     went_on = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=reasons)})
     assert went_on.outcome is Outcome.PRUNED
     assert went_on.reasons == (*WORTH_IT.reasons, *reasons)
