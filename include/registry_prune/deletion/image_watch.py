@@ -36,7 +36,7 @@ IMAGES_AT_ONCE = 100
 """An Image is about 10 KiB of JSON. To parse so many takes some 10 ms, in which nobody else gets on who shares the
 loop."""
 PLAUSIBLE_SHARE = 0.5
-"""This share of the Images has to stay while a delete works: nobody deletes half of them while nothing can be pushed."""
+"""This share of the Images has to stay while a delete works: nobody deletes half of them while no push is taken."""
 RETRY_SECONDS, PAUSE_SECONDS = 1.0, 0.1
 EVIDENCE_SECONDS = 20.0
 """For the names of tags: the registry is read-only meanwhile."""

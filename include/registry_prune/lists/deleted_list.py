@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAITING_LINES = 250_000
-"""At most this many wait in memory, some 45 MiB: more than the log of an attempt can hold, which who follows may read at
+"""At most this many wait in memory, some 45 MiB: more than the log of an attempt can hold, which a follower may read at
 once, and a minute of the quickest delete."""
 CLOSE_SECONDS = 5.0
 """For the storage to finish a list: the registry is read-only meanwhile."""
