@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
+@contextlib.contextmanager
+def lingering_run(
+    command: list[str], environment: dict[str, str], folder: Path, output: Path, wait_for: WaitFor
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run whose task does not end, seen at work; killed at the end."""
+    with output.open("wb") as stream:
+        tool = subprocess.Popen(
+            [*command, "--param", f"linger_in={folder}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(
+            lambda: (folder / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
+        )
+        assert tool.poll() is None, output.read_text()
+        yield tool
+    finally:
+        tool.kill()
+        tool.wait()
+
+
 def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
     command: list[str], environment: dict[str, str], state_root: Path
 ) -> None:
@@ -68,20 +88,9 @@ def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing
     command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
 ) -> None:
     output = tmp_path / "output"
-    with output.open("wb") as stream:
-        tool = subprocess.Popen(
-            [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(
-            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
-        )
-        assert tool.poll() is None, output.read_text()
+    with lingering_run(command, environment, tmp_path, output, wait_for) as tool:
         tool.send_signal(signal.SIGINT)
         assert tool.wait(LONGEST_RUN_SECONDS) == 128 + signal.SIGINT, output.read_text()
-    finally:
-        tool.kill()
-        tool.wait()
     assert (tmp_path / "restored").exists(), output.read_text()
     assert "The run ended as failed." in output.read_text()
     assert processes.marked(state_root) == []
@@ -90,19 +99,8 @@ def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing
 def test_a_run_that_was_killed_is_not_gone_on_with_and_does_not_hold_up_the_next(
     command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
 ) -> None:
-    output = tmp_path / "output"
-    with output.open("wb") as stream:
-        tool = subprocess.Popen(
-            [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(
-            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
-        )
-        assert tool.poll() is None, output.read_text()
-    finally:
-        tool.kill()
-        tool.wait()
+    with lingering_run(command, environment, tmp_path, tmp_path / "output", wait_for):
+        pass
     (tmp_path / "lingering").unlink()
     done = subprocess.run(
         command,

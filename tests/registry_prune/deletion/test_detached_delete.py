@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -26,26 +25,30 @@ from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.pruner.dockerregistry import LineKind, Summary
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, end_command
-from tests.registry_prune.deletion.detached_pod import HOLDER, LOG_BYTES, SUMMARY, DetachedPod, blob_lines, wait_for
+from tests.registry_prune.deletion.detached_pod import (
+    HOLDER,
+    LOG_BYTES,
+    SHELLS,
+    SUMMARY,
+    UNTIL_TOLD,
+    DetachedPod,
+    blob_lines,
+    wait_for,
+)
 
-SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
-UNTIL_TOLD = "trap 'exit 143' TERM; while :; do sleep 0.05; done"
 ONE_BLOB = f"{blob_lines(1)} >&2"
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell.name)
 def pod(request: pytest.FixtureRequest) -> Iterator[DetachedPod]:
-    """With each shell that may be a pod's; bash keeps to POSIX when it is called ``sh``."""
-    made = DetachedPod(Path(shutil.which(request.param) or ""))
-    yield made
-    made.remove()
+    with DetachedPod(request.param) as made:
+        yield made
 
 
 @pytest.fixture
 def dash_pod() -> Iterator[DetachedPod]:
-    made = DetachedPod(Path("/bin/sh"))
-    yield made
-    made.remove()
+    with DetachedPod(Path("/bin/sh")) as made:
+        yield made
 
 
 def started(pod: DetachedPod) -> None:
