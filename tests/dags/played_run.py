@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +15,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.utils.session import create_session
 
+from faults.in_process.dag_test import run_in_process
 from include.registry_prune.base_prune.job import BasePrune
 from include.registry_prune.base_prune.output import PruneFigures
 from include.registry_prune.cluster.registry_state import Settled
@@ -146,28 +145,14 @@ def run_to_its_end(dag: DAG, ran: list[str], conf: Mapping[str, Any] | None = No
         task.retries = 0
         task.params = ParamsDict()
     store(dag)
-    with _hurry():
-        run = dag.test(run_conf=dict(conf or {}))
+    # It would first store what is in the folder of DAGs, which is not what is run here.
+    with patch("airflow.dag_processing.dagbag.sync_bag_to_db"):
+        run = run_in_process(dag, conf or {})
     with create_session() as session:
         tasks = {ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)}
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
         results = {row.task_id: XComModel.deserialize_value(row) for row in rows}
     return PlayedRun(run_id=run.run_id, state=str(run.state), tasks=tasks, ran=tuple(ran), results=results)
-
-
-@contextmanager
-def _hurry() -> Iterator[None]:
-    """Without what dag.test() takes its time for.
-
-    It sleeps for a second whenever "skipped" or "upstream failed" goes on to the next task, and first stores what is
-    in the folder of DAGs, which is not what is run here.
-    """
-    sleep = time.sleep
-    with (
-        patch("time.sleep", lambda seconds: sleep(min(seconds, 0.01))),
-        patch("airflow.dag_processing.dagbag.sync_bag_to_db"),
-    ):
-        yield
 
 
 def store(dag: DAG) -> None:

@@ -64,26 +64,6 @@ def lingering_run(
         tool.wait()
 
 
-def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
-    command: list[str], environment: dict[str, str], state_root: Path
-) -> None:
-    done = subprocess.run(
-        command,
-        env=environment,
-        check=False,
-        timeout=LONGEST_RUN_SECONDS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "hard_prune          success in" in done.stdout
-    assert "8 of 8 blobs deleted (100 %), 4 blobs/s" in done.stdout
-    assert "orphans found  8 blobs, about 2.0 KiB" in done.stdout
-    assert "nothing is left running" in done.stdout
-    assert processes.marked(state_root) == []
-
-
 def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing_running(
     command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
 ) -> None:
@@ -96,7 +76,7 @@ def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing
     assert processes.marked(state_root) == []
 
 
-def test_a_run_that_was_killed_is_not_gone_on_with_and_does_not_hold_up_the_next(
+def test_a_run_that_was_killed_is_not_gone_on_with_and_the_next_is_followed_to_its_report(
     command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
 ) -> None:
     with lingering_run(command, environment, tmp_path, tmp_path / "output", wait_for):
@@ -112,6 +92,11 @@ def test_a_run_that_was_killed_is_not_gone_on_with_and_does_not_hold_up_the_next
         text=True,
     )
     assert done.returncode == 0, done.stdout
+    assert "hard_prune          success in" in done.stdout
+    assert "8 of 8 blobs deleted (100 %), 4 blobs/s" in done.stdout
+    assert "orphans found  8 blobs, about 2.0 KiB" in done.stdout
+    assert "nothing is left running" in done.stdout
+    assert processes.marked(state_root) == []
     killed, finished = runs(state_root)
     assert f"is marked failed, and nothing goes on with it: {killed[0]}." in done.stdout
     assert (killed[1], finished[1]) == ("failed", "success")
