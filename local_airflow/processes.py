@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 STATE_VARIABLE = "LOCAL_AIRFLOW_STATE"
 """Environment variable that every process of a state folder carries: the folder's absolute path."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks.read_only.observer import WindowObserver
 from sandbox.base.names import NAMESPACE

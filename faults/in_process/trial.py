@@ -11,6 +11,7 @@ from typing import Any
 from faults.arena.arena import CONF, SETTINGS, Arena
 from faults.arena.ending import conclude
 from faults.fault import Fault, Outcome
+from faults.in_process.dag_test import run_in_process
 
 _CONNECTION_VARIABLE = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
 _RETRY_DELAY = timedelta(seconds=0.5)
@@ -46,7 +47,7 @@ def _run_dag(arena: Arena) -> str:
         task.retry_delay = _RETRY_DELAY
         task.retry_exponential_backoff = 0.0
         _hook(task, arena)
-    run = dag.test(run_conf={**CONF, **arena.fault.conf})
+    run = run_in_process(dag, {**CONF, **arena.fault.conf})
     arena.reported = _report(dag.dag_id, run.run_id)
     return str(run.state)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
-from fsspec.implementations.local import LocalFileOpener  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileOpener
 
 from faults.processes.points import AFTER, BEFORE, FOLDER_VARIABLE, Points
 

@@ -24,7 +24,7 @@ from sandbox.kubelet.pod_status import POD_NETWORK
 from sandbox.kubelet.pod_worker import PodContext, PodWorker
 from sandbox.kubelet.processes import ProcessTable
 from sandbox.real_registry.server import RegistryServers
-from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError
+from sandbox.server.backends import ExecCommand, KubeletRefusedError, KubeletUnreachableError
 from sandbox.server.objects.history import DELETED
 from sandbox.server.objects.store import Store
 
@@ -209,36 +209,31 @@ class Kubelet:
     # --- PodBackend
 
     async def exec(
-        self,
-        request: web.Request,
-        pod: dict[str, Any],
-        container: str,
-        command: list[str],
-        stdin: bool,
-        stdout: bool,
-        stderr: bool,
-        tty: bool,
+        self, request: web.Request, pod: dict[str, Any], container: str, command: ExecCommand
     ) -> web.StreamResponse:
         """Run a command in a container (see :class:`sandbox.server.backends.PodBackend`).
 
         With ``tty`` both output streams come as one; there is no terminal.
         """
         target = self._running_container(pod, container)
-        fault = self.exec_faults.take(pod["metadata"]["name"], command)
+        fault = self.exec_faults.take(pod["metadata"]["name"], command.words)
         if fault is not None and fault.effect == "refuse":
             raise KubeletRefusedError(fault.message)
-        session = ExecSession(request, pod["metadata"]["uid"], command, fault)
-        await session.accept(channels.STDOUT if stdout else channels.STDERR if stderr else channels.ERROR)
+        session = ExecSession(request, pod["metadata"]["uid"], command.words, fault)
+        outputs = channels.STDOUT if command.stdout else channels.STDERR if command.stderr else channels.ERROR
+        await session.accept(outputs)
         self._link_processes()
         self._sessions.add(session)
         try:
-            process = await target.spawn(command, stdin=stdin, merge_streams=tty)
+            process = await target.spawn(command.words, stdin=command.stdin, merge_streams=command.tty)
         except OSError:
             self._sessions.discard(session)
             await session.refuse("executable file not found in $PATH")
             return session.socket
         self._link_processes()
-        task = asyncio.create_task(session.serve(process, stdin=stdin, stdout=stdout, stderr=stderr))
+        task = asyncio.create_task(
+            session.serve(process, stdin=command.stdin, stdout=command.stdout, stderr=command.stderr)
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: self._sessions.discard(session))

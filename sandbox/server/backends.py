@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -20,6 +21,20 @@ class KubeletUnreachableError(Exception):
     """Nobody answers on the kubelet's address; the message is the cause (``dial tcp …: refused``)."""
 
 
+@dataclass(frozen=True)
+class ExecCommand:
+    """What is run in a container, and which of its streams the client asks for.
+
+    :param tty: both output streams come as one.
+    """
+
+    words: list[str]
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
 class PodBackend(Protocol):
     """Runs commands in pods and shows their logs.
 
@@ -27,15 +42,7 @@ class PodBackend(Protocol):
     """
 
     async def exec(
-        self,
-        request: web.Request,
-        pod: dict[str, Any],
-        container: str,
-        command: list[str],
-        stdin: bool,
-        stdout: bool,
-        stderr: bool,
-        tty: bool,
+        self, request: web.Request, pod: dict[str, Any], container: str, command: ExecCommand
     ) -> web.StreamResponse:
         """Accept the WebSocket of ``request`` and run ``command`` in the container.
 

@@ -41,7 +41,7 @@ def process(file: Path, log_file: Path, callbacks: Sequence[DagCallbackRequest] 
     :param log_file: is written.
     """
     client = Client(base_url=None, token="", dry_run=True, transport=in_process_api_server().transport)
-    client.base_url = "http://in-process.invalid./"  # type: ignore[assignment]  # the setter takes a string
+    client.base_url = "http://in-process.invalid./"
     with log_file.open("wb") as log:
         logger = structlog.wrap_logger(
             structlog.BytesLogger(log), processors=logging_processors(json_output=True), logger_name="processor"

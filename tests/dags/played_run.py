@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +15,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.utils.session import create_session
 
+from faults.in_process.dag_test import run_in_process
 from include.registry_prune.base_prune.job import BasePrune
 from include.registry_prune.base_prune.output import PruneFigures
 from include.registry_prune.cluster.registry_state import Settled
@@ -36,7 +35,7 @@ from include.registry_prune.window.lease import Lease
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GARBAGE = Summary(blobs=3_000, rounded_bytes=4 * 2**30)
 PRUNE = Verdict(action=Action.PRUNE, reasons=("3,000 orphaned blobs ≥ 1,000",))
-NOT_NOW = Verdict(action=Action.SKIP, reasons=("2 builds would be lost", "the window is not opened in this run"))
+NOT_NOW = Verdict(action=Action.SKIP, reasons=("2 builds would be lost", "this run opens no window"))
 SKIP = Verdict(action=Action.SKIP, reasons=("3 orphaned blobs < 1,000",))
 STOP = Verdict(action=Action.STOP, reasons=("more than can be believed",))
 
@@ -107,11 +106,16 @@ def play(
         elif task.task_id in {"report", *own}:
             step = getattr(task, method)
         else:
-            step = _played(lambda outcome=outcome: outcome)
+            step = _played(always(outcome))
         setattr(task, method, _noted(ran, task.task_id, step))
     # As verify_access, which is played, names the run.
     with patch.object(Run, "token", "a1"):
         return run_to_its_end(dag, ran, conf)
+
+
+def always(outcome: Any) -> Callable[[], Any]:
+    """A step that hands over that."""
+    return lambda: outcome
 
 
 def _fail() -> None:
@@ -141,28 +145,14 @@ def run_to_its_end(dag: DAG, ran: list[str], conf: Mapping[str, Any] | None = No
         task.retries = 0
         task.params = ParamsDict()
     store(dag)
-    with _hurry():
-        run = dag.test(run_conf=dict(conf or {}))
+    # It would first store what is in the folder of DAGs, which is not what is run here.
+    with patch("airflow.dag_processing.dagbag.sync_bag_to_db"):
+        run = run_in_process(dag, conf or {})
     with create_session() as session:
         tasks = {ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)}
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
         results = {row.task_id: XComModel.deserialize_value(row) for row in rows}
     return PlayedRun(run_id=run.run_id, state=str(run.state), tasks=tasks, ran=tuple(ran), results=results)
-
-
-@contextmanager
-def _hurry() -> Iterator[None]:
-    """Without what dag.test() takes its time for.
-
-    It sleeps for a second whenever "skipped" or "upstream failed" goes on to the next task, and first stores what is
-    in the folder of DAGs, which is not what is run here.
-    """
-    sleep = time.sleep
-    with (
-        patch("time.sleep", lambda seconds: sleep(min(seconds, 0.01))),
-        patch("airflow.dag_processing.dagbag.sync_bag_to_db"),
-    ):
-        yield
 
 
 def store(dag: DAG) -> None:

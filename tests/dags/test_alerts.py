@@ -29,7 +29,7 @@ from tests.dags.played_run import NOON, RESULTS, SKIP, PlayedRun, play
 DAG_FILE = Path(__file__).parents[2] / "dags" / "registry_prune.py"
 SETTINGS = ClusterSettings(alert_connection="alerts", alert_endpoint="hook/registry")
 SECRET = "a-password-for-the-receiver"
-RUN = {"run_id": "manual__1", "reason": "task_failure"}
+RUN: dict[str, Any] = {"run_id": "manual__1", "reason": "task_failure"}
 
 
 class Receiver(ThreadingHTTPServer):
@@ -188,7 +188,7 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
 
 def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_dag: DAG, receiver: Receiver) -> None:
     """An hour and more of tries would else pass in silence."""
-    restore = alerting_dag.get_task("restore_read_write")
+    restore: Any = alerting_dag.get_task("restore_read_write")
     began, push, store = (
         datetime.now(UTC),
         lambda key, value: None,
@@ -209,7 +209,8 @@ def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_
 def test_a_lost_image_is_told_at_once_and_louder_than_a_failed_run(
     alerting_dag: DAG, receiver: Receiver, caplog: pytest.LogCaptureFixture, task_id: str
 ) -> None:
-    _, callback = alerting_dag.get_task(task_id).on_failure_callback
+    task: Any = alerting_dag.get_task(task_id)
+    _, callback = task.on_failure_callback
     callback({**RUN, "exception": AirflowFailException("the delete stopped midway")})
     assert receiver.posted == [], "the run's own alert tells of that"
     callback({**RUN, "exception": ImageLostError("sha256:01 is the layer of Image sha256:02 (tags shop/app:v1)")})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +34,7 @@ def asking_dag(**settings: Any) -> DAG:
     return build_dag(ClusterSettings.from_mapping("asking", {"approval": True, **settings}))
 
 
-def answer_event(answer: str, user: str | None = "mona") -> dict[str, Any]:
+def answer_event(answer: str, user: Any = "mona") -> dict[str, Any]:
     responder = None if user is None else {"id": "1", "name": user}
     return {"chosen_options": [answer], "params_input": {}, "responded_at": NOON, "responded_by_user": responder}
 
@@ -146,7 +145,7 @@ class TestApproval:
 
     def test_without_an_answer_in_time_the_default_counts(self) -> None:
         dag = asking_dag(approval_default="approve", approval_limit="3h")
-        task = dag.get_task("approve_window")
+        task: Any = dag.get_task("approve_window")
         assert (task.defaults, task.response_timeout) == (["Approve"], timedelta(hours=3))
         answer = task.execute_complete(Context(dag), answer_event("Approve", user=None))
         assert answer.pop("window").startswith("a1-")
@@ -157,7 +156,8 @@ class TestApproval:
     def test_an_answer_is_found_by_the_next_try_and_not_by_a_task_that_was_cleared(self) -> None:
         """Guards an answer that is given at once: Airflow fails the task that it resumes, and tries it again."""
         dag = asking_dag()
-        task, context = dag.get_task("approve_window"), Context(dag)
+        task: Any = dag.get_task("approve_window")
+        context: Any = Context(dag)
         answer = task.execute_complete(context, answer_event("Approve", user={"id": "1", "name": "ada"}))
         assert task.work(Run(context, task.cluster)).to_json() == answer
         context.max_tries += 3
@@ -166,8 +166,9 @@ class TestApproval:
     def test_an_error_of_airflow_is_no_approval(self) -> None:
         dag = asking_dag()
         context = Context(dag)
+        task: Any = dag.get_task("approve_window")
         with pytest.raises(HITLTimeoutError):
-            dag.get_task("approve_window").execute_complete(context, {"error": "late", "error_type": "timeout"})
+            task.execute_complete(context, {"error": "late", "error_type": "timeout"})
         assert context.handed_over == {}
 
 
@@ -200,7 +201,7 @@ class Looks:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Looks]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     return Looks(monkeypatch)
 
 
@@ -223,7 +224,8 @@ class TestRightMoment:
         looks.obstacles = [[builds], [builds], []]
         monkeypatch.setattr(Run, "cluster", None)
         monkeypatch.setattr(Run, "close_dead_window", lambda run: None)
-        dag.get_task("right_moment").poke_interval = 0.01
+        task: Any = dag.get_task("right_moment")
+        task.poke_interval = 0.01
         run = play(dag, own={"right_moment"})
         assert run.state == "success"
         assert run.ran.count("right_moment") == 3

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk import DAG, TaskGroup, TriggerRule
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.serialization.serialized_objects import DagSerialization
@@ -51,11 +53,18 @@ BOXES = {
 CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
 
 
+def ended_after(task: Any) -> timedelta:
+    """When Airflow ends the task."""
+    limit = task.execution_timeout
+    assert isinstance(limit, timedelta)
+    return limit
+
+
 def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: DAG) -> None:
     assert dag.max_active_runs == 1
     assert dag.catchup is False
     assert dag.dagrun_timeout is None, "when it elapses, teardowns are skipped too"
-    assert dag.schedule == "15 3 * * *"
+    assert str(dag.schedule) == "15 3 * * *"
     assert not dag.fail_fast
 
 
@@ -160,18 +169,18 @@ def test_every_task_is_bounded_in_time(dag: DAG) -> None:
 )
 def test_a_step_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag: DAG, task_id: str, limit: str) -> None:
     own_limit = timedelta(seconds=ClusterSettings().seconds(limit))  # type: ignore[arg-type]
-    assert dag.get_task(task_id).execution_timeout > own_limit
+    assert ended_after(dag.get_task(task_id)) > own_limit
 
 
 def test_the_base_prune_may_use_its_wait_and_its_limit_one_after_the_other(dag: DAG) -> None:
     settings = ClusterSettings()
     own_limits = timedelta(seconds=settings.seconds("base_prune_wait") + settings.seconds("base_prune_limit"))
-    assert dag.get_task("base_prune").execution_timeout > own_limits
+    assert ended_after(dag.get_task("base_prune")) > own_limits
 
 
 @pytest.mark.parametrize("gate", ["survey_gate", "blob_threshold"])
 def test_a_gate_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag: DAG, gate: str) -> None:
-    task = dag.get_task(gate)
+    task: Any = dag.get_task(gate)
     assert task.execution_timeout > timedelta(seconds=task.timeout)
     assert not task.soft_fail, "a verdict that does not come is a failure, not a quiet day"
 
@@ -179,8 +188,8 @@ def test_a_gate_can_say_itself_that_it_took_too_long_before_airflow_ends_it(dag:
 def test_the_window_is_closed_at_the_first_failure_but_closing_it_is_tried_for_an_hour(dag: DAG) -> None:
     assert dag.get_task("set_read_only").retries == 0
     # A retry of the delete finds it at work and follows it.
-    assert dag.get_task("hard_prune").retries > 0
-    restore = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).get_task("restore_read_write")
+    assert (dag.get_task("hard_prune").retries or 0) > 0
+    restore: Any = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).get_task("restore_read_write")
     assert restore.retries >= 5
     assert restore.retry_exponential_backoff > 1
     pauses = [
@@ -197,7 +206,7 @@ def test_what_closes_a_window_may_take_all_its_steps_one_after_the_other(dag: DA
     own_limits = timedelta(seconds=pruners + 2 * settings.seconds("settle_limit"))
     (guard,) = build_guard(settings).tasks
     for task in (dag.get_task("restore_read_write"), dag.get_task("arm_window"), guard):
-        assert task.execution_timeout > own_limits
+        assert ended_after(task) > own_limits
 
 
 def test_with_few_workers_an_open_window_comes_before_the_surveys_of_other_clusters(dag: DAG) -> None:
@@ -205,7 +214,9 @@ def test_with_few_workers_an_open_window_comes_before_the_surveys_of_other_clust
     guard = build_guard(ClusterSettings(name="other"))
     stored = [DagSerialization.deserialize_dag(DagSerialization.serialize_dag(each)) for each in (dag, guard)]
     weights = {
-        task.task_id: task.weight_rule.get_weight(SimpleNamespace(task=task)) for each in stored for task in each.tasks
+        task.task_id: task.weight_rule.get_weight(cast(TaskInstance, SimpleNamespace(task=task)))
+        for each in stored
+        for task in each.tasks
     }
     inside = weights.keys() & {*dag.task_dict, "guard_other"} - OUTSIDE
     assert inside == {*IN_WINDOW, "guard_other"}

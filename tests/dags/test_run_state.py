@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from include.registry_prune.verdict.decision import Verdict
-from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, play
+from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, always, play
 from tests.run_tasks import IN_ORDER
 
 INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
@@ -187,9 +187,7 @@ TABLE = BEFORE_THE_WINDOW | INSIDE_THE_WINDOW | AFTER_THE_WINDOW | TWO_AT_ONCE |
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 def test_the_run_ends_as_it_must(dag: DAG, row: Row) -> None:
     played_to_fail = set(row.failed) - set(row.verdicts)
-    verdicts: dict[str, Callable[[], Verdict]] = {
-        gate: (lambda verdict=verdict: verdict) for gate, verdict in row.verdicts.items()
-    }
+    verdicts: dict[str, Callable[[], Verdict]] = {gate: always(verdict) for gate, verdict in row.verdicts.items()}
     run = play(dag, failing=played_to_fail, steps=verdicts, own=row.own, conf=row.conf)
 
     assert run.tasks == row.tasks()

@@ -48,7 +48,7 @@ def raising(error: Exception) -> Callable[[Any], NoReturn]:
 
 def outcome(dag: DAG, task_id: str, error: Exception) -> AirflowException:
     """What Airflow gets to see when a step's work raises."""
-    task = dag.get_task(task_id)
+    task: Any = dag.get_task(task_id)
     task.work = raising(error)
     with pytest.raises(AirflowException) as raised:
         task.execute(Context())
@@ -82,7 +82,8 @@ def test_only_what_must_be_put_back_is_tried_again_when_refused(dag: DAG) -> Non
 @pytest.mark.parametrize("gate", ["survey_gate", "right_moment", "blob_threshold"])
 class TestGate:
     def poke(self, dag: DAG, gate: str, verdict: Callable[[Any], Verdict]) -> tuple[Any, list[Any]]:
-        task, context = dag.get_task(gate), Context()
+        task: Any = dag.get_task(gate)
+        context = Context()
         task.verdict = verdict
         return task.poke(context), context.handed_over
 
@@ -123,8 +124,9 @@ def test_only_a_base_prune_that_failed_for_what_passes_is_tried_again(
 
     monkeypatch.setattr("include.registry_prune.base_prune.job_run.run_base_prune", fail)
     run = SimpleNamespace(parameters=RunParameters(), cluster=None, identity="registry_prune/run")
+    task: Any = dag.get_task("base_prune")
     with pytest.raises(AirflowException, match="the log says why") as raised:
-        dag.get_task("base_prune").work(run)
+        task.work(run)
     assert type(raised.value) is kind
 
 
@@ -137,4 +139,5 @@ def test_a_base_prune_that_was_tried_before_may_have_deleted_more_than_it_says(
     )
     context = {"ti": SimpleNamespace(try_number=try_number)}
     run = SimpleNamespace(parameters=RunParameters(), cluster=None, identity="registry_prune/run", context=context)
-    assert dag.get_task("base_prune").work(run).after_a_failure is after_a_failure
+    task: Any = dag.get_task("base_prune")
+    assert task.work(run).after_a_failure is after_a_failure

@@ -64,7 +64,7 @@ TAKEN = [
     ("pass_ceilings", []),
     ("pass_ceilings", ["orphan_share", "earlier_runs"]),
 ]
-REFUSED = [
+REFUSED: list[tuple[str, Any]] = [
     ("hard_prune", "always"),
     ("hard_prune", None),
     ("dry_run_only", "no"),
@@ -92,7 +92,7 @@ REFUSED = [
     ("pass_ceilings", None),
     ("pass_ceilings", [True]),
 ]
-REFUSED_BY_THE_FIRST_TASK_ALONE = [
+REFUSED_BY_THE_FIRST_TASK_ALONE: list[tuple[str, Any]] = [
     # Airflow takes keys that the form does not have …
     ("min_blob", 1),
     ("Survey", False),

@@ -6,9 +6,11 @@ here after an update of Airflow says that a reason is gone; it says nothing agai
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.models.taskinstance import TaskInstance
-from airflow.sdk import DAG, BaseOperator, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.session import create_session
@@ -16,13 +18,13 @@ from airflow.utils.session import create_session
 from tests.dags.played_run import play
 
 
-def make_ordinary(task: BaseOperator, trigger_rule: TriggerRule) -> None:
+def make_ordinary(task: Any, trigger_rule: TriggerRule) -> None:
     """A teardown, or a setup, as an ordinary task."""
     task.is_setup = task.is_teardown = False
     task.trigger_rule = trigger_rule
 
 
-def unlink(upstream: BaseOperator, downstream: BaseOperator) -> None:
+def unlink(upstream: Any, downstream: Any) -> None:
     """The opposite of ``>>``."""
     upstream.downstream_task_ids.discard(downstream.task_id)
     downstream.upstream_task_ids.discard(upstream.task_id)
@@ -30,7 +32,7 @@ def unlink(upstream: BaseOperator, downstream: BaseOperator) -> None:
 
 def drop(dag: DAG, task_id: str) -> None:
     """A DAG without that task; what was after it is after what was before it."""
-    task = dag.get_task(task_id)
+    task: Any = dag.get_task(task_id)
     before, after = task.upstream_list, task.downstream_list
     for each in before:
         unlink(each, task)

@@ -44,6 +44,6 @@ with DAG("registry_prune", schedule="@daily", catchup=False, max_active_runs=1, 
         }
 
     linger_in = "{{ params.linger_in }}"
-    opened = set_read_only().as_setup()
+    opened: Any = set_read_only().as_setup()
     closed = restore_read_write(linger_in).as_teardown(setups=opened)
     opened >> hard_prune(linger_in) >> closed >> report().as_teardown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def write(database: Path, statement: str, *rows: tuple[object, ...]) -> None:
         connection.executemany(statement, rows)
 
 
-def read(database: Path, query: str) -> list[tuple[object, ...]]:
+def read(database: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchall()
 

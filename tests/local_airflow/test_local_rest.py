@@ -218,7 +218,7 @@ def test_index_is_part_of_a_mapped_task_s_name() -> None:
 
 
 def test_what_is_waited_for_is_asked_again_while_the_api_server_does_not_answer() -> None:
-    answers = iter([ApiUnavailableError("not yet"), False, True])
+    answers: Iterator[Exception | bool] = iter([ApiUnavailableError("not yet"), False, True])
 
     def condition() -> bool:
         answer = next(answers)

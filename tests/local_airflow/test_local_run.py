@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,9 +44,44 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
-    command: list[str], environment: dict[str, str], state_root: Path
+@contextlib.contextmanager
+def lingering_run(
+    command: list[str], environment: dict[str, str], folder: Path, output: Path, wait_for: WaitFor
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run whose task does not end, seen at work; killed at the end."""
+    with output.open("wb") as stream:
+        tool = subprocess.Popen(
+            [*command, "--param", f"linger_in={folder}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(
+            lambda: (folder / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
+        )
+        assert tool.poll() is None, output.read_text()
+        yield tool
+    finally:
+        tool.kill()
+        tool.wait()
+
+
+def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing_running(
+    command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
 ) -> None:
+    output = tmp_path / "output"
+    with lingering_run(command, environment, tmp_path, output, wait_for) as tool:
+        tool.send_signal(signal.SIGINT)
+        assert tool.wait(LONGEST_RUN_SECONDS) == 128 + signal.SIGINT, output.read_text()
+    assert (tmp_path / "restored").exists(), output.read_text()
+    assert "The run ended as failed." in output.read_text()
+    assert processes.marked(state_root) == []
+
+
+def test_a_run_that_was_killed_is_not_gone_on_with_and_the_next_is_followed_to_its_report(
+    command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    with lingering_run(command, environment, tmp_path, tmp_path / "output", wait_for):
+        pass
+    (tmp_path / "lingering").unlink()
     done = subprocess.run(
         command,
         env=environment,
@@ -62,58 +97,6 @@ def test_a_run_is_followed_to_its_report_and_leaves_nothing_running(
     assert "orphans found  8 blobs, about 2.0 KiB" in done.stdout
     assert "nothing is left running" in done.stdout
     assert processes.marked(state_root) == []
-
-
-def test_ctrl_c_in_the_middle_of_a_task_lets_the_teardown_run_and_leaves_nothing_running(
-    command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
-) -> None:
-    output = tmp_path / "output"
-    with output.open("wb") as stream:
-        tool = subprocess.Popen(
-            [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(
-            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
-        )
-        assert tool.poll() is None, output.read_text()
-        tool.send_signal(signal.SIGINT)
-        assert tool.wait(LONGEST_RUN_SECONDS) == 128 + signal.SIGINT, output.read_text()
-    finally:
-        tool.kill()
-        tool.wait()
-    assert (tmp_path / "restored").exists(), output.read_text()
-    assert "The run ended as failed." in output.read_text()
-    assert processes.marked(state_root) == []
-
-
-def test_a_run_that_was_killed_is_not_gone_on_with_and_does_not_hold_up_the_next(
-    command: list[str], environment: dict[str, str], state_root: Path, tmp_path: Path, wait_for: WaitFor
-) -> None:
-    output = tmp_path / "output"
-    with output.open("wb") as stream:
-        tool = subprocess.Popen(
-            [*command, "--param", f"linger_in={tmp_path}"], env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(
-            lambda: (tmp_path / "lingering").exists() or tool.poll() is not None, "the task to run", LONGEST_RUN_SECONDS
-        )
-        assert tool.poll() is None, output.read_text()
-    finally:
-        tool.kill()
-        tool.wait()
-    (tmp_path / "lingering").unlink()
-    done = subprocess.run(
-        command,
-        env=environment,
-        check=False,
-        timeout=LONGEST_RUN_SECONDS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
     killed, finished = runs(state_root)
     assert f"is marked failed, and nothing goes on with it: {killed[0]}." in done.stdout
     assert (killed[1], finished[1]) == ("failed", "success")

@@ -48,7 +48,7 @@ def distributions(module: str) -> set[str]:
     top = module.partition(".")[0]
     if top == "airflow":
         return {"apache-airflow"}
-    return {canonicalize_name(name) for name in INSTALLED.get(top, ())} - AIRFLOW_CORE
+    return {str(canonicalize_name(name)) for name in INSTALLED.get(top, ())} - AIRFLOW_CORE
 
 
 def test_whatever_is_imported_is_required() -> None:

@@ -48,7 +48,8 @@ async def async_exec(sandbox: Sandbox, pod: str, *command: str) -> dict[int, byt
     await async_config.load_kube_config(str(sandbox.kubeconfig), client_configuration=configuration)
     received: dict[int, bytes] = {}
     async with WsApiClient(configuration) as api, asyncio.timeout(20):
-        socket = await async_client.CoreV1Api(api).connect_get_namespaced_pod_exec(
+        core: Any = async_client.CoreV1Api(api)
+        socket = await core.connect_get_namespaced_pod_exec(
             pod, NAMESPACE, command=list(command), stdout=True, stderr=True, _preload_content=False
         )
         async with socket as messages:

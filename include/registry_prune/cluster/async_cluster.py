@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS = 30.0
 EXEC_SILENCE_SECONDS = 8.0
-"""A command whose connection was silent for so long has lost it: a look says something every second."""
+"""After a silence of this long a command has lost its connection: a look prints something every second."""
 CLOSE_SECONDS = 1.0
 WATCH_SECONDS = 60
 """How long the API server keeps one watch open; then the next begins."""

@@ -29,7 +29,7 @@ CONNECT_SECONDS = 30.0
 PING_SECONDS = 10.0
 """How often a silent connection is pinged."""
 LOST_AFTER_SECONDS = 45.0
-"""A connection without any frame, not even a pong, for so long is lost."""
+"""After this long without any frame, not even a pong, a connection is lost."""
 AFTER_STATUS_SECONDS = 2.0
 """How long to wait for the close frame once the exit status has come."""
 PODS_AT_ONCE = 16

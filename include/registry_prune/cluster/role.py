@@ -78,14 +78,14 @@ def grant_role(cluster: Cluster, *, owner: str = "", is_over: Callable[[str], bo
     wanted = _our_binding(service_account, owner)
     if ours is not None and ours.get("subjects") != wanted["subjects"]:
         cluster.delete_role_binding(OUR_BINDING)
-        log.warning("ClusterRoleBinding %s was for another account; it is made anew", OUR_BINDING)
+        log.warning("ClusterRoleBinding %s was for another account; making it anew", OUR_BINDING)
         ours = None
     if ours is not None and not _is_of(ours, owner):
         if not is_over(owner_of(ours)):
             log.info("ClusterRoleBinding %s is of %s, which is at work: it stays", OUR_BINDING, owner_of(ours))
             return Grant(service_account=service_account, binding=OUR_BINDING, ours=False)
         cluster.delete_role_binding(OUR_BINDING)
-        log.info("ClusterRoleBinding %s of %s, which is over, is made anew", OUR_BINDING, owner_of(ours))
+        log.info("ClusterRoleBinding %s is of %s, which is over; making it anew", OUR_BINDING, owner_of(ours))
         ours = None
     if ours is None:
         cluster.create_role_binding(wanted)

@@ -17,7 +17,7 @@ from include.registry_prune.units import format_seconds
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 5.0
-"""A look is taken so often even if no watch reports a change."""
+"""How often the registry is looked at even if no watch reports a change."""
 SAY_EVERY_SECONDS = 15.0
 OPERATOR_SECONDS = 60.0
 """An operator that works changes the Deployment within half a second of the Config; after this it does not answer."""
@@ -125,7 +125,9 @@ def _look(
     there = state.model_copy(update={"pods": tuple(pod for pod in state.pods if not pod.lost())})
     reasons = unsettled(there, read_only=read_only, operator_answers=not silent) + still_there
     if lost and not reasons:
-        log.warning("Pod %s should be gone for long: its node does not answer. It is not waited for", ", ".join(lost))
+        log.warning(
+            "Pod %s should have been gone long ago: its node does not answer. Not waiting for it", ", ".join(lost)
+        )
     if not reasons and state.config_observed_generation < state.config_generation:
         log.warning("The registry's operator has not seen the change yet; every pod is %s", mode_word(read_only))
     return state, reasons
@@ -153,7 +155,7 @@ def replace_pods(
         pods = {pod.uid: pod for pod in cluster.registry_state().pods if not pod.ended}
         if uid not in pods:
             continue
-        log.info("Pod %s %s: it is replaced", pods[uid].name, because)
+        log.info("Replacing pod %s: it %s", pods[uid].name, because)
         cluster.delete_pod(pods[uid].name, uid=uid)
         wait_until_settled(
             cluster,

@@ -50,7 +50,7 @@ async def _notice(cluster: AsyncCluster, watched: Request, changed: Callable[[],
         except ClusterError as error:
             if error.permanent and not refused:
                 refused = True
-                log.warning("Changes are looked for every few seconds only: %s", error)
+                log.warning("The watch failed, so changes are noticed only every few seconds: %s", error)
             elif not error.permanent:
                 changed()
             await asyncio.sleep(FAILED_PAUSE_SECONDS)
@@ -73,7 +73,7 @@ def registry_changes(cluster: Cluster) -> Iterator[Callable[[float], None]]:
     """Watches Config, Deployment and pods of the registry while the context is open, for a task that waits for nothing
     else.
 
-    :return: waits until something has changed since the last call, at the latest for so many seconds.
+    :return: waits until something has changed since the last call, for at most that many seconds.
     """
     changed = threading.Event()
 
@@ -83,7 +83,7 @@ def registry_changes(cluster: Cluster) -> Iterator[Callable[[float], None]]:
                 async with connect() as connection:
                     await notice_changes(connection, (WATCH_CONFIG, WATCH_DEPLOYMENT, WATCH_PODS), changed.set)
             except ClusterError as error:
-                log.warning("Changes are looked for every few seconds only: %s", error)
+                log.warning("The watch failed, so changes are noticed only every few seconds: %s", error)
                 await asyncio.sleep(FAILED_PAUSE_SECONDS)
 
     def wait(seconds: float) -> None:

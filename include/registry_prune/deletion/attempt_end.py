@@ -46,7 +46,7 @@ class AttemptEnd:
         if self.why is not None:
             return
         self.why, self._may_delete_pod, self.as_planned = why, may_delete_pod, as_planned
-        log.log(logging.INFO if as_planned else logging.ERROR, "The delete is ended: %s", why)
+        log.log(logging.INFO if as_planned else logging.ERROR, "Ending the delete: %s", why)
         self._asked.set()
 
     async def carry_out(self) -> None:
@@ -58,9 +58,9 @@ class AttemptEnd:
                     await self._end(cluster)
                     return
             except ClusterError as error:
-                log.warning("The delete could not be ended, it is tried again: %s", error)
+                log.warning("The delete could not be ended; trying again: %s", error)
             except Exception:  # whatever an answer has in it
-                log.exception("The delete could not be ended, it is tried again")
+                log.exception("The delete could not be ended; trying again")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _end(self, cluster: AsyncCluster) -> None:
@@ -74,5 +74,5 @@ class AttemptEnd:
         except ClusterError as error:
             if not self._may_delete_pod:
                 raise
-            log.warning("Pod %s is deleted: %s", pod.name, error)
+            log.warning("Deleting pod %s: %s", pod.name, error)
             await cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 10.0
 START_PATIENCE_SECONDS = 60.0
-"""A start whose answer got lost is repeated for so long: it starts nothing twice."""
+"""How long a start whose answer got lost is repeated; it starts nothing twice."""
 _RETRY_SECONDS = 0.5
 
 
@@ -48,7 +48,7 @@ def find_or_begin(
 
     :param over: an attempt that is known to be over.
     :param earlier: what it, and those before it, did.
-    :param attempts: so many are begun in one window at most.
+    :param attempts: at most this many are begun in one window.
     :param log_bytes: how much the log of an attempt may take in its pod.
     :param settle_seconds: how long the registry may take to be whole before an attempt is begun. One that is there is
         followed in any case: a pod that is not ready takes no pushes.
@@ -71,7 +71,8 @@ def find_or_begin(
             if attempt is not None and attempt.number >= attempts:
                 raise NotStartedError(
                     f"The delete was interrupted as often as the setting delete_attempts ({attempts}) allows, the "
-                    f"last time in pod {attempt.pod}: see why the registry's pods end. Another run goes on from there."
+                    f"last time in pod {attempt.pod}. Find out why the registry's pods end; another run goes on from "
+                    "there."
                 )
             attempt = begin_attempt(cluster, holder=holder, previous=attempt, earlier=earlier, pod=_choose_pod(state))
         if _start(cluster, attempt, holder=holder, log_bytes=log_bytes):
@@ -100,11 +101,11 @@ def _start(cluster: Cluster, attempt: DeleteAttempt, *, holder: Holder, log_byte
         if end.exit_status == NO_ROOM_STATUS:
             raise NotStartedError(f"{what} could not be started: {said}. Make room there, or lower the setting pod_log")
         if not _is_there(cluster, attempt):
-            log.warning("Pod %s is gone before the delete could be started in it", attempt.pod)
+            log.warning("Pod %s was gone before the delete could be started in it", attempt.pod)
             return False
         if time.monotonic() > deadline:
-            raise ClusterError(f"It is not known whether {what} was started: {end.how} {said}")
-        log.warning("It is not known whether %s was started, it is tried again: %s %s", what, end.how, said)
+            raise ClusterError(f"The pod did not tell whether {what} was started: {end.how} {said}")
+        log.warning("The pod did not tell whether %s was started; trying again: %s %s", what, end.how, said)
         time.sleep(_RETRY_SECONDS)
 
 

@@ -14,7 +14,7 @@ from include.registry_prune.pruner.output import KEPT_LINE_CHARACTERS, KEPT_LINE
 from include.registry_prune.records import Record
 
 LONGEST_LOG_LINE_BYTES = 64 * 1024
-"""Of a longer line only so much is looked at; the pruner's own are a few hundred bytes long."""
+"""At most this much of a line is read; the pruner's own are a few hundred bytes long."""
 _KEPT = (LineKind.ERROR, LineKind.WARNING, LineKind.UNKNOWN)
 _SIGNALLED = 128
 

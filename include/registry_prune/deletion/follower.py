@@ -33,9 +33,9 @@ QUICK_SECONDS = 30.0
 QUICK_PAUSE_SECONDS, LOOK_PAUSE_SECONDS = 0.1, 0.5
 """A delete that has just begun may end at any moment, and the registry is read-only: its end is looked for often."""
 LOOK_MARGIN_SECONDS = 20.0
-"""A look may take so much longer than it was asked to."""
+"""A look may take this much longer than it was asked to."""
 ENDED_PATIENCE_SECONDS = 30.0
-"""A delete that had to be ended is followed for so long; then its task fails, and whoever closes the window ends it."""
+"""How long a delete that had to be ended is followed; then its task fails, and whoever closes the window ends it."""
 _ENDING_SECONDS = 2.0
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
 
@@ -104,7 +104,7 @@ class DeleteFollower:
     async def follow(self, seconds: float | None = None) -> DeleteEnd | None:
         """Follow the attempt to its end.
 
-        :param seconds: at most so long.
+        :param seconds: for at most this long.
         :return: None if it goes on after that time: :meth:`handed_on` says where to go on from.
         """
         works = (self._window.watch(), self._images.watch(), self._end.carry_out())
@@ -151,8 +151,8 @@ class DeleteFollower:
             except ClusterError as error:
                 lost_for = self._nothing_known_for()
                 if lost_for > self._settings.patience:
-                    return f"nothing is known of it for {format_seconds(lost_for)}: {error}", False
-                log.warning("The delete goes on in its pod; following it is tried again: %s", error)
+                    return f"the cluster has told nothing of it for {format_seconds(lost_for)}: {error}", False
+                log.warning("The delete goes on in its pod; trying to follow it again: %s", error)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             if self._log.over:

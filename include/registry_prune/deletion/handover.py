@@ -18,7 +18,7 @@ class FollowSettings(Record):
 
     :param follow_every: how long one look stays in the pod before the next one takes over.
     :param patience: how long nothing may be known of the delete before it is given up as unknown.
-    :param silence: after so long without another blob it is said; 0: never.
+    :param silence: after this long without another blob the log says so; 0: never.
     :param lease: how long the lease is valid from each renewal.
     """
 

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IMAGES_UNKNOWN_SECONDS = 300.0
-"""The delete goes on for so long while nothing is learnt of Images, and is ended then. A restart of the OpenShift API
-server, and a list of 50,000 Images after it, are over by then; and for so long the dry run's list, which was held
+"""How long the delete goes on while nothing is learnt of Images; then it is ended. A restart of the OpenShift API
+server, and a list of 50,000 Images after it, are over by then; and for this long the dry run's list, which was held
 against the Images of its own moment, has to do."""
 IMAGES_AT_ONCE = 100
 """An Image is about 10 KiB of JSON. To parse so many takes some 10 ms, in which nobody else gets on who shares the
 loop."""
 PLAUSIBLE_SHARE = 0.5
-"""So many of the Images have to stay while a delete works: nobody deletes half of them while nothing can be pushed."""
+"""This share of the Images has to stay while a delete works: nobody deletes half of them while no push is taken."""
 RETRY_SECONDS, PAUSE_SECONDS = 1.0, 0.1
 EVIDENCE_SECONDS = 20.0
 """For the names of tags: the registry is read-only meanwhile."""
@@ -75,10 +75,10 @@ class ImageWatch:
             except ClusterError as error:
                 if error.status == _GONE:
                     self._version = ""
-                log.warning("The Images could not be looked at, it is tried again: %s", error)
+                log.warning("The look at the Images failed; trying again: %s", error)
                 self._require_known(str(error))
             except Exception as error:  # whatever an answer has in it
-                log.exception("The Images could not be looked at, it is tried again")
+                log.exception("The look at the Images failed; trying again")
                 self._require_known(str(error))
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -92,8 +92,8 @@ class ImageWatch:
         unknown_for = time.monotonic() - self._known_at
         if unknown_for > IMAGES_UNKNOWN_SECONDS:
             self._end.ask(
-                f"for {format_seconds(unknown_for)} the cluster has not told which Images there are ({trouble}), so it "
-                "is not known whether one names what the delete deletes. Another run goes on from there"
+                f"for {format_seconds(unknown_for)} the cluster has not told which Images there are ({trouble}), so "
+                "nobody knows whether one names what the delete deletes. Another run goes on from there"
             )
 
     async def _list(self, cluster: AsyncCluster) -> None:
@@ -163,5 +163,5 @@ async def evidence(connect: Connect, trip: Trip) -> Tripped:
                     tags[name] = (*tags.get(name, ()), *more)[:KEPT_TAGS]
                 found = found.with_tags(tags)
     except (ClusterError, MalformedObjectError, TimeoutError) as error:
-        log.warning("Not all is known of the Images that name %s: %s", trip.blob, error)
+        log.warning("The cluster did not tell all of the Images that name %s: %s", trip.blob, error)
     return Tripped.of(trip, found)

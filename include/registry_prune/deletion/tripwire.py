@@ -23,7 +23,7 @@ from include.registry_prune.verdict.references import (
 )
 
 NAMED_IMAGES = 5
-"""So many of the Images that name a blob are told."""
+"""At most this many of the Images that name a blob are listed."""
 
 
 class Trip(NamedTuple):
@@ -65,14 +65,14 @@ class Tripped(Record):
     def text(self) -> str:
         """For the loudest alert: what is lost, what was done, and what to do."""
         known = "; ".join(hit.text() for hit in self.hits) or (
-            f"{self.blob} is named by {format_count(len(self.images), 'Image')}: {', '.join(self.images)}. What it is "
-            "to them, and which tags lead to them, is not known (oc get image)"
+            f"{self.blob} is named by {format_count(len(self.images), 'Image')}: {', '.join(self.images)}. The cluster "
+            "did not tell what it is to them, nor which tags lead to them (oc get image)"
         )
         return (
             f"THE DELETE WAS AT WORK ON A BLOB THAT AN IMAGE NAMES: {known}. The pruner was ended at once, and the "
             "window is closed. That blob is gone, and perhaps others that the pruner named just before its end "
-            "(integrity_after and reconcile show them): push or import that image again. Pause this DAG until it is "
-            "known why the pruner took the blob for an orphan"
+            "(integrity_after and reconcile show them): push or import that image again. Pause this DAG until you "
+            "know why the pruner took the blob for an orphan"
         )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_AT_CONFIG_SECONDS = 5.0
-"""Config and pods are looked at so often even if no watch reports a change."""
+"""How often Config and pods are looked at even if no watch reports a change."""
 RETRY_SECONDS = 1.0
 
 
@@ -61,9 +61,9 @@ class WindowWatch:
             except ClusterError as error:
                 if error.status == 409:
                     continue
-                log.warning("The window could not be looked after, it is tried again: %s", error)
+                log.warning("The look at the window failed; trying again: %s", error)
             except Exception:  # whatever an answer has in it: a watch that has ended lets the lease run out
-                log.exception("The window could not be looked after, it is tried again")
+                log.exception("The look at the window failed; trying again")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def look_now(self) -> None:
@@ -72,7 +72,7 @@ class WindowWatch:
             async with self._connect() as cluster:
                 await self._is_whole(cluster)
         except Exception as error:  # as in watch; whoever begins it again looks for himself
-            log.warning("Whether the window is whole is not known: %s", error)
+            log.warning("The cluster did not tell whether the window is whole: %s", error)
 
     async def _wait_for_change(self) -> None:
         with suppress(TimeoutError):
@@ -108,5 +108,5 @@ class WindowWatch:
             self._end.ask(str(error), may_delete_pod=nobodys)
         else:
             if not config["spec"].get("readOnly"):
-                self._end.ask("Config cluster: somebody has set spec.readOnly to false while the delete was at work")
+                self._end.ask("Config cluster: somebody set spec.readOnly to false while the delete was at work")
         return self._end.why is None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAITING_LINES = 250_000
-"""So many wait in memory at most, some 45 MiB: more than the log of an attempt can hold, which who follows may read at
+"""At most this many wait in memory, some 45 MiB: more than the log of an attempt can hold, which a follower may read at
 once, and a minute of the quickest delete."""
 CLOSE_SECONDS = 5.0
 """For the storage to finish a list: the registry is read-only meanwhile."""
@@ -52,7 +52,7 @@ class DeletedListPlace(Record):
 class DeletedList:
     """One part of the list. It is begun with the first line, by who has a running loop, and finished by :meth:`close`.
 
-    A part that cannot be written is no reason to end a delete, nor to hold it up: it is said, and the list is
+    A part that cannot be written is no reason to end a delete, nor to hold it up: the log says so, and the list is
     incomplete.
 
     :param attempt: number of the attempt that is followed.
@@ -112,7 +112,7 @@ class DeletedList:
 
     def _incomplete(self, why: str) -> None:
         if self._whole:
-            log.warning("The list of what is deleted cannot be written to %s, it is incomplete: %s", self._path, why)
+            log.warning("The list of what is deleted cannot be written to %s, so it is incomplete: %s", self._path, why)
         self._whole = False
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 LINES_AT_ONCE = 1_000
 HAND_ON_SECONDS = 1.0
-"""Where lines come slowly, they are handed on so often: what the storage says of them is not known before."""
+"""Where lines come slowly, how often they are handed on: what the storage says of them is not known before."""
 WAITING_LINES = 30_000
-"""So much is kept in memory while the storage is slower than the pruner: some 3 MiB."""
+"""At most this much is kept in memory while the storage is slower than the pruner: some 3 MiB."""
 
 
 class ListStalledError(OSError):
@@ -36,7 +36,7 @@ class ListThread:
     :param opened: makes the list; it is entered, filled and left by the thread alone.
     :param place: of the list, for messages.
     :param patience_seconds: how long the storage may take nothing while somebody waits for it.
-    :param waiting_lines: so many lines may wait at most.
+    :param waiting_lines: at most this many lines may wait.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from include.registry_prune.records import Record
 from include.registry_prune.units import format_count
 
 KEPT_NAMES = 10
-"""So many digests of each kind are named; all are counted."""
+"""At most this many digests of each kind are named; all are counted."""
 DIGESTS_AT_ONCE = 300_000
 """Of either list; in a set each takes about 150 bytes."""
 
@@ -102,14 +102,14 @@ class Reconciliation(Record):
                 f"BLOBS THAT IMAGES NAME WERE DELETED. {unlisted}; of these Images name "
                 f"{self.unlisted_in_use_count:,}: {'; '.join(self.unlisted_in_use)}"
                 + (f"; and {more:,} more" if more > 0 else "")
-                + ". Push or import those images again. Pause this DAG until it is known why the pruner took them for "
+                + ". Push or import those images again. Pause this DAG until you know why the pruner took them for "
                 "orphans"
             )
         known = "" if self.unlisted_in_use_count is None else " No Image that was there before the window names one."
         return (
             f"{unlisted}.{known} That is right if somebody deleted images between dry run and delete, or broke off a "
             "push while the survey stood for the dry run. If nobody did, look at integrity_after, and pause this DAG "
-            "until it is known why"
+            "until you know why"
         )
 
     @property
@@ -152,7 +152,7 @@ def compare(
     """Compare two lists; what is in one of them more than once counts once.
 
     :param size: digests in the longer list, about.
-    :param at_once: so many of either are held in memory, about; up to sixteen times as many are in a list.
+    :param at_once: about this many of either are held in memory; up to sixteen times as many are in a list.
     :param second_only: gets what is in the second alone.
     """
     passes = min(max(ceil(size / at_once), 1), len(HEXADECIMAL))

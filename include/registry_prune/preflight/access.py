@@ -146,7 +146,7 @@ def review_access(
     except ClusterError as error:
         if not missing:
             raise
-        problems.append(f"The state of the cluster could not be looked at: {error}")
+        problems.append(f"The run could not look at the state of the cluster: {error}")
         raise AccessError("\n".join(problems)) from error
     problems += ready.problems
     problems += [each for each in found if each not in problems]

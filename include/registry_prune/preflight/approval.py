@@ -27,7 +27,7 @@ class Approval(WindowRecord):
     def text(self) -> str:
         """The answer as one line for the log and the report."""
         if not self.asked:
-            return "nobody had to approve of the window"
+            return "nobody had to approve the window"
         answer = "approved" if self.approved else "rejected"
         if not self.by:
             return f"nobody answered in time whether the window may be opened: {answer} by default"
@@ -43,8 +43,8 @@ def question(*, cluster: str, server: str, verdict: Verdict, facts: tuple[str, .
     :param limit_seconds: how long the answer may take.
     """
     lines = [
-        f"The registry of cluster **{cluster}** ({server}) is about to be made read-only, and its orphaned blobs to be "
-        "deleted. Pushes and builds fail meanwhile. Nothing has been changed yet.",
+        f"This run is about to make the registry of cluster **{cluster}** ({server}) read-only, and to delete its "
+        "orphaned blobs. Pushes and builds fail meanwhile. Nothing has been changed yet.",
         "",
         "**Why:**",
         *(f"* {reason}" for reason in verdict.reasons),
@@ -53,6 +53,6 @@ def question(*, cluster: str, server: str, verdict: Verdict, facts: tuple[str, .
         *(f"* {fact}" for fact in facts),
         "",
         "With the registry read-only, its list is held once more against all images before anything is deleted. The "
-        f"answer is waited for {format_seconds(limit_seconds)}.",
+        f"run waits {format_seconds(limit_seconds)} for the answer.",
     ]
     return "\n".join(lines)

@@ -62,7 +62,7 @@ def version_problem(cluster_version: Mapping[str, Any] | None) -> str | None:
     """
     if cluster_version is None:
         return (
-            "ClusterVersion version is not there, so it is not known whether the pruner of this cluster is sound: is "
+            "ClusterVersion version is not there, so nothing shows whether the pruner of this cluster is sound. Is "
             "this an OpenShift cluster, and the right one?"
         )
     versions = current_versions(cluster_version)
@@ -76,15 +76,15 @@ def _problem(version: str) -> str | None:
     read = _VERSION.fullmatch(version)
     if read is None:
         return (
-            f"ClusterVersion version: {version[:80]!r} cannot be read, so it is not known whether its pruner keeps the "
+            f"ClusterVersion version: {version[:80]!r} cannot be read, so nothing shows whether its pruner keeps the "
             "config blobs of OCI images (OCPBUGS-102). Compare it with 4.10.40, 4.11.5 and 4.12.0 by hand."
         )
     if _is_whole(read):
         return None
     return (
-        f"ClusterVersion version: {version} has OCPBUGS-102: a hard prune takes the config blob of every OCI image, "
-        "and those cannot be pulled any more. It is gone from 4.10.40, 4.11.5 and 4.12.0 on: bring the cluster to "
-        "one of them first. Until then set hard_prune to never for it."
+        f"ClusterVersion version: {version} has OCPBUGS-102: a hard prune deletes the config blob of every OCI "
+        "image, and nobody can pull those images any more. The first versions without it are 4.10.40, 4.11.5 and "
+        "4.12.0: bring the cluster to one of them. Until then set hard_prune to never for it."
     )
 
 

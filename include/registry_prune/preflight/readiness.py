@@ -85,7 +85,7 @@ def state_problems(state: RegistryState) -> list[str]:
             "Set it to Managed, or pause this DAG for the cluster."
         ]
     if not state.deployment_found:
-        return [f"Deployment {DEPLOYMENT} is not there although managementState is Managed: look at the operator."]
+        return [f"Deployment {DEPLOYMENT} is not there although managementState is Managed: is the operator at work?"]
     if not state.ready_pods():
         pods = ", ".join(f"{pod.name} ({pod.phase})" for pod in state.pods) or "there is no pod at all"
         return [f"No registry pod is ready: {pods}. The pruner runs in one: repair the registry first."]
@@ -96,8 +96,8 @@ def operator_problems(state: RegistryState) -> list[str]:
     """What the operator complains of, with what to do (pure)."""
     complaints = [each for each in state.conditions if each.startswith(("Degraded=True", "Available=False"))]
     return [
-        f"Config cluster: the operator says {complaint}. Put that right first: who knows whether the registry would "
-        "come back from read-only."
+        f"Config cluster: the operator says {complaint}. Repair that first: the registry might not come back "
+        "from read-only."
         for complaint in complaints
     ]
 
@@ -128,6 +128,6 @@ def obstacles(cluster: Cluster, *, holder: Holder, running_builds: Action) -> li
         found.append(Obstacle(f"{update}: it drains the nodes that the pruner runs on", Action.SKIP))
     builds = running_pushes(cluster.builds(), route_hosts(cluster.config()))
     if builds:
-        text = f"{listed(builds)} that will push to the registry would be lost"
+        text = f"{listed(builds)} would lose {'its' if len(builds) == 1 else 'their'} push to the registry"
         found.append(Obstacle(text, running_builds))
     return found

@@ -37,7 +37,7 @@ def judge(
 ) -> Verdict | None:
     """Open the window now (*prune*), not in this run (*skip*, *stop*), or look again (None).
 
-    Outside the opening hours it is waited for them only if they begin before the wait is over.
+    Outside the opening hours a run waits for them only if they begin before the wait is over.
 
     :param needs_seconds: how much time a window has to have, if that is known.
     :param waited_seconds: since the first look; at most ``wait_seconds`` are waited.
@@ -50,7 +50,7 @@ def judge(
         begins_in_time = opening is not None and 0 < (opening - now).total_seconds() <= left
         if begins_in_time and hours.why_not(opening or now, needs_seconds=needs_seconds) is None:
             return None
-        return Verdict(action=Action.SKIP, reasons=(f"the window is not opened now: {closed}",))
+        return Verdict(action=Action.SKIP, reasons=(f"this run does not open the window now: {closed}",))
     if found and left > 0:
         return None
     waited = f" after a wait of {format_seconds(waited_seconds)}" if waited_seconds >= 1 else ""
@@ -58,8 +58,8 @@ def judge(
         return Verdict(action=Action.PRUNE, reasons=(f"nothing is in the way of the window{waited}",))
     action = max((obstacle.if_it_stays for obstacle in found), key=_SEVERITY.index)
     ending = {
-        Action.PRUNE: "the window is opened all the same",
-        Action.SKIP: "the window is not opened in this run",
-        Action.STOP: "the window is not opened",
+        Action.PRUNE: "the run opens the window all the same",
+        Action.SKIP: "this run opens no window",
+        Action.STOP: "the run stops here and opens no window",
     }[action]
     return Verdict(action=action, reasons=(*(f"{each.what}{waited}" for each in found), ending))

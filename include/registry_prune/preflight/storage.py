@@ -25,8 +25,8 @@ class StorageReview(NamedTuple):
 def review_storage(config: Mapping[str, Any], deployment: Mapping[str, Any] | None) -> StorageReview:
     """Judge the registry's storage.
 
-    What is in use is told by the Config's status, what is wanted by its spec; an ``emptyDir`` that somebody mounted by
-    hand is told by the Deployment alone.
+    The Config's status tells what is in use, its spec what is wanted. Only the Deployment shows an ``emptyDir`` that
+    somebody mounted by hand.
 
     :param config: the Config CR, as JSON.
     :param deployment: the registry's Deployment, as JSON; None if there is none.
@@ -52,8 +52,8 @@ def review_storage(config: Mapping[str, Any], deployment: Mapping[str, Any] | No
         return StorageReview(
             driver,
             (
-                f"Config cluster: the storage is being changed from {', '.join(used)} to {', '.join(wanted)}: wait "
-                "until the operator has carried it out, and see that the images have moved.",
+                f"Config cluster: the operator is changing the storage from {', '.join(used)} to "
+                f"{', '.join(wanted)}: wait until it is done, and see that the images have moved.",
             ),
         )
     return StorageReview(driver, notes=_consistency(driver, drivers[driver]))
@@ -80,7 +80,7 @@ def _consistency(driver: str, options: Any) -> tuple[str, ...]:
         return (f"Storage swift is eventually consistent: {consequence}.",)
     if driver == "s3" and isinstance(options, Mapping) and options.get("regionEndpoint"):
         return (
-            f"Storage s3 at {options['regionEndpoint']} is a store of its own kind; if it is eventually consistent, "
+            f"Storage s3 at {options['regionEndpoint']} is not Amazon's. If it is eventually consistent, "
             f"{consequence}.",
         )
     return ()

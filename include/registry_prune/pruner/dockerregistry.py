@@ -28,7 +28,7 @@ INTEGRITY_COMMAND = (
 )
 
 KEPT_BROKEN = 1_000
-"""So many broken images are kept by name, to compare before and after."""
+"""At most this many broken images are kept by name, to compare before and after."""
 
 
 class Summary(Record):
@@ -49,7 +49,7 @@ class PrunerResult(WindowRecord):
     :param ended_how: in words, when there is no exit status.
     :param missing_storage: it warned that there is no storage ("No repositories found").
     :param list_complete: of a delete: ``artifact`` has every line of its log that is about something deleted.
-    :param attempts: so many times the delete was begun; all but the last were interrupted.
+    :param attempts: how many times the delete was begun; all but the last were interrupted.
     :param revived_blobs: of a survey that stands for the dry run: so many of the blobs are needed again by now, and are
         in ``artifact`` no more.
     :param sliced: a delete that was ended because its window's time was over; the next run goes on.

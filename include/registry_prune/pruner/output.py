@@ -11,7 +11,7 @@ from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult,
 from include.registry_prune.units import parse_size
 
 KEPT_LINES = 20
-"""So many unknown, warning and error lines are kept of each kind; all are counted."""
+"""At most this many unknown, warning and error lines are kept of each kind; all are counted."""
 KEPT_LINE_CHARACTERS = 1_000
 
 

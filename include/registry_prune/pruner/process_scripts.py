@@ -146,7 +146,7 @@ class Ending:
         signal, _, process = line.partition(" ")
         if stream is Stream.STDOUT and signal.startswith("SIG"):
             self._ended.add(process)
-            log.warning("Pod %s: %s still lives, it gets %s: process %s", self._pod, self._what, signal, process)
+            log.warning("Pod %s: sent %s to %s, which still lives: process %s", self._pod, signal, self._what, process)
 
     def ended(self, end: ExecEnd) -> int:
         """How many processes were ended, the shells that look after them among them.
@@ -155,7 +155,7 @@ class Ending:
         :raises ClusterError: if it is not known that none lives.
         """
         if end.exit_status != 0:
-            raise ClusterError(f"pod {self._pod}: it is not known whether {self._what} still lives in it: {end.how}")
+            raise ClusterError(f"pod {self._pod}: {self._what} may still live in it: {end.how}")
         if self._ended:
             log.info("Pod %s: ended: %s", self._pod, self._what)
         return len(self._ended)

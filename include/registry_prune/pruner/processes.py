@@ -103,7 +103,7 @@ def _end_with_pod(cluster: Cluster, pod: PodState, why: ClusterError, *, has_to_
     """Delete a pod that could not be searched, and see to it that it is gone where it has to be."""
     if _is_gone(cluster, pod):
         return 0
-    log.warning("Pod %s is deleted, because it is not known whether a pruner lives in it: %s", pod.name, why)
+    log.warning("Deleting pod %s, because a pruner may still live in it: %s", pod.name, why)
     try:
         cluster.delete_pod(pod.name, uid=pod.uid, grace_seconds=PRUNER_GRACE_SECONDS)
     except ClusterError:
@@ -131,6 +131,6 @@ def _wait_until_gone(cluster: Cluster, pod: PodState) -> None:
         if time.monotonic() > deadline:
             raise PrunerLivesError(
                 f"Pod {pod.name} could neither be searched for a pruner nor deleted within {DELETED_POD_SECONDS:.0f} s."
-                " The registry stays read-only until that is known: look at the pod's node."
+                " The registry stays read-only until somebody knows that no pruner lives there: look at the pod's node."
             )
         time.sleep(_POLL_SECONDS)

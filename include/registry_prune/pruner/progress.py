@@ -45,7 +45,7 @@ class Progress:
     :param running_for: seconds since it began.
     :param ends_by: when it is ended, whatever is left then; None: it goes on to its end.
     :param estimated_seconds: how long it was expected to take in all, if that is known.
-    :param silence_seconds: after so long without another blob it is said; None or 0: never.
+    :param silence_seconds: after this many seconds without another blob the log says so; None or 0: never.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Progress:
         self._rate_from_next: tuple[float, int] = (0.0, 0)
 
     def blobs(self, count: int) -> None:
-        """There are so many blobs now; it is said when it is time to."""
+        """Count the blobs that there are now, and log the progress when it is time to."""
         now = time.monotonic()
         if self._before + count > self._most:
             self._reckon_from(self._looked, self._most)
@@ -94,9 +94,9 @@ class Progress:
             return
         self._silence_said = int(silent // self._silence)
         if self._most == self._before:
-            log.info("The pruner lives, and scans the storage before the first blob: for %s", self._so_far())
+            log.info("The pruner is alive and scans the storage, before the first blob; so far for %s", self._so_far())
         else:
-            log.warning("The pruner lives, but has not gone on to another blob for %s", format_seconds(silent))
+            log.warning("The pruner is alive, but has named no new blob for %s", format_seconds(silent))
 
     def say(self, count: int | None = None) -> None:
         """Say it now."""

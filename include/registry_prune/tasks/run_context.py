@@ -41,7 +41,7 @@ W = TypeVar("W", bound=WindowRecord)
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
 _READ_EVENTS = 60
-"""Runs that failed early leave an event that says nothing: so many are read to find the twenty that count."""
+"""Runs that failed early leave an event that says nothing: at most this many are read to find the twenty that count."""
 
 
 def history_asset(settings: ClusterSettings) -> Asset:

@@ -79,8 +79,8 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
         remove_lease(cluster, lease)
         raise TakenOverError(
             f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of "
-            f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. It is left as it is, so "
-            "pushes and builds fail; the lease is removed. Whoever set it sets it back when its reason is gone: "
+            f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. This run leaves it "
+            "so, and removes its lease: pushes and builds fail until somebody sets it back. When the reason is gone: "
             f"{TAKE_PUSHES_COMMAND}"
         )
     settled = wait_until_settled(
@@ -149,8 +149,8 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
         if tried < limits.reopen_anyway_seconds:
             raise
         log.critical(
-            "For %s it could not be made sure that no pruner lives. Its pods were deleted; the registry takes pushes "
-            "again all the same, because the limit is reached. Images pushed now may be torn: %s",
+            "For %s nobody could make sure that no pruner lives. Its pods were deleted, and the limit reopen_anyway is "
+            "over: the registry takes pushes again. Images that are pushed now may be torn. The last error: %s",
             format_seconds(tried),
             error,
         )
@@ -218,9 +218,11 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
             if error.status != 409:
                 raise
         else:
-            log.info("ImagePruner cluster: spec.suspend is set back to %s", wanted)
+            log.info("ImagePruner cluster: set spec.suspend back to %s", wanted)
             return
-    raise ClusterError(f"ImagePruner cluster: changed by others {MAXIMUM_CONFLICTS} times in a row", 409)
+    raise ClusterError(
+        f"ImagePruner cluster: somebody else changed it {MAXIMUM_CONFLICTS} times in a row. Try again", 409
+    )
 
 
 def _put_back_role(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:

@@ -56,7 +56,8 @@ def change_config(cluster: Cluster, decide: Callable[[dict[str, Any]], dict[str,
             if error.status != 409:
                 raise
     raise ClusterError(
-        f"Config cluster: changed by others {MAXIMUM_CONFLICTS} times in a row while it was written", 409
+        f"Config cluster: somebody else changed it {MAXIMUM_CONFLICTS} times in a row while it was written. Try again",
+        409,
     )
 
 
@@ -101,9 +102,9 @@ def require_own_lease(config: dict[str, Any], holder: Holder) -> Lease:
     if held is None or not held.held_by(holder):
         there = f"that of another window of {held.holder}" if held else "none"
         raise LeaseError(
-            f"The lease of this window of {holder.text()} is not on Config cluster (there is: {there}): the window was "
-            "closed, somebody took it away, or the Airflow connection points to another cluster. This run changes "
-            "nothing more in it."
+            f"Config cluster does not have the lease of this window of {holder.text()} (it has: {there}): the window "
+            "was closed, somebody removed the lease, or the Airflow connection points to another cluster. This run "
+            "changes nothing more there."
         )
     return held
 

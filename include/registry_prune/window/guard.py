@@ -16,6 +16,7 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.pod_exec import in_each_pod
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
+from include.registry_prune.names import TAKE_PUSHES_COMMAND
 from include.registry_prune.pruner.process_scripts import EVERY_DELETE_OF_OURS
 from include.registry_prune.pruner.processes import end_in_pod
 from include.registry_prune.records import Record
@@ -118,7 +119,7 @@ def guard(
     dead = why_dead(lease, read_only=read_only, now=now, run_is_over=run_is_over)
     if dead is None:
         return _at_work(lease, late=lease.overdue(now + warning))
-    log.warning("The window of %s is closed: %s", lease.holder, dead)
+    log.warning("The guard closes the window of %s: %s", lease.holder, dead)
     if needs_role(lease.owner):
         limits = replace(limits, revokes_role=False)
     settled = close_window(cluster, holder=lease.owner, limits=limits)
@@ -195,8 +196,9 @@ def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:
     age = (datetime.now(UTC) - min(created)).total_seconds() if created else 0.0
     return GuardRound(
         found=Found.UNEXPLAINED,
-        message=f"The registry is read-only for at least {format_seconds(age)}, and no lease of this project says why: "
-        "pushes and builds fail. Somebody set spec.readOnly of Config cluster; it is left alone.",
+        message=f"The registry has been read-only for at least {format_seconds(age)}, and no lease of this project "
+        "says why: pushes and builds fail. Somebody set spec.readOnly of Config cluster, and the guard leaves it "
+        f"alone. When the reason is gone: {TAKE_PUSHES_COMMAND}",
         read_only_seconds=age,
     )
 

@@ -45,7 +45,8 @@ def in_the_way(
             for job in ([] if waits_for_jobs else active_jobs(cluster))
         ),
         *(
-            f"A pruner is at work already, and two at once end each other: {each}. Let it end, or end it there."
+            f"A pruner is at work already, and two at once disturb each other: {each}. Wait until it ends, or end "
+            "that process."
             for each in _pruners(cluster, cluster.registry_state(), own_attempt)
         ),
     ]
@@ -58,7 +59,7 @@ def require_clear_way(cluster: Cluster, *, own: Holder | None = None, own_attemp
     """
     found = in_the_way(cluster, own=own, own_attempt=own_attempt)
     if found:
-        raise InTheWayError("No pruner is started: " + " ".join(found))
+        raise InTheWayError("This run starts no pruner: " + " ".join(found))
 
 
 def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
@@ -69,9 +70,9 @@ def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
     if held is None or (own is not None and held.held_by(own)):
         return []
     return [
-        f"The read-only window of {held.holder} is there, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} "
+        f"{held.holder} holds the read-only window, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} "
         f"{held.run_url}".rstrip()
-        + ". A run that works moves that time on; after it the guard or the next run closes the window."
+        + ". A run at work moves that time on; after it the guard or the next run closes the window."
     ]
 
 
@@ -82,5 +83,7 @@ def _pruners(cluster: Cluster, state: RegistryState, own: DeleteAttempt | None) 
     except ClusterError as error:
         if own is None:
             raise
-        log.warning("The delete is followed all the same: %s", error)
+        log.warning(
+            "One pod could not be searched for a pruner, and the task follows the delete all the same: %s", error
+        )
         return []

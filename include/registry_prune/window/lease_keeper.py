@@ -63,8 +63,8 @@ class LeaseRenewal:
         now = time.monotonic()
         if now - self._began > self._limit:
             raise NotRenewedError(
-                f"The work in the window of {self._holder} has not ended within {format_seconds(self._limit)}, so its "
-                f"lease is not renewed any more: it runs out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}, and the guard "
+                f"The work in the window of {self._holder} has not ended within {format_seconds(self._limit)}, so the "
+                f"run stops renewing its lease: it runs out at {lease.expires_at:%Y-%m-%d %H:%M:%S %Z}, and the guard "
                 "closes the window then"
             )
         if now - self._renewed >= self.pause_seconds:
@@ -91,14 +91,14 @@ def lease_kept(cluster: Cluster, *, holder: Holder, lasts: timedelta, no_longer_
                     await renewal.renew(connection, await connection.config())
             except LeaseError as error:
                 loud = isinstance(error, NotRenewedError)
-                log.log(logging.CRITICAL if loud else logging.WARNING, "The lease is not renewed any more: %s", error)
+                log.log(logging.CRITICAL if loud else logging.WARNING, "This task stops renewing the lease: %s", error)
                 return
             except ClusterError as error:
                 pause = 0.1 if error.status == 409 else min(pause, TRY_AGAIN_SECONDS)
                 if error.status != 409:
-                    log.warning("The lease could not be renewed, it is tried again: %s", error)
+                    log.warning("The lease could not be renewed; trying again: %s", error)
             except Exception:  # whatever an answer has in it: who stops here lets the lease run out
-                log.exception("The lease could not be renewed, it is tried again")
+                log.exception("The lease could not be renewed; trying again")
                 pause = min(pause, TRY_AGAIN_SECONDS)
             await asyncio.sleep(pause)
 

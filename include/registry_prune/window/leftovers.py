@@ -31,7 +31,10 @@ def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | No
     try:
         held = read_lease(cluster)
         if held is not None and held.owner.of_run(run_token):
-            found.append(f"Config cluster: the lease of {held.holder} is still there")
+            found.append(
+                f"Config cluster: the lease of {held.holder} is still there: clear restore_read_write, or wait "
+                "for the guard"
+            )
             lease = lease or held
         elif held is not None and held.expired(datetime.now(UTC)):
             found.append(
@@ -51,7 +54,8 @@ def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | No
     suspended = None if pruner is None else bool(pruner["spec"].get("suspend"))
     if suspended is not lease.image_pruner_suspended_before:
         found.append(
-            f"ImagePruner cluster: spec.suspend is {suspended}, it was {lease.image_pruner_suspended_before} before"
+            f"ImagePruner cluster: spec.suspend is {suspended}, it was {lease.image_pruner_suspended_before} before: "
+            "clear restore_read_write, or set it back by hand (docs/on-call.md)"
         )
     return found
 
@@ -62,5 +66,5 @@ def builds_hit(cluster: Cluster, *, opened: datetime, closed: datetime) -> Build
         hosts = route_hosts(cluster.config())
         return hit_by_window(cluster.builds(), opened=opened, closed=closed, hosts=hosts)
     except ClusterError as error:
-        log.warning("Which builds lost their push to the window is not known: %s", error)
+        log.warning("The cluster did not tell which builds lost their push to the window: %s", error)
         return None

@@ -40,7 +40,7 @@ def reclaim_window(cluster: Cluster, *, armed: Lease, opening: Opening | None, s
 
     if change_config(cluster, decide) is not None:
         log.warning(
-            "Config cluster: somebody removed the lease of %s while its window was open. It is written again, so that "
-            "no pruner is left and everything is put back",
+            "Config cluster: somebody removed the lease of %s while its window was open. This run writes it "
+            "again, so that it can end every pruner and put everything back",
             armed.holder,
         )

@@ -68,7 +68,7 @@ def arm(
     """
     dead = check_may_arm_now(cluster.config(), holder=holder)
     if dead is not None:
-        log.warning("The window of %s is closed now: %s", dead.holder, dead.end_text())
+        log.warning("Closing the window of %s first: %s", dead.holder, dead.end_text())
         close_window(cluster, holder=dead.owner, limits=limits)
     pruner = cluster.image_pruner()
     now = datetime.now(UTC)
@@ -87,7 +87,7 @@ def arm(
     def decide(config: dict[str, Any]) -> dict[str, Any] | None:
         nonlocal lease
         if check_may_arm_now(config, holder=holder) is not None:
-            raise ClusterError("Config cluster: another run's lease came in between: try again", 409)
+            raise ClusterError("Config cluster: another run wrote its lease at the same moment. Try again", 409)
         held = held_lease(config)
         if held is None:
             return lease_patch(lease)
@@ -121,8 +121,8 @@ def _require_operator(cluster: Cluster, lease: Lease) -> None:
     cluster.suspend_image_pruner(False)
     raise LeaseError(
         "The registry's operator does not answer: ImagePruner cluster took spec.suspend: true "
-        f"{OPERATOR_SECONDS:.0f} s ago, and the operator has not looked at it. The window is not opened, everything is "
-        f"put back. Look at Deployment cluster-image-registry-operator in namespace {NAMESPACE}, and at its log."
+        f"{OPERATOR_SECONDS:.0f} s ago, and the operator has not looked at it. This run put everything back and opens "
+        f"no window. Look at Deployment cluster-image-registry-operator in namespace {NAMESPACE}, and at its log."
     )
 
 
@@ -139,8 +139,10 @@ def _take_back_unless_held(cluster: Cluster, lease: Lease) -> None:
         return
     if held is None:
         cluster.suspend_image_pruner(False)
-        log.warning("ImagePruner cluster: spec.suspend is set back to False")
-    raise LeaseError(f"The lease of {lease.holder} was taken away right after it was written: nothing is opened")
+        log.warning("ImagePruner cluster: set spec.suspend back to False")
+    raise LeaseError(
+        f"Somebody removed the lease of {lease.holder} right after it was written: this run opens no window"
+    )
 
 
 def check_may_arm_now(config: dict[str, Any], *, holder: Holder) -> Lease | None:
@@ -178,21 +180,21 @@ def open_window(
         nonlocal earlier
         lease = require_own_lease(config, holder)
         if lease.closing_since is not None:
-            raise LeaseError(f"The window of {holder.text()} is being closed, so it is not opened any more")
+            raise LeaseError(f"Somebody is closing the window of {holder.text()}, so this run does not open it")
         if not config["spec"].get("readOnly"):
             return lease_patch(lease.opened(now), readOnly=True)
         # Both are written by one patch: without the one, the other is not from here.
         if lease.opened_at is None:
             raise LeaseError(
-                "Config cluster: somebody else set spec.readOnly to true after this run had written its lease. The "
-                "registry is left alone: neither pruned nor set back"
+                "Config cluster: somebody else set spec.readOnly to true after this run had written its lease. This "
+                "run leaves the registry alone: it neither prunes it nor sets it back"
             )
         earlier = Opening(opened_at=lease.opened_at, config_generation=config["metadata"]["generation"])
         return None
 
     written = change_config(cluster, decide)
     if written:
-        log.info("Config cluster: spec.readOnly is set to true; the registry's pods are replaced")
+        log.info("Config cluster: set spec.readOnly to true; the operator now replaces the registry's pods")
         opened(Opening(opened_at=now, config_generation=written["metadata"]["generation"]))
     elif earlier is not None:
         opened(earlier)
@@ -222,7 +224,7 @@ def begin_attempt(
         nonlocal begun
         lease = require_own_lease(config, holder)
         if lease.closing_since is not None:
-            raise LeaseError(f"The window of {holder.text()} is being closed, so nothing is deleted")
+            raise LeaseError(f"Somebody is closing the window of {holder.text()}, so this run deletes nothing")
         if lease.attempt is not None and lease.attempt != previous:
             begun = lease.attempt
             return None
@@ -250,13 +252,13 @@ def require_open_window(cluster: Cluster, *, holder: Holder) -> tuple[Lease, Reg
     """
     lease = require_own_lease(cluster.config(), holder)
     if lease.closing_since is not None:
-        raise NotSettledError("The window of this run is being closed, so nothing is deleted")
+        raise NotSettledError("Somebody is closing the window of this run, so the run deletes nothing")
     state = cluster.registry_state()
     if not state.read_only:
-        raise NotSettledError("Config cluster: somebody has set spec.readOnly to false, so nothing is deleted")
+        raise NotSettledError("Config cluster: somebody set spec.readOnly to false, so this run deletes nothing")
     pushes = [f"pod {pod.name}: still read-write" for pod in state.pods if not pod.read_only and not pod.left_over]
     if pushes:
-        raise NotSettledError(f"The registry takes pushes, so nothing is deleted: {'; '.join(pushes)}")
+        raise NotSettledError(f"The registry takes pushes, so this run deletes nothing: {'; '.join(pushes)}")
     return lease, state
 
 
@@ -270,6 +272,8 @@ def require_settled_read_only(cluster: Cluster, *, holder: Holder) -> RegistrySt
     _, state = require_open_window(cluster, holder=holder)
     reasons = unsettled(state, read_only=True)
     if reasons:
-        raise NotSettledError(f"The registry is not settled read-only, so nothing is deleted: {'; '.join(reasons)}")
+        raise NotSettledError(
+            f"The registry is not settled read-only, so this run deletes nothing: {'; '.join(reasons)}"
+        )
     require_clear_way(cluster, own=holder)
     return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from sandbox.server.access.rbac import Action, Authorizer
-from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError, PodBackend
+from sandbox.server.backends import ExecCommand, KubeletRefusedError, KubeletUnreachableError, PodBackend
 from sandbox.server.errors import ApiError, JsonObject
 from sandbox.server.objects.collection import copy_of, encode
 from sandbox.server.objects.store import Store
@@ -34,8 +34,8 @@ class PodAccess:
         self._authorizer.check(request.user, Action.of(request.info, "create"))
         pod = self._pod(request)
         query = request.http.query
-        command = query.getall("command", [])
-        if not command:
+        words = query.getall("command", [])
+        if not words:
             raise ApiError.bad_request("you must specify at least one command for the container")
         container = _container(pod, query.get("container"))
         if request.http.method == "POST":
@@ -45,11 +45,11 @@ class PodAccess:
             )
         if request.http.headers.get("Upgrade", "").lower() != "websocket":
             raise ApiError.bad_request("Upgrade request required")
-        streams = [is_true(query.get(name)) for name in ("stdin", "stdout", "stderr", "tty")]
+        streams = {name: is_true(query.get(name)) for name in ("stdin", "stdout", "stderr", "tty")}
         if "running" not in _container_status(pod, container).get("state", {}):
             return await _refused(request.http, f'container not found ("{container}")')
         try:
-            return await self._backend.exec(request.http, pod, container, command, *streams)
+            return await self._backend.exec(request.http, pod, container, ExecCommand(words, **streams))
         except KubeletRefusedError as refusal:
             return await _refused(request.http, str(refusal))
         except KubeletUnreachableError as problem:

@@ -29,5 +29,5 @@ def test_all_rows_are_chosen_by_one_word_and_each_by_its_own_name() -> None:
 
 
 def test_every_row_asks_the_six_things_that_must_hold() -> None:
-    asked = {"read-write", "one pruner", "images whole", "no push beside", "report true", "green is true"}
+    asked = frozenset(("read-write", "one pruner", "images whole", "no push beside", "report true", "green is true"))
     assert all(fault.asked == asked for fault in catalogue(MATRIX))

@@ -16,10 +16,11 @@ from kubernetes import client
 from include.registry_prune.base_prune import job_log
 from include.registry_prune.base_prune import job_run as base_prune
 from include.registry_prune.base_prune.job import BasePrune, job_from_cron_job, job_name
-from include.registry_prune.base_prune.job_run import BasePruneError, active_jobs, run_base_prune
+from include.registry_prune.base_prune.job_run import BasePruneError, run_base_prune
 from include.registry_prune.base_prune.registry_restart import restart_registry
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.jobs import active_jobs
 from include.registry_prune.cluster.settling import NotSettledError
 from include.registry_prune.preflight.access import AccessError, review_access
 from include.registry_prune.window.closing import ClosingLimits, close_window
@@ -376,7 +377,7 @@ def test_no_pod_is_deleted_under_an_open_window(sandbox: Sandbox, cluster: Clust
     )
     restart = restart_registry(cluster, pruned_until=datetime.now(UTC), limit_seconds=300)
     assert (restart.replaced, uids(cluster)) == (0, before)
-    assert "The read-only window of other/run is there" in restart.not_done
+    assert "other/run holds the read-only window" in restart.not_done
     close_window(cluster, holder=OTHER, limits=LIMITS)
 
 

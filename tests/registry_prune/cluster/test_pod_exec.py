@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from include.registry_prune.cluster.cluster import Cluster
@@ -15,7 +17,7 @@ def pod(cluster: Cluster) -> str:
     return cluster.registry_state().ready_pods()[0].name
 
 
-def run(cluster: Cluster, pod: str, script: str, **limits: float) -> tuple[ExecEnd, list[tuple[str, str]]]:
+def run(cluster: Cluster, pod: str, script: str, **limits: Any) -> tuple[ExecEnd, list[tuple[str, str]]]:
     lines: list[tuple[str, str]] = []
     end = run_in_pod(
         cluster, pod, ("/bin/sh", "-c", script), lambda stream, line: lines.append((str(stream), line)), **limits

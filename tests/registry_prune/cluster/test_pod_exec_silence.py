@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websocket import ABNF, WebSocketConnectionClosedException, WebSocketTimeoutException
@@ -62,7 +62,7 @@ def read(socket: Silence, monkeypatch: pytest.MonkeyPatch, limit_seconds: float 
         lines.append(line)
 
     monkeypatch.setattr(pod_exec, "time", SimpleNamespace(monotonic=lambda: socket.now))
-    return pod_exec._read(socket, Channels(keep), limit_seconds), lines
+    return pod_exec._read(cast(Any, socket), Channels(keep), limit_seconds), lines
 
 
 TEN_MINUTES = 600.0

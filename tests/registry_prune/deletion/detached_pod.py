@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.deletion.detached_delete import look_command, start_command
@@ -20,6 +21,9 @@ from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, Processe
 
 HOLDER = "registry_prune/manual__2026-01-01T00:00:00+00:00"
 LOG_BYTES = 1 << 20
+SHELLS = [Path(found) for found in map(shutil.which, ("dash", "bash")) if found]
+"""Each that may be a pod's; bash keeps to POSIX when it is called ``sh``."""
+UNTIL_TOLD = "trap 'exit 143' TERM; while :; do sleep 0.05; done"
 SUMMARY = "echo Deleted 3 blobs; echo Freed up 312B of disk space"
 
 
@@ -95,6 +99,11 @@ class DetachedPod:
         for line in out.splitlines():
             log.feed(Stream.STDOUT, line)
 
+    def looked(self, log: DeleteLog) -> DeleteLog:
+        """The log after one more look."""
+        self.look(log)
+        return log
+
     def follow(self, log: DeleteLog, seconds: float = 300) -> None:
         """Look until it is over."""
         deadline = time.monotonic() + seconds
@@ -151,7 +160,10 @@ class DetachedPod:
             self.kill(signal.SIGKILL)
             time.sleep(0.02)
 
-    def remove(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.remove_processes()
         shutil.rmtree(self.folder, ignore_errors=True)
 

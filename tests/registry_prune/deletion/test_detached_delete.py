@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -26,26 +25,30 @@ from include.registry_prune.deletion.detached_log import DeleteLog, DeleteState
 from include.registry_prune.pruner.dockerregistry import LineKind, Summary
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, end_command
-from tests.registry_prune.deletion.detached_pod import HOLDER, LOG_BYTES, SUMMARY, DetachedPod, blob_lines, wait_for
+from tests.registry_prune.deletion.detached_pod import (
+    HOLDER,
+    LOG_BYTES,
+    SHELLS,
+    SUMMARY,
+    UNTIL_TOLD,
+    DetachedPod,
+    blob_lines,
+    wait_for,
+)
 
-SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
-UNTIL_TOLD = "trap 'exit 143' TERM; while :; do sleep 0.05; done"
 ONE_BLOB = f"{blob_lines(1)} >&2"
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell.name)
 def pod(request: pytest.FixtureRequest) -> Iterator[DetachedPod]:
-    """With each shell that may be a pod's; bash keeps to POSIX when it is called ``sh``."""
-    made = DetachedPod(Path(shutil.which(request.param) or ""))
-    yield made
-    made.remove()
+    with DetachedPod(request.param) as made:
+        yield made
 
 
 @pytest.fixture
 def dash_pod() -> Iterator[DetachedPod]:
-    made = DetachedPod(Path("/bin/sh"))
-    yield made
-    made.remove()
+    with DetachedPod(Path("/bin/sh")) as made:
+        yield made
 
 
 def started(pod: DetachedPod) -> None:
@@ -200,7 +203,7 @@ def test_a_folder_that_others_fill_in_mid_delete_costs_no_count_of_blobs(small_p
     started(small_pod)
     log = DeleteLog()
     counted = []
-    wait_for(lambda: small_pod.look(log) is None and log.blobs > 3000)
+    wait_for(lambda: small_pod.looked(log).blobs > 3000)
     counted.append(log.blobs)
     fill(small_pod)
     (small_pod.folder / "go").touch()
@@ -313,7 +316,7 @@ def test_killed_processes_are_an_interrupted_attempt_with_what_was_logged(pod: D
     pod.pruner(f"{blob_lines(5)} >&2\n{UNTIL_TOLD}")
     started(pod)
     log = DeleteLog()
-    wait_for(lambda: pod.look(log) is None and log.blobs == 5)
+    wait_for(lambda: pod.looked(log).blobs == 5)
     while pod.processes():
         pod.kill(signal.SIGKILL)
     pod.look(log, 2)
@@ -393,7 +396,7 @@ def test_another_reader_goes_on_where_the_first_stopped(pod: DetachedPod) -> Non
                f"echo ' and its end' >&2; {blob_lines(10, 10)} >&2\n{SUMMARY}")  # fmt: skip
     started(pod)
     first = DeleteLog()
-    wait_for(lambda: pod.look(first) is None and first.blobs == 10)
+    wait_for(lambda: pod.looked(first).blobs == 10)
     (pod.folder / "go").touch()
     lines: list[Line] = []
     second = DeleteLog(type(first.position()).from_json(first.position().to_json()), lines.append)

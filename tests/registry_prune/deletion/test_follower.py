@@ -72,7 +72,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def whole(self: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(delete_follower.asyncio, "sleep", no_pause)
+    monkeypatch.setattr(asyncio, "sleep", no_pause)
     monkeypatch.setattr(WindowWatch, "watch", whole)
     monkeypatch.setattr(ImageWatch, "watch", whole)
     return clock
@@ -121,7 +121,7 @@ def test_nothing_known_for_longer_than_the_patience_is_an_unknown_end(clock: Clo
     pod = Pod([look(clock, "running"), *(look(clock, seconds=0.4, end=CUT) for _ in range(20))])
     end = follow(pod, tmp_path)
     assert end.result.exit_status is None
-    assert "nothing is known of it for" in end.result.ended_how
+    assert "the cluster has told nothing of it for" in end.result.ended_how
 
 
 def test_a_look_that_brings_something_and_overruns_its_time_is_not_nothing_known(clock: Clock, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_trouble_of_the_connection_itself_counts_too(clock: Clock, tmp_path: Pat
         raise ClusterError("the API server does not answer")
 
     end = follow(Pod([refused] * 20), tmp_path)
-    assert "nothing is known of it for" in end.result.ended_how
+    assert "the cluster has told nothing of it for" in end.result.ended_how
 
 
 def test_the_list_of_who_is_cancelled_can_be_read(clock: Clock, tmp_path: Path) -> None:

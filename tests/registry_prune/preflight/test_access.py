@@ -174,7 +174,7 @@ PENDING = PodState(name="image-registry-2", uid="2", read_only=False, ready=Fals
         ),
         (registry(management_state=""), ["managementState is not set", "Set it to Managed"]),
         (registry(management_state="Forced"), ["managementState is Forced", "the operator does not manage"]),
-        (registry(deployment_found=False), ["Deployment image-registry is not there", "look at the operator"]),
+        (registry(deployment_found=False), ["Deployment image-registry is not there", "is the operator at work?"]),
         (registry(pods=()), ["No registry pod is ready", "there is no pod at all"]),
         (registry(pods=(PENDING,)), ["No registry pod is ready: image-registry-2 (Pending)", "repair the registry"]),
     ],

@@ -25,7 +25,7 @@ def test_the_question_shows_the_cluster_the_verdict_and_what_is_known() -> None:
 
 
 def test_the_answer_says_who_gave_it() -> None:
-    assert Approval(asked=False, approved=True).text() == "nobody had to approve of the window"
+    assert Approval(asked=False, approved=True).text() == "nobody had to approve the window"
     assert Approval(asked=True, approved=True, by="mona").text() == "the window was approved by mona"
     assert Approval(asked=True, approved=False, by="mona").text() == "the window was rejected by mona"
     assert Approval(asked=True, approved=False).text() == (

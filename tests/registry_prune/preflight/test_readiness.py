@@ -156,7 +156,7 @@ def test_an_operator_that_complains_is_refused_with_its_own_words(
     set_condition(admin, condition, status, message)
     said = refusal(cluster)
     assert f"the operator says {condition}={status} Played: {message}" in said
-    assert "Put that right first" in said
+    assert "Repair that first" in said
 
 
 def test_an_operator_at_work_is_said(sandbox: Sandbox, admin: client.ApiClient, cluster: Cluster) -> None:
@@ -205,7 +205,7 @@ def test_a_build_that_pushes_to_the_registry_is_waited_for_and_no_other(sandbox:
     sandbox.start_build("shop", "elsewhere-1", output="quay.io/shop/app:latest", seconds=120)
     sandbox.start_build("shop", "nowhere-1", output="", seconds=120)
     sandbox.start_build("office", "web-7", output="office/web:2", seconds=120)
-    text = "2 builds (office/web-7, shop/app-1) that will push to the registry would be lost"
+    text = "2 builds (office/web-7, shop/app-1) would lose their push to the registry"
     assert in_the_way(cluster) == [(text, Action.SKIP)]
     assert in_the_way(cluster, Action.STOP) == [(text, Action.STOP)]
 
@@ -290,7 +290,7 @@ class TestWholeRun:
         run = run_dag(caplog, conf={**CONF, "integrity_check": False}, moment_wait="0s")
         assert run.state == "success", run.errors
         assert run.report["outcome"] == "postponed"
-        assert run.report["reasons"][-2].startswith("1 build (shop/app-1) that will push to the registry")
+        assert run.report["reasons"][-2].startswith("1 build (shop/app-1) would lose its push to the registry")
         self.assert_nothing_was_touched(seeded, run)
 
     def test_builds_that_lose_their_push_to_the_window_are_in_the_report(
@@ -311,5 +311,5 @@ class TestWholeRun:
         assert run.state == "success", run.errors
         report = run.report
         assert (report["outcome"], report["builds_hit"], report["builds_hit_names"]) == ("pruned", 1, ["shop/app-2"])
-        assert report["reasons"][-2].startswith("1 build (shop/app-1) that will push to the registry would be lost")
-        assert report["reasons"][-1] == "the window is opened all the same"
+        assert report["reasons"][-2].startswith("1 build (shop/app-1) would lose its push to the registry")
+        assert report["reasons"][-1] == "the run opens the window all the same"

@@ -47,9 +47,9 @@ def test_what_goes_by_itself_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("setting", "action", "ending"),
     [
-        ("skip", Action.SKIP, "the window is not opened in this run"),
-        ("stop", Action.STOP, "the window is not opened"),
-        ("go_on", Action.PRUNE, "the window is opened all the same"),
+        ("skip", Action.SKIP, "this run opens no window"),
+        ("stop", Action.STOP, "the run stops here and opens no window"),
+        ("go_on", Action.PRUNE, "the run opens the window all the same"),
     ],
 )
 def test_builds_that_still_run_after_the_wait_are_dealt_with_as_the_setting_says(
@@ -79,7 +79,7 @@ def test_outside_the_hours_the_window_is_not_opened_and_it_is_said_why() -> None
     verdict = judged(now=NOON)
     assert verdict == Verdict(
         action=Action.SKIP,
-        reasons=("the window is not opened now: it is Mon 12:00, outside the opening hours 22:00-05:00 UTC",),
+        reasons=("this run does not open the window now: it is Mon 12:00, outside the opening hours 22:00-05:00 UTC",),
     )
     assert judged(now=NOON, hours=ALWAYS) == judged()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,19 +16,16 @@ from include.registry_prune.pruner.process_scripts import (
     checks_named,
     pruner_of_attempt,
 )
-from tests.registry_prune.deletion.detached_pod import DetachedPod, wait_for
+from tests.registry_prune.deletion.detached_pod import SHELLS, UNTIL_TOLD, DetachedPod, wait_for
 
-SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
-UNTIL_TOLD = "trap 'exit 143' TERM; while :; do sleep 0.05; done"
 DEAF = "trap '' TERM; while :; do sleep 0.05; done"
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell.name)
 def pod(request: pytest.FixtureRequest) -> Iterator[DetachedPod]:
-    made = DetachedPod(Path(shutil.which(request.param) or ""))
-    made.pruner(UNTIL_TOLD)
-    yield made
-    made.remove()
+    with DetachedPod(request.param) as made:
+        made.pruner(UNTIL_TOLD)
+        yield made
 
 
 def begun(pod: DetachedPod, command: tuple[str, ...]) -> subprocess.Popen[str]:

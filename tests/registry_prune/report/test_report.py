@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,7 +60,7 @@ FULL: dict[str, Record] = {
 
 
 def facts(
-    results: dict[str, Record],
+    results: Mapping[str, Record],
     states: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
     pods_seen: PodsSeen | None = None,
@@ -84,7 +85,7 @@ def report_of(known: Facts, *, dry_run_only: bool = False) -> RunReport:
 
 
 def report(
-    results: dict[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
+    results: Mapping[str, Record], states: dict[str, str] | None = None, *, dry_run_only: bool = False
 ) -> RunReport:
     return report_of(facts(results, states), dry_run_only=dry_run_only)
 
@@ -316,7 +317,7 @@ BEFORE_WINDOW: dict[str, Record] = {"survey": SURVEY, "survey_gate": WORTH_IT, "
 
 
 def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
-    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is not opened in this run")
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "this run opens no window")
     not_now = Verdict(action=Action.SKIP, reasons=reasons)
     postponed = report(BEFORE_WINDOW | {"right_moment": not_now}, NO_WINDOW | {"right_moment": "skipped"})
     assert postponed.outcome is Outcome.POSTPONED
@@ -325,7 +326,7 @@ def test_a_run_whose_moment_did_not_come_is_postponed_and_says_why() -> None:
 
 
 def test_a_run_that_went_on_beside_running_builds_says_so() -> None:
-    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the window is opened all the same")
+    reasons = ("2 builds (shop/app-1, shop/app-2) would be lost", "the run opens the window all the same")
     went_on = report(FULL | {"right_moment": Verdict(action=Action.PRUNE, reasons=reasons)})
     assert went_on.outcome is Outcome.PRUNED
     assert went_on.reasons == (*WORTH_IT.reasons, *reasons)

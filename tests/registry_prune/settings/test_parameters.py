@@ -19,7 +19,7 @@ FORM = trigger_form(DEFAULTS)
 
 
 def test_what_is_not_asked_for_is_as_the_cluster_has_it() -> None:
-    defaults = RunParameters(min_blobs=7, hard_prune="never", keep_younger_than="96h")
+    defaults = RunParameters(min_blobs=7, hard_prune=Mode.NEVER, keep_younger_than="96h")
     assert parse_parameters({}, defaults) == defaults
     assert parse_parameters({"hard_prune": "force"}, defaults) == defaults.model_copy(update={"hard_prune": "force"})
 
@@ -75,7 +75,7 @@ def test_a_whole_number_of_json_may_have_a_decimal_point() -> None:
 
 def valid(name: str, value: Any) -> bool:
     schema = {key: value for key, value in FORM[name].items() if key != "value"}
-    return jsonschema.Draft202012Validator(schema).is_valid(value)
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
 
 
 def accepted(name: str, value: Any) -> bool:

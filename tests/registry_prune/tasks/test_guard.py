@@ -60,7 +60,7 @@ def test_a_round_knows_whom_the_round_before_has_told(sandbox: Sandbox, cluster:
     for _ in range(3):
         # The limit has passed by the first round, and not since the last alert by the others.
         assert run_guard(caplog, unexplained_read_only="1h" if "ALERT" in caplog.text else "0s") == "success"
-    assert caplog.text.count("ALERT guard: The registry is read-only for at least") == 1
+    assert caplog.text.count("ALERT guard: The registry has been read-only for at least") == 1
 
 
 def test_the_role_stays_while_the_next_run_is_at_work(

@@ -36,7 +36,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.states = {"hard_prune": "success"}
-        self.results: dict[str, PrunerResult | None] = {}
+        self.results: dict[str, PrunerResult | Lease | None] = {}
         self.has_another_try = False
         self.closing_checks = 0
         self.left: list[int] | Exception = AssertionError("no dry run is needed")
@@ -261,7 +261,7 @@ def test_a_blob_that_was_not_listed_and_that_no_image_names_is_counted_and_said(
     world.dry_run(1, 2)
     world.part("1", 1, 2, HIGH)
     world.images = [image(8, 1), image(9, HIGH, made="2026-01-01T12:30:00Z")]
-    world.results["arm_window"] = Lease(holder="d/r", armed_at=ARMED, expires_at=ARMED)  # type: ignore[assignment]
+    world.results["arm_window"] = Lease(holder="d/r", token="w", armed_at=ARMED, expires_at=ARMED)
     found = world.reconcile(monkeypatch)
     assert found is not None
     assert (found.unlisted, found.unlisted_in_use_count) == (1, 0), "what was pushed since is there"

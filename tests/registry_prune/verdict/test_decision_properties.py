@@ -37,9 +37,9 @@ any_history = st.builds(
 
 
 @st.composite
-def any_evidence(draw: st.DrawFn, run: st.SearchStrategy[PrunerResult] = any_dry_run, **fixed: Any) -> Evidence:
+def any_evidence(draw: st.DrawFn, /, run: st.SearchStrategy[PrunerResult] = any_dry_run, **fixed: Any) -> Evidence:
     given_run = draw(run)
-    audit = {
+    audit: dict[str, Any] = {
         "candidates": draw(st.sampled_from([given_run.counted_blobs, given_run.counted_blobs, 0])),
         "images": draw(st.sampled_from([300, 300, 1, 0])),
         "stored_references": draw(counts),

@@ -6,10 +6,11 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,17 @@ from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters
 from include.registry_prune.tasks import gates as sensors
 from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
-from include.registry_prune.verdict.decision import Ceiling, Verdict
+from include.registry_prune.verdict.decision import Ceiling, Mode, Verdict
 from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder
+from sandbox.assembly.composition import Cluster as AssembledCluster
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS, start_sandbox
 
 ENOUGH = RunParameters(min_blobs=10)
-FORCE = RunParameters(hard_prune="force")
+FORCE = RunParameters(hard_prune=Mode.FORCE)
 GATES = {"survey": SurveyGate, "dry_run": BlobThreshold}
 
 
@@ -110,13 +112,16 @@ def bench(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Bench(cluster, tmp_path / "artifacts", monkeypatch)
 
 
+def delete_object(resource: str, metadata: Mapping[str, Any], inside: AssembledCluster) -> None:
+    inside.store.delete(resource, metadata["name"], metadata.get("namespace"))
+
+
 def delete_images(sandbox: Sandbox, chosen: Callable[[int], bool] = lambda place: True) -> None:
     """As if etcd had been restored from before they were pushed."""
     for resource in ("images.image.openshift.io", "imagestreams.image.openshift.io"):
         for place, each in enumerate(sandbox.list_objects(resource)):
             if chosen(place):
-                name, namespace = each["metadata"]["name"], each["metadata"].get("namespace")
-                sandbox.call(lambda inside, r=resource, n=name, s=namespace: inside.store.delete(r, n, s))
+                sandbox.call(partial(delete_object, resource, each["metadata"]))
 
 
 @pytest.mark.parametrize("gate", GATES.values(), ids=GATES.keys())
@@ -173,7 +178,7 @@ def test_image_streams_that_are_not_found_during_an_outage(seeded: Sandbox, benc
     result = bench.dry_run()
     seeded.clear_faults()
     assert 0 < result.counted_repositories <= 25
-    everything = RunParameters(hard_prune="force", pass_ceilings=tuple(Ceiling))
+    everything = RunParameters(hard_prune=Mode.FORCE, pass_ceilings=tuple(Ceiling))
     message = bench.stopped(SurveyGate, result, parameters=everything)
     assert "would be removed although the image stream is there: " in message
     assert "was it (openshift-apiserver, etcd) in trouble during the dry run" in message

@@ -304,7 +304,7 @@ def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
     monkeypatch.setattr(BlobThreshold, "verdict", verdict_and_interference)
     run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
     assert run.state == "failed"
-    assert "somebody has set spec.readOnly to false, so nothing is deleted" in run.errors["hard_prune"]
+    assert "somebody set spec.readOnly to false, so this run deletes nothing" in run.errors["hard_prune"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
     assert_whole(seeded, orphans_left=ORPHANS)
 
@@ -364,6 +364,6 @@ def test_a_person_who_sets_read_only_back_while_the_delete_is_deferred_ends_it(s
     run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False}, defer_after="0s")
     thread.join()
     assert run.tasks["hard_prune"] == "failed"
-    assert "somebody has set spec.readOnly to false while the delete was at work" in run.errors["hard_prune"]
+    assert "somebody set spec.readOnly to false while the delete was at work" in run.errors["hard_prune"]
     assert run.tasks["restore_read_write"] == "success"
     assert 0 < seeded.verify().orphans_left < ORPHANS

@@ -13,6 +13,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
+from faults.in_process.dag_test import run_in_process
 from include.registry_prune.settings.clusters import ClusterSettings
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
@@ -52,12 +53,13 @@ def run_dag(caplog: Any, *, conf: Mapping[str, Any] | None = None, **settings: A
     def keep_error(context: Any) -> None:
         errors[context["ti"].task_id] = str(context["exception"])
 
+    task: Any
     for task in dag.tasks:
         task.retries = 0
         task.on_failure_callback = [*task.on_failure_callback, keep_error]
     caplog.set_level(logging.INFO)
     caplog.clear()
-    run = dag.test(run_conf=dict(conf or {}))
+    run = run_in_process(dag, conf or {})
     with create_session() as session:
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
         results = {row.task_id: XComModel.deserialize_value(row) for row in rows}

@@ -95,7 +95,7 @@ def test_a_registry_that_a_person_made_read_only_again_is_left_alone(
     set_read_only(sandbox, cluster, value=False)
     set_read_only(sandbox, cluster, value=True)
     opened.reclaim(opened.settled)
-    with pytest.raises(TakenOverError, match="It is left as it is"):
+    with pytest.raises(TakenOverError, match="This run leaves it so"):
         close_window(cluster, holder=HOLDER, limits=LIMITS)
     assert cluster.registry_state().read_only
     assert read_lease(cluster) is None

@@ -15,7 +15,7 @@ from include.registry_prune.cluster import settling
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.cluster.pod_exec import run_in_pod
-from include.registry_prune.cluster.registry_state import unsettled
+from include.registry_prune.cluster.registry_state import Settled, unsettled
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import NotSettledError
 from include.registry_prune.deletion.attempts import find_or_begin
@@ -54,7 +54,7 @@ def armed(cluster: Cluster, holder: Holder = HOLDER, lasts: timedelta = DAY) -> 
     )
 
 
-def close(cluster: Cluster, holder: Holder = HOLDER) -> window.Settled | None:
+def close(cluster: Cluster, holder: Holder = HOLDER) -> Settled | None:
     return close_window(cluster, holder=holder, limits=LIMITS)
 
 
@@ -134,7 +134,7 @@ def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cl
     armed(cluster)
     with pytest.raises(LeaseError, match="Another run holds the read-only window: registry_prune/manual"):
         armed(cluster, holder=OTHER)
-    with pytest.raises(LeaseError, match=r"there is: that of another window of registry_prune/manual"):
+    with pytest.raises(LeaseError, match=r"it has: that of another window of registry_prune/manual"):
         open_window(cluster, holder=OTHER, limit_seconds=1)
     assert close(cluster, holder=OTHER) is None
     assert config_lease.read_lease(cluster) is not None
@@ -265,14 +265,14 @@ def test_a_delete_does_not_start_once_its_window_is_being_closed(cluster: Cluste
     armed(cluster)
     open_window(cluster, holder=HOLDER, limit_seconds=300)
     config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
-    with pytest.raises(NotSettledError, match="is being closed"):
+    with pytest.raises(NotSettledError, match="Somebody is closing the window"):
         require_settled_read_only(cluster, holder=HOLDER)
 
 
 def test_a_delete_that_begins_while_its_window_is_being_closed_is_refused(cluster: Cluster) -> None:
     armed(cluster)
     config_lease.change_own_lease(cluster, HOLDER, lambda lease: lease.closing(datetime.now(UTC), ()))
-    with pytest.raises(LeaseError, match="is being closed"):
+    with pytest.raises(LeaseError, match="Somebody is closing the window"):
         window.begin_attempt(cluster, holder=HOLDER, pod=cluster.registry_state().ready_pods()[0])
 
 

@@ -36,6 +36,13 @@ def takes_connections(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
+def kill_server(state: StateDirectory) -> None:
+    server = ServerProcess.find(state)
+    assert server is not None
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(lambda: not server.alive, "the server is dead")
+
+
 def folder(root: Path) -> Iterator[StateDirectory]:
     """Of a sandbox; whatever runs in it is ended."""
     state = StateDirectory(root)
@@ -104,10 +111,7 @@ def test_down_ends_what_a_killed_server_has_left(command: Command, state: StateD
     command("seed", "--images=2", "--orphans=5")
     pod = Kubectl(state.kubeconfig)("get", "pods", "-o", "name").splitlines()[0]
     Kubectl(state.kubeconfig).shell(pod, "/usr/bin/setsid sleep 3050 >/dev/null 2>&1 &")
-    server = ServerProcess.find(state)
-    assert server is not None
-    os.kill(server.pid, signal.SIGKILL)
-    eventually(lambda: not server.alive, "the server is dead")
+    kill_server(state)
     assert "no sandbox is up" in command("status", expect=1).stderr
     assert pod_processes(state.root)
     assert "left behind were ended" in command("down").stdout
@@ -119,10 +123,7 @@ def test_up_after_a_kill_ends_the_old_pods_too(command: Command, state: StateDir
     command("up")
     pod = Kubectl(state.kubeconfig)("get", "pods", "-o", "name").splitlines()[0]
     Kubectl(state.kubeconfig).shell(pod, "/usr/bin/setsid sleep 3051 >/dev/null 2>&1 &")
-    server = ServerProcess.find(state)
-    assert server is not None
-    os.kill(server.pid, signal.SIGKILL)
-    eventually(lambda: not server.alive, "the server is dead")
+    kill_server(state)
     command("up")
     assert len(pod_processes(state.root)) == 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from tests.sandbox.cluster_tools import Kubectl, commands_in_pods, eventually, n
 
 IN_BACKGROUND = ("{} >/dev/null 2>&1 &", "nohup {} >/dev/null 2>&1 &", "/usr/bin/setsid {} >/dev/null 2>&1 &")
 PRUNER = "/usr/bin/dockerregistry -prune={}"
+
+
+def have_started(sandbox: Sandbox, pruners: int) -> bool:
+    return len(sandbox.pruner_journal()) == pruners
 
 
 def container_of(sandbox: Sandbox, pod: str) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def test_a_killed_pruner_is_not_taken_for_one_that_lives(sandbox: Sandbox, kubec
     sandbox.order_pruner(PrunerFaults(seconds_before_start=60))
     for number in (1, 2):
         kubectl.shell(pod, f"{PRUNER.format('delete')} >/dev/null 2>&1 &")
-        eventually(lambda wanted=number: len(sandbox.pruner_journal()) == wanted, "it has started")
+        eventually(partial(have_started, sandbox, number), "it has started")
         os.kill(sandbox.pruner_journal()[-1]["pid"], signal.SIGKILL)
         eventually(lambda: not sandbox.pruners_alive(), "it is gone")
     assert sandbox.most_pruners_at_once() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -13,10 +14,10 @@ from sandbox.real_registry.pusher import SmallImage, push
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.registry.storage import media_types
 from sandbox.registry.storage.digests import digest_of
+from tests.sandbox.cluster_tools import eventually
 from tests.sandbox.real_registry.registry_tools import (
     IMAGES,
     Skopeo,
-    eventually,
     grant,
     hard_prune,
     has_image,
@@ -74,7 +75,9 @@ def test_a_name_that_openshift_refuses_gets_no_objects(sandbox: Sandbox, address
 
 
 def test_what_a_pod_accepted_and_did_not_report_is_known_when_it_is_gone(sandbox: Sandbox) -> None:
-    sandbox.call(lambda cluster: setattr(cluster.registries.notifications, "authorization", "Bearer of nothing"))
+    sandbox.call(
+        lambda cluster: setattr(cast(Any, cluster.registries).notifications, "authorization", "Bearer of nothing")
+    )
     pod, address = next(iter(sandbox.registry_addresses().items()))
     tagged, loose = SmallImage.make(), SmallImage.make()
     assert push(address, REPOSITORY, "v1", tagged) == 201

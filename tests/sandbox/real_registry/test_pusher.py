@@ -12,7 +12,8 @@ from sandbox.cluster import Sandbox
 from sandbox.real_registry.pusher import Pusher, Upload
 from sandbox.registry.faults import PrunerFaults
 from sandbox.registry.seed.seed import SeedPlan
-from tests.sandbox.real_registry.registry_tools import eventually, grant, has_image, kubectl, needs_registry
+from tests.sandbox.cluster_tools import eventually
+from tests.sandbox.real_registry.registry_tools import grant, has_image, kubectl, needs_registry
 
 DETACHED = "/usr/bin/setsid /usr/bin/dockerregistry -prune=delete >/dev/null 2>&1 & sleep 0.1"
 

@@ -22,7 +22,8 @@ from sandbox.kubelet.processes import kill_everything
 from sandbox.real_registry.program import find_program
 from sandbox.real_registry.pusher import SmallImage, push
 from sandbox.registry.storage import media_types
-from tests.sandbox.real_registry.registry_tools import ask, eventually, kubectl, needs_registry
+from tests.sandbox.cluster_tools import eventually
+from tests.sandbox.real_registry.registry_tools import ask, kubectl, needs_registry
 
 PROJECT = Path(__file__).parents[3]
 

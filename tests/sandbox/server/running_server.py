@@ -17,7 +17,7 @@ from sandbox.server.access.authentication import MASTERS, TokenAuthenticator
 from sandbox.server.access.certificates import ServerCertificate, server_context
 from sandbox.server.access.kubeconfig import write_kubeconfig
 from sandbox.server.application import build_application
-from sandbox.server.backends import KubeletRefusedError, KubeletUnreachableError
+from sandbox.server.backends import ExecCommand, KubeletRefusedError, KubeletUnreachableError
 from sandbox.server.faults import ApiFaults
 from sandbox.server.objects.store import Store
 from sandbox.server.request_counts import RequestCounts
@@ -34,20 +34,12 @@ class EchoingPods:
         self.unreachable_because: str | None = None
 
     async def exec(
-        self,
-        request: web.Request,
-        pod: dict[str, Any],
-        container: str,
-        command: list[str],
-        stdin: bool,
-        stdout: bool,
-        stderr: bool,
-        tty: bool,
+        self, request: web.Request, pod: dict[str, Any], container: str, command: ExecCommand
     ) -> web.StreamResponse:
         self._check_reachable()
         socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"))
         await socket.prepare(request)
-        await socket.send_bytes(b"\x01" + f"{container}: {' '.join(command)}\n".encode())
+        await socket.send_bytes(b"\x01" + f"{container}: {' '.join(command.words)}\n".encode())
         await socket.send_bytes(b"\x03" + json.dumps({"metadata": {}, "status": "Success"}).encode())
         await socket.close()
         return socket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from kubernetes_asyncio import client, config, watch
@@ -23,7 +24,7 @@ async def api(registry: Server) -> AsyncIterator[client.ApiClient]:
 
 
 async def test_create_get_list_delete(api: client.ApiClient) -> None:
-    core = client.CoreV1Api(api)
+    core: Any = client.CoreV1Api(api)
     for name in ("a", "b", "c"):
         await core.create_namespaced_config_map(REGISTRY, {"metadata": {"name": name}})
     first = await core.list_namespaced_config_map(REGISTRY, limit=2)
@@ -40,7 +41,7 @@ async def test_a_merge_patch_and_a_conflict(api: client.ApiClient) -> None:
     place = (GROUP, VERSION, "configs", "cluster")
     before = await custom.get_cluster_custom_object(*place)
     patch = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"]}, "spec": {"readOnly": True}}
-    merge = {"_content_type": "application/merge-patch+json"}
+    merge: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
     assert (await custom.patch_cluster_custom_object(*place, patch, **merge))["spec"]["readOnly"] is True
     with pytest.raises(ApiException) as refusal:
         await custom.patch_cluster_custom_object(*place, patch, **merge)
@@ -56,7 +57,7 @@ async def test_a_watch_sees_changes_as_they_come(api: client.ApiClient, registry
         events = watching.stream(custom.list_cluster_custom_object, GROUP, VERSION, "configs", resource_version=version)
         task = asyncio.create_task(anext(events))
         patch = {"spec": {"readOnly": True}}
-        merge = {"_content_type": "application/merge-patch+json"}
+        merge: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
         await custom.patch_cluster_custom_object(GROUP, VERSION, "configs", "cluster", patch, **merge)
         event = await task
         seen.append((event["type"], event["object"]["spec"]["readOnly"]))
@@ -77,7 +78,8 @@ async def test_exec(registry: Server) -> None:
     configuration = client.Configuration()
     await config.load_kube_config(str(registry.admin_kubeconfig), client_configuration=configuration)
     async with WsApiClient(configuration=configuration) as websocket:
-        answer = await client.CoreV1Api(websocket).connect_get_namespaced_pod_exec(
+        core: Any = client.CoreV1Api(websocket)
+        answer = await core.connect_get_namespaced_pod_exec(
             "image-registry-a", REGISTRY, command=["echo", "hello"], stdout=True, stderr=True
         )
     assert answer == "registry: echo hello\n"

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ def layer_links(world: RegistryWorld, cause: Cause) -> list[Path]:
     return list((world.state.storage / REPOSITORIES).glob(f"*/{cause.value}-*/_layers/sha256/*/link"))
 
 
-def streams(api: TinyApi, cause: Cause) -> list[dict[str, object]]:
+def streams(api: TinyApi, cause: Cause) -> list[dict[str, Any]]:
     return [stream for stream in api.of(IMAGE_STREAMS) if stream["metadata"]["name"].startswith(cause.value)]
 
 
@@ -237,7 +238,7 @@ def test_images_without_media_type_lose_their_configs(world: RegistryWorld, api:
         ({"causes": ("flood",)}, "causes is flood; there are deleted-image, failed-push"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:
+def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SeedError, match=message):
         SeedPlan(**changes)
 

@@ -34,7 +34,7 @@ def handshake(server: Server, path: str, protocol: str) -> websocket.WebSocket:
 def refused_handshake(server: Server, path: str) -> tuple[int, str]:
     with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
         handshake(server, path, "v4.channel.k8s.io")
-    return refusal.value.status_code, refusal.value.resp_body.decode()
+    return refusal.value.status_code, (refusal.value.resp_body or b"").decode()
 
 
 def test_exec_that_the_kubelet_refuses_is_told_as_by_a_real_server(registry: Server, kubectl: Kubectl) -> None:
