@@ -21,7 +21,8 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.guard import GuardWindow
 

@@ -36,7 +36,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, Limit, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings, Limit
+from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
     IntegrityAfter,

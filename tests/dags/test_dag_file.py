@@ -13,7 +13,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import process
 
 DAGS = Path(__file__).parents[2] / "dags"

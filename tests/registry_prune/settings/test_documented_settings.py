@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel
 
 from include.registry_prune.settings import document
-from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings
+from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.settings.parameters import RunParameters
 
 PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
