@@ -25,6 +25,15 @@ DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
 BASE_GUARD_DAG_ID = "registry_guard"
 
+
+def dag_id_of(base: str, name: str) -> str:
+    """Id of a cluster's DAG.
+
+    :param base: :data:`BASE_DAG_ID` or :data:`BASE_GUARD_DAG_ID`.
+    """
+    return base if name == DEFAULT_CLUSTER else f"{base}_{name}"
+
+
 Limit = Literal[
     "settle_limit",
     "base_prune_wait",
@@ -256,12 +265,12 @@ class ClusterSettings(StrictModel):
     @property
     def dag_id(self) -> str:
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
-        return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
+        return dag_id_of(BASE_DAG_ID, self.name)
 
     @property
     def guard_dag_id(self) -> str:
         """Id of the DAG of the cluster's guard; see ``dag_id``."""
-        return BASE_GUARD_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_GUARD_DAG_ID}_{self.name}"
+        return dag_id_of(BASE_GUARD_DAG_ID, self.name)
 
     @property
     def pod_log_bytes(self) -> int:

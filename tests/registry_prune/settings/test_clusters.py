@@ -38,7 +38,7 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
           ceilings: {orphan_share: 1, removed_repositories: 500, estimated_time: 16h}
           parameters: {min_blobs: 5000, min_size: 10GiB, keep_younger_than: 96h, base_prune: off}
         default:
-        by_hand: {schedule: null}
+        by_hand: {connection: kubernetes_by_hand, schedule: null}
         """,
     )
     berlin, default, by_hand = load_clusters(file)
