@@ -64,7 +64,7 @@ pure: $(READY) # the tests of `make quick`
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)
 
-docs: $(READY) ## writes the tables of docs/settings.md from the code
+docs: $(READY) ## writes the tables of docs/settings.md, the example and the schema of clusters.yaml from the code
 	@$(BIN)/python -m include.registry_prune.settings.document --write
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)

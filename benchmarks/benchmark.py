@@ -14,6 +14,7 @@ Row = Mapping[str, Value]
 MODULES: tuple[str, ...] = (
     "read_only.read_only_time", "read_only.quiet_day", "read_only.timeline",
     "stream.dry_run", "stream.parsing", "stream.following", "stream.tripwire",
+    "fleet.parse",
 )  # fmt: skip
 """One module for each benchmark; each has a ``BENCHMARK``."""
 

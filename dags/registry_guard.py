@@ -11,8 +11,8 @@ A registry that somebody else made read-only is never touched; an alert says so 
 one.
 
 Each cluster has a guard of its own: a cluster that does not answer keeps no other one waiting. It works while
-`registry_prune` is paused or its file is broken. For when Airflow itself is gone, the cluster can have a guard inside:
-`deploy/guard.yaml`.
+`registry_prune` is paused, and while the cluster's entry in `clusters.yaml` is wrong, if its connection can be read.
+For when Airflow itself is gone, the cluster can have a guard inside: `deploy/guard.yaml`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
+from include.registry_prune.tasks.dag_file import clusters_to_guard
 from include.registry_prune.tasks.guard import PERIOD, GuardWindow
 
 
@@ -50,5 +51,5 @@ def build_guard(cluster: ClusterSettings) -> DAG:
     return dag
 
 
-for _cluster in load_clusters():
+for _cluster in clusters_to_guard():
     globals()[_cluster.guard_dag_id] = build_guard(_cluster)

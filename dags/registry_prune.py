@@ -34,9 +34,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk.definitions.param import ParamsDict
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
-from include.registry_prune.settings.clusters import ClusterSettings, Limit, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings, Limit
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
     IntegrityAfter,
@@ -55,6 +56,7 @@ from include.registry_prune.tasks.before_window import (
     Survey,
     VerifyAccess,
 )
+from include.registry_prune.tasks.dag_file import clusters_to_prune
 from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
@@ -94,7 +96,6 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             "on_retry_callback": note_try,
             "on_failure_callback": note_problem,
         },
-        params={name: Param(field.pop("value"), **field) for name, field in trigger_form(cluster.parameters).items()},
         on_failure_callback=Alert(AlertKind.RUN_FAILED, cluster),
         on_success_callback=Alert(AlertKind.PRUNED, cluster),
         doc_md=__doc__,
@@ -202,8 +203,11 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.
         [revoke, verify_restored] >> report
+    # After the tasks, which read the run's `conf`: each would get a copy of them, and Airflow store and validate it.
+    form = trigger_form(cluster.parameters)
+    dag.params = ParamsDict({name: Param(field.pop("value"), **field) for name, field in form.items()})
     return dag
 
 
-for _cluster in load_clusters():
+for _cluster in clusters_to_prune():
     globals()[_cluster.dag_id] = build_dag(_cluster)

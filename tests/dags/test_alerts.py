@@ -22,7 +22,8 @@ from airflow.utils.session import create_session
 from dags.registry_prune import build_dag
 from include.registry_prune.alerts import alerts
 from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
-from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import Processed, process
 from tests.dags.played_run import NOON, RESULTS, SKIP, PlayedRun, play
 

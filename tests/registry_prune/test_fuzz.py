@@ -20,7 +20,8 @@ from include.registry_prune.cluster.exec_channels import Stream
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck, IntegrityOutput
 from include.registry_prune.pruner.output import PrunerOutput
-from include.registry_prune.settings.clusters import ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.settings.parameters import RunParameters, SettingsError, parse_parameters
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.verdict.history import KEPT_RUNS, History

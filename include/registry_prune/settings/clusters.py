@@ -1,17 +1,10 @@
-"""``clusters.yaml`` as typed settings (pure).
-
-Each entry of the file is one cluster and makes one DAG. Without a file there is one cluster, ``default``, reached
-through the Airflow connection ``kubernetes_default``.
-"""
+"""The settings of a cluster: an entry of ``clusters.yaml`` (pure). The file is read in ``clusters_file.py``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from include.registry_prune.deletion.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
@@ -28,11 +21,18 @@ from include.registry_prune.settings.parameters import (
 from include.registry_prune.units import format_size, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import CeilingLimits
 
-CLUSTERS_FILE_VARIABLE = "REGISTRY_PRUNE_CLUSTERS"
-"""Environment variable with the path of ``clusters.yaml``; else the file beside the ``dags`` folder."""
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
 BASE_GUARD_DAG_ID = "registry_guard"
+
+
+def dag_id_of(base: str, name: str) -> str:
+    """Id of a cluster's DAG.
+
+    :param base: :data:`BASE_DAG_ID` or :data:`BASE_GUARD_DAG_ID`.
+    """
+    return base if name == DEFAULT_CLUSTER else f"{base}_{name}"
+
 
 Limit = Literal[
     "settle_limit",
@@ -276,12 +276,12 @@ class ClusterSettings(StrictModel):
     @property
     def dag_id(self) -> str:
         """Id of the cluster's DAG; the cluster called ``default`` has the plain one."""
-        return BASE_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_DAG_ID}_{self.name}"
+        return dag_id_of(BASE_DAG_ID, self.name)
 
     @property
     def guard_dag_id(self) -> str:
         """Id of the DAG of the cluster's guard; see ``dag_id``."""
-        return BASE_GUARD_DAG_ID if self.name == DEFAULT_CLUSTER else f"{BASE_GUARD_DAG_ID}_{self.name}"
+        return dag_id_of(BASE_GUARD_DAG_ID, self.name)
 
     @property
     def pod_log_bytes(self) -> int:
@@ -304,27 +304,3 @@ class ClusterSettings(StrictModel):
             return cls.model_validate({**values, "name": name})
         except ValidationError as error:
             raise SettingsError(f"clusters.yaml, cluster {name!r}: {validation_problem(error)}") from error
-
-
-def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
-    """The clusters, in the order of the file.
-
-    :param file: default: ``REGISTRY_PRUNE_CLUSTERS``, else ``clusters.yaml`` in the project's root if it is there.
-    :raises SettingsError: if the file is named but missing, is no mapping, or has a wrong value.
-    """
-    named = os.environ.get(CLUSTERS_FILE_VARIABLE)
-    path = file or Path(named or Path(__file__).parents[3] / "clusters.yaml")
-    if not path.exists():
-        if file is not None or named:
-            raise SettingsError(f"{path} is not there: {CLUSTERS_FILE_VARIABLE} names it")
-        return [ClusterSettings()]
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
-        raise SettingsError(f"{path}: it should have an entry for each cluster, such as 'default: {{}}'")
-    for name, values in content.items():
-        if not isinstance(values, dict | None):
-            raise SettingsError(f"{path}, cluster {name!r}: its settings should be a mapping of names to values")
-    return [ClusterSettings.from_mapping(name, values or {}) for name, values in content.items()]

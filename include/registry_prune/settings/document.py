@@ -1,6 +1,6 @@
-"""``docs/settings.md`` and ``clusters.example.yaml``, from the settings themselves (pure).
+"""``docs/settings.md``, ``clusters.example.yaml`` and ``clusters.schema.json``, from the settings themselves (pure).
 
-``python -m include.registry_prune.settings.document`` says which of the two is out of date; ``--write`` writes them.
+``python -m include.registry_prune.settings.document`` says which of them is out of date; ``--write`` writes them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from include.registry_prune.verdict.evidence import Ceiling
 PROJECT = Path(__file__).parents[3]
 PAGE = PROJECT / "docs" / "settings.md"
 EXAMPLE = PROJECT / "clusters.example.yaml"
+SCHEMA = PROJECT / "clusters.schema.json"
 
 TABLES: dict[str, type[BaseModel]] = {
     "setting": ClusterSettings,
@@ -64,11 +65,14 @@ _NO_VALUE = {
 """Defaults that the page names otherwise than by their value."""
 _WIDTH = 110
 _HEAD = """\
+# yaml-language-server: $schema=clusters.schema.json
+#
 # Every setting of a cluster, with its default. docs/settings.md tells more.
 #
 # Copy this file to clusters.yaml, beside it, and take the "# " from the lines that you want to change; lines with "##"
 # are text. Each entry of the file is one cluster and makes two DAGs: registry_prune and registry_guard for the entry
-# `default`, registry_prune_NAME and registry_guard_NAME for any other. `make docs` writes this file.
+# `default`, registry_prune_NAME and registry_guard_NAME for any other. What several clusters share may stand once, in
+# an entry `defaults`, which is no cluster. `make docs` writes this file.
 
 default:
 """
@@ -108,6 +112,39 @@ def example() -> str:
     return _HEAD + "".join(f"  {line}\n" if line != "# " else "\n" for line in lines)
 
 
+def schema() -> str:
+    """``clusters.schema.json``: for editors, which show the settings and mark what is wrong while one types.
+
+    What has a form of its own beyond a pattern (opening hours, time zones) is checked when the file is read.
+    """
+    whole = ClusterSettings.model_json_schema()
+    definitions = whole.pop("$defs")
+    name = whole["properties"].pop("name")["pattern"]
+    whole["title"] = "A cluster"
+    written = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "clusters.yaml: one entry for each cluster, and what they share in an entry `defaults`",
+        "type": "object",
+        "minProperties": 1,
+        "patternProperties": {name: {"anyOf": [{"$ref": "#/$defs/Cluster"}, {"type": "null"}]}},
+        "additionalProperties": False,
+        "$defs": {"Cluster": whole, **definitions},
+    }
+    return json.dumps(_on_one_line(written), indent=2, ensure_ascii=False) + "\n"
+
+
+def _on_one_line(value: Any) -> Any:
+    """A schema with each description on one line."""
+    if isinstance(value, list):
+        return [_on_one_line(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: one_line(each).replace("``", "`") if name == "description" else _on_one_line(each)
+        for name, each in value.items()
+    }
+
+
 def _entries(settings: BaseModel) -> Iterator[str]:
     """The lines of an entry of ``clusters.yaml``."""
     values = settings.model_dump(mode="json")
@@ -135,7 +172,7 @@ def _written(name: str, default: Any) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare both files with the settings, or write them.
+    """Compare the files with the settings, or write them.
 
     :return: exit status: 1 if a file is out of date and was not written.
     """
@@ -143,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the files instead of comparing them")
     options = parser.parse_args(arguments)
     status = 0
-    for file, wanted in ((PAGE, page(PAGE.read_text(encoding="utf-8"))), (EXAMPLE, example())):
+    for file, wanted in ((PAGE, page(PAGE.read_text(encoding="utf-8"))), (EXAMPLE, example()), (SCHEMA, schema())):
         found = file.read_text(encoding="utf-8") if file.exists() else ""
         if options.write:
             file.write_text(wanted, encoding="utf-8")

@@ -164,17 +164,22 @@ _GONE = {
 """Settings of 0.1.0, and what has taken their place."""
 
 
-def validation_problem(error: ValidationError) -> str:
-    """What is wrong with each value."""
-    lines = []
+def each_problem(error: ValidationError) -> list[tuple[tuple[Any, ...], str]]:
+    """What is wrong with each value: the names on the way to it, and what it should be."""
+    found = []
     for each in error.errors():
         place = ".".join(str(part) for part in each["loc"]) or "the whole"
         if each["type"] == "extra_forbidden":
-            gone = _GONE.get(place.rpartition(".")[2], "")
-            lines.append(f"{place}: there is no such setting{gone}")
+            text = f"{place}: there is no such setting{_GONE.get(str(each['loc'][-1]), '')}"
         else:
-            lines.append(f"{place}: {each['msg'].removeprefix('Value error, ')} (it is {str(each['input'])[:80]!r})")
-    return "; ".join(lines)
+            text = f"{place}: {each['msg'].removeprefix('Value error, ')} (it is {str(each['input'])[:80]!r})"
+        found.append((each["loc"], text))
+    return found
+
+
+def validation_problem(error: ValidationError) -> str:
+    """What is wrong with all values."""
+    return "; ".join(text for _, text in each_problem(error))
 
 
 def parse_parameters(conf: Mapping[str, Any], defaults: RunParameters) -> RunParameters:

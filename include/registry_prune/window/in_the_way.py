@@ -70,8 +70,7 @@ def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
     if held is None or (own is not None and held.held_by(own)):
         return []
     return [
-        f"{held.holder} holds the read-only window, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} "
-        f"{held.run_url}".rstrip()
+        f"{held.holder} holds the read-only window, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}".rstrip()
         + ". A run at work moves that time on; after it the guard or the next run closes the window."
     ]
 

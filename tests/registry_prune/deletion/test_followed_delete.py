@@ -352,11 +352,27 @@ def test_nothing_known_for_too_long_is_an_unknown_end_and_the_pruner_lives_on(
     window.api_faults.remove(rule)
 
 
-def test_a_delete_that_takes_too_long_is_an_unknown_end(window: Sandbox, cluster: Cluster) -> None:
+def test_a_delete_whose_time_is_over_is_ended_and_is_a_slice(window: Sandbox, cluster: Cluster) -> None:
+    """Guards the end of a window: what is left is the next run's, and nothing is wrong."""
     slow(window, 0.3)
-    end = follow(cluster, begin(cluster), follow_every=1.0)
-    assert end.result.exit_status is None
-    assert "no end after 2.0 s" in str(end.result.problem())
+    delete = delete_of(begin(cluster)).model_copy(update={"ends_by": datetime.now(UTC) + timedelta(seconds=4)})
+    end = asyncio.run(follower(cluster, delete).follow())
+    assert end is not None
+    assert end.result.sliced
+    assert (end.interrupted, end.lost, end.result.problem()) == (False, None, None)
+    assert 0 < end.result.deleted_blobs < ORPHANS
+    assert window.pruners_alive() == 0
+    assert window.verify().orphans_left > 0
+
+
+def test_a_delete_that_was_done_when_its_time_was_over_is_whole(window: Sandbox, cluster: Cluster) -> None:
+    attempt = begin(cluster)
+    wait_for(lambda: window.verify().orphans_left == 0 and window.pruners_alive() == 0)
+    late = delete_of(attempt).model_copy(update={"ends_by": datetime.now(UTC)})
+    end = asyncio.run(follower(cluster, late).follow())
+    assert end is not None
+    assert end.result.complete
+    assert not end.result.sliced
 
 
 def interrupted_and_begun_again(window: Sandbox, cluster: Cluster, interrupt: Callable[[str], object]) -> DeleteEnd:

@@ -151,6 +151,7 @@ def test_what_later_runs_know_of_a_run() -> None:
         cluster_id="b1",
         orphaned_blobs=3214,
         deleted_blobs=3214,
+        left_blobs=0,
         scan_seconds=3.0,
         delete_seconds=11.5,
     )

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.settings import clusters as settings
-from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings, load_clusters
+from include.registry_prune.settings import clusters_file
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, load_clusters
 from include.registry_prune.settings.parameters import RunParameters, SettingsError
 
 
@@ -37,7 +38,7 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
           ceilings: {orphan_share: 1, removed_repositories: 500}
           parameters: {min_blobs: 5000, min_size: 10GiB, keep_younger_than: 96h, base_prune: off}
         default:
-        by_hand: {schedule: null}
+        by_hand: {connection: kubernetes_by_hand, schedule: null}
         """,
     )
     berlin, default, by_hand = load_clusters(file)
@@ -57,12 +58,16 @@ def test_the_clusters_come_in_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 def test_without_a_file_there_is_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "__file__", str(tmp_path / "include" / "registry_prune" / "settings" / "clusters.py"))
+    monkeypatch.setattr(
+        clusters_file, "__file__", str(tmp_path / "include" / "registry_prune" / "settings" / "clusters_file.py")
+    )
     assert load_clusters() == [ClusterSettings()]
 
 
 def test_the_file_in_the_projects_root_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "__file__", str(tmp_path / "include" / "registry_prune" / "settings" / "clusters.py"))
+    monkeypatch.setattr(
+        clusters_file, "__file__", str(tmp_path / "include" / "registry_prune" / "settings" / "clusters_file.py")
+    )
     write(tmp_path, "berlin: {}")
     assert [each.name for each in load_clusters()] == ["berlin"]
 

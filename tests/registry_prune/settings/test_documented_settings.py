@@ -1,18 +1,21 @@
-"""docs/settings.md and clusters.example.yaml have every setting of a cluster, every ceiling and every parameter."""
+"""docs/settings.md, the example and the schema of clusters.yaml have every setting, ceiling and parameter."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from include.registry_prune.settings import document
-from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings, load_clusters
+from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings
+from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.settings.parameters import RunParameters
 
 PAGE = (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -88,6 +91,7 @@ def test_a_page_that_is_out_of_date_is_named_with_what_is_to_do(
     page.write_text(PAGE.replace("| `lease` | `15m` |", "| `lease` | `20m` |"), encoding="utf-8")
     monkeypatch.setattr(document, "PAGE", page)
     monkeypatch.setattr(document, "EXAMPLE", example)
+    monkeypatch.setattr(document, "SCHEMA", tmp_path / "clusters.schema.json")
     assert document.main([]) == 1
     said = capsys.readouterr().out
     assert f"{page} is out of date: make docs" in said
@@ -121,3 +125,28 @@ def test_every_setting_of_the_example_can_be_taken_as_it_stands(tmp_path: Path) 
     assert set(named) == set(ClusterSettings.model_fields) - {"name"}
     assert set(named["ceilings"]) == set(CeilingSettings.model_fields)
     assert set(named["parameters"]) == set(RunParameters.model_fields)
+
+
+SCHEMA = json.loads(document.SCHEMA.read_text(encoding="utf-8"))
+
+
+def test_the_schema_takes_every_setting_of_the_example(tmp_path: Path) -> None:
+    jsonschema.validate(yaml.safe_load(uncommented(tmp_path).read_text(encoding="utf-8")), SCHEMA)
+    jsonschema.validate({"defaults": {"lease": "20m"}, "default": None, "berlin": {"connection": "x"}}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"Berlin": {}},
+        {"berlin": {"conection": "x"}},
+        {"berlin": {"name": "x"}},
+        {"berlin": {"lease": "soon"}},
+        {"berlin": {"delete_attempts": 0}},
+        {"berlin": {"parameters": {"hard_prune": "sometimes"}}},
+        {"defaults": {"ceilings": {"orphan_share": 2}}},
+    ],
+)
+def test_the_schema_marks_what_is_wrong(content: Mapping[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, SCHEMA)

@@ -135,13 +135,16 @@ def test_a_slice_has_walked_only_a_part_of_the_storage() -> None:
     assert sliced(2000, 1000, delete_seconds=25.0).seconds_per_blob == 0.02
 
 
+WHOLE = deleted(5, 1.0, 1.0).model_copy(update={"left_blobs": 0})
+
+
 @pytest.mark.parametrize(
     ("runs", "left", "slices"),
     [
         ((), 0, 0),
         ((sliced(100, 40),), 60, 1),
-        ((past(), sliced(60, 20), sliced(100, 40), past(left_blobs=0), sliced(9, 1)), 40, 2),
-        ((past(left_blobs=0), sliced(100, 40)), 0, 0),
+        ((past(orphaned_blobs=60), sliced(60, 20), sliced(100, 40), WHOLE, sliced(9, 1)), 40, 2),
+        ((WHOLE, sliced(100, 40)), 0, 0),
     ],
 )
 def test_what_the_last_delete_left(runs: tuple[PastRun, ...], left: int, slices: int) -> None:

@@ -1,0 +1,1 @@
+"""What many clusters in one file cost each other."""

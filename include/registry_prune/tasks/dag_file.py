@@ -1,0 +1,45 @@
+"""For which clusters a DAG file makes DAGs: in the dag-processor for all, in a task's process for its own alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow.sdk import get_parsing_context
+
+from include.registry_prune.settings.clusters import BASE_DAG_ID, BASE_GUARD_DAG_ID, ClusterSettings, dag_id_of
+from include.registry_prune.settings.clusters_file import ClustersFile
+from include.registry_prune.settings.parameters import SettingsError
+
+
+def clusters_to_prune() -> Iterator[ClusterSettings]:
+    """The clusters with a DAG ``registry_prune``: those whose entries are right.
+
+    :raises SettingsError: if the file cannot be read, or this is a task of a cluster whose entry is wrong.
+    """
+    file = ClustersFile.read()
+    asked = get_parsing_context().dag_id
+    for name in _wanted(file, BASE_DAG_ID, asked):
+        try:
+            yield file.settings(name)
+        except SettingsError:
+            # Why it has no DAG is told once for all entries, by dags/registry_settings.py: an import error here would
+            # end every DAG of this file.
+            if asked:
+                raise
+
+
+def clusters_to_guard() -> Iterator[ClusterSettings]:
+    """The clusters with a guard: those whose names and connections can be read.
+
+    :raises SettingsError: if the file cannot be read.
+    """
+    file = ClustersFile.read()
+    for name in _wanted(file, BASE_GUARD_DAG_ID, get_parsing_context().dag_id):
+        settings = file.guard_settings(name)
+        if settings is not None:
+            yield settings
+
+
+def _wanted(file: ClustersFile, base: str, asked: str | None) -> list[str]:
+    """A task's process needs no DAG but its own; with 200 clusters the others would cost it seconds of CPU."""
+    return [name for name in file.names if asked in (None, dag_id_of(base, name))]
