@@ -59,7 +59,7 @@ from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, Surve
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, note_try
+from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, note_try, told_at_last, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -163,7 +163,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             )
 
             # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run
-            # does it. Every try that fails is told.
+            # does it. The first try that fails is told at once, and then the end.
             restore = RestoreReadWrite(
                 task_id="restore_read_write",
                 retries=12,
@@ -171,8 +171,9 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 retry_exponential_backoff=True,
                 max_retry_delay=10 * MINUTE,
                 execution_timeout=closing_timeout(cluster),
-                on_retry_callback=[note_try, Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True)],
-                on_failure_callback=[note_problem, Alert(AlertKind.RESTORE_FAILED, cluster)],
+                on_retry_callback=[note_try, told_once(Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True))],
+                on_failure_callback=[note_problem, told_at_last(Alert(AlertKind.RESTORE_FAILED, cluster), always=True)],
+                on_success_callback=told_at_last(Alert(AlertKind.RESTORED, cluster), always=False),
                 **FIRST_OF_ALL,
             ).as_teardown(setups=[arm_window, set_read_only])
 

@@ -186,23 +186,55 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
     assert body["text"] in logged.getMessage()
 
 
-def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_dag: DAG, receiver: Receiver) -> None:
-    """An hour and more of tries would else pass in silence."""
-    restore = alerting_dag.get_task("restore_read_write")
-    began, push, store = (
-        datetime.now(UTC),
-        lambda key, value: None,
-        SimpleNamespace(get=lambda *_: 0.0, set=lambda *_: None),
-    )
-    task = SimpleNamespace(try_number=3, max_tries=12, start_date=began, xcom_push=push)
-    context = {**RUN, "ti": task, "task_state_store": store, "exception": "a pod is still read-only"}
-    for callback in (*restore.on_retry_callback, *restore.on_failure_callback):
-        callback(context)
+class Restore:
+    """The tries of restore_read_write, and what their callbacks tell."""
+
+    def __init__(self, dag: DAG) -> None:
+        self._task = dag.get_task("restore_read_write")
+        self._kept: dict[str, Any] = {}
+
+    def ends(self, how: str, *, try_number: int) -> None:
+        """A try ends as ``retry``, ``failure`` or ``success``."""
+        store = SimpleNamespace(get=self._kept.get, set=self._kept.__setitem__)
+        fields = {"max_tries": 12, "start_date": datetime.now(UTC), "xcom_push": lambda key, value: None}
+        task = SimpleNamespace(try_number=try_number, **fields)
+        context = {**RUN, "ti": task, "task_state_store": store, "exception": "a pod is still read-only"}
+        callbacks = getattr(self._task, f"on_{how}_callback")
+        for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
+            callback(context)
+
+
+def test_of_a_restore_the_first_try_that_fails_is_told_at_once_and_then_the_end(
+    alerting_dag: DAG, receiver: Receiver
+) -> None:
+    """Guards: an hour and more of tries would else pass in silence, or be thirteen alerts of one incident."""
+    restore = Restore(alerting_dag)
+    for try_number in range(1, 13):
+        restore.ends("retry", try_number=try_number)
+        assert len(receiver.bodies) == 1
+    restore.ends("failure", try_number=13)
     again, last = receiver.bodies
     assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
-    assert "This was try 3 of 13: Airflow tries again by itself" in again["text"]
+    assert "This was try 1 of 13: Airflow tries again by itself" in again["text"]
     assert "Airflow does not try again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
+    restore.ends("retry", try_number=14)
+    assert len(receiver.bodies) == 3, "somebody has cleared it: another incident"
+
+
+def test_a_restore_that_comes_to_its_end_after_all_is_told_only_where_its_trouble_was(
+    alerting_dag: DAG, receiver: Receiver
+) -> None:
+    restore = Restore(alerting_dag)
+    restore.ends("success", try_number=1)
+    assert receiver.bodies == []
+    restore.ends("retry", try_number=1)
+    restore.ends("retry", try_number=2)
+    restore.ends("success", try_number=3)
+    assert [body["alert"] for body in receiver.bodies] == ["restore failed", "restored"]
+    assert "is closed after all" in receiver.bodies[-1]["text"]
+    restore.ends("success", try_number=4)
+    assert len(receiver.bodies) == 2
 
 
 @pytest.mark.parametrize("task_id", ["hard_prune", "reconcile"])

@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
 PROBLEM = "problem"
 """The XCom in which a task that failed says why: text."""
 EARLIER_SECONDS = "earlier_seconds"
 """The XCom, and the key of the task's store, with the seconds that its earlier tries took."""
+TOLD = "told"
+"""The key of the task's store: somebody was told of a try that failed."""
 _PROBLEM_CHARACTERS = 2_000
 
 
@@ -32,6 +36,38 @@ def note_try(context: Context) -> None:
     store: Any = context["task_state_store"]
     took = (datetime.now(UTC) - ti.start_date).total_seconds()
     store.set(EARLIER_SECONDS, round(float(store.get(EARLIER_SECONDS, 0.0)) + took, 3))
+
+
+def told_once(alert: Callable[[Context], None]) -> Callable[[Context], None]:
+    """For tries that fail and are followed by others: tell of the first one, at once, and of no other until the task
+    has ended; see :func:`told_at_last`."""
+
+    def tell(context: Context) -> None:
+        store: Any = context["task_state_store"]
+        if store.get(TOLD):
+            return
+        alert(context)
+        # After it: told twice is better than not at all.
+        store.set(TOLD, True)
+
+    return tell
+
+
+def told_at_last(alert: Callable[[Context], None], *, always: bool) -> Callable[[Context], None]:
+    """For the end of a task: tell of it. If the task is cleared later, its first try that fails is told again.
+
+    :param always: tell of the end also where no try that failed was told.
+    """
+
+    def tell(context: Context) -> None:
+        store: Any = context["task_state_store"]
+        told = store.get(TOLD)
+        if told or always:
+            alert(context)
+        if told:
+            store.set(TOLD, False)
+
+    return tell
 
 
 def note_problem(context: Context) -> None:
