@@ -27,9 +27,9 @@ _SILENT_OPERATOR = (
     f"namespace {NAMESPACE}, and at its log."
 )
 _LOST_POD = (
-    "The registry does not get read-only: pod {pods} should be gone for long, and its node does not answer. It may take "
-    "pushes as long as it lives. Look at `oc get nodes`: bring the node back, or take it out of the cluster; the next run "
-    "prunes then."
+    "The registry does not get read-only: pod {pods} should be gone for long, and its node does not answer. It may "
+    "take pushes as long as it lives. Look at `oc get nodes`: bring the node back, or take it out of the cluster; the "
+    "next run prunes then."
 )
 
 
