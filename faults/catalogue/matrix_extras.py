@@ -61,6 +61,7 @@ def _stops_follower(arena: ProcessArena, task: str) -> None:
             arena.airflow.api.mark_failed(DAG, arena.run_id)
             wait_for(arena.has_ended, RUN_SECONDS)
             arena.points.forget_processes(task)
+            arena.clock.blobs.forget()
             arena.run_id = arena.airflow.api.trigger(DAG, {"base_prune": False, "survey": False, "min_blobs": 1})
             wait_for(lambda: arena.points.known(task) and arena.deleting(), RUN_SECONDS)
         finally:
