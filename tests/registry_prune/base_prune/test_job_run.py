@@ -256,7 +256,11 @@ def test_image_streams_that_others_change_in_every_attempt_are_left_for_the_next
     seeded: Sandbox, cluster: Cluster, caplog: Any
 ) -> None:
     """Guards the night's run: what is busy tonight is passing trouble, and all the rest is pruned."""
-    seeded.api_faults.add(FaultRule(user=PRUNER_ACCOUNT, resource="imagestreams/status", status=409))
+    conflict = (
+        'Operation cannot be fulfilled on imagestreams.image.openshift.io "app": the object has been modified; please '
+        "apply your changes to the latest version and try again"
+    )
+    seeded.api_faults.add(FaultRule(user=PRUNER_ACCOUNT, resource="imagestreams/status", status=409, message=conflict))
     result = prune(cluster)
     assert result.streams_left > 0
     assert result.attempts == 6
