@@ -59,7 +59,7 @@ from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, Surve
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, note_try, told_at_last, told_once
+from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -91,7 +91,6 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             # By default the weight of all that follows would be added, and a survey come before another's open window.
             "weight_rule": "absolute",
             "on_execute_callback": note_earlier_tries,
-            "on_retry_callback": note_try,
             "on_failure_callback": note_problem,
         },
         params={name: Param(field.pop("value"), **field) for name, field in trigger_form(cluster.parameters).items()},
@@ -171,9 +170,8 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 retry_exponential_backoff=True,
                 max_retry_delay=10 * MINUTE,
                 execution_timeout=closing_timeout(cluster),
-                on_retry_callback=[note_try, told_once(Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True))],
-                on_failure_callback=[note_problem, told_at_last(Alert(AlertKind.RESTORE_FAILED, cluster), always=True)],
-                on_success_callback=told_at_last(Alert(AlertKind.RESTORED, cluster), always=False),
+                on_retry_callback=told_once(Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True)),
+                on_failure_callback=[note_problem, Alert(AlertKind.RESTORE_FAILED, cluster)],
                 **FIRST_OF_ALL,
             ).as_teardown(setups=[arm_window, set_read_only])
 

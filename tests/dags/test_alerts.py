@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,55 +185,33 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
     assert body["text"] in logged.getMessage()
 
 
-class Restore:
-    """The tries of restore_read_write, and what their callbacks tell."""
-
-    def __init__(self, dag: DAG) -> None:
-        self._task = dag.get_task("restore_read_write")
-        self._kept: dict[str, Any] = {}
-
-    def ends(self, how: str, *, try_number: int) -> None:
-        """A try ends as ``retry``, ``failure`` or ``success``."""
-        store = SimpleNamespace(get=self._kept.get, set=self._kept.__setitem__)
-        fields = {"max_tries": 12, "start_date": datetime.now(UTC), "xcom_push": lambda key, value: None}
-        task = SimpleNamespace(try_number=try_number, **fields)
-        context = {**RUN, "ti": task, "task_state_store": store, "exception": "a pod is still read-only"}
-        callbacks = getattr(self._task, f"on_{how}_callback")
-        for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
-            callback(context)
-
-
-def test_of_a_restore_the_first_try_that_fails_is_told_at_once_and_then_the_end(
+def test_of_a_restore_the_first_try_that_fails_is_told_at_once_and_then_that_airflow_gives_up(
     alerting_dag: DAG, receiver: Receiver
 ) -> None:
     """Guards: an hour and more of tries would else pass in silence, or be thirteen alerts of one incident."""
-    restore = Restore(alerting_dag)
+    restore = alerting_dag.get_task("restore_read_write")
+
+    def fail(try_number: int, *, max_tries: int) -> None:
+        last = try_number == max_tries + 1
+        task = SimpleNamespace(
+            try_number=try_number, max_tries=max_tries, task=restore, xcom_push=lambda key, value: None
+        )
+        callbacks = restore.on_failure_callback if last else restore.on_retry_callback
+        for callback in callbacks:
+            callback({**RUN, "ti": task, "exception": "a pod is still read-only"})
+
     for try_number in range(1, 13):
-        restore.ends("retry", try_number=try_number)
+        fail(try_number, max_tries=12)
         assert len(receiver.bodies) == 1
-    restore.ends("failure", try_number=13)
+    fail(13, max_tries=12)
     again, last = receiver.bodies
     assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
     assert "This was try 1 of 13: Airflow tries again by itself" in again["text"]
     assert "Airflow does not try again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
-    restore.ends("retry", try_number=14)
-    assert len(receiver.bodies) == 3, "somebody has cleared it: another incident"
-
-
-def test_a_restore_that_comes_to_its_end_after_all_is_told_only_where_its_trouble_was(
-    alerting_dag: DAG, receiver: Receiver
-) -> None:
-    restore = Restore(alerting_dag)
-    restore.ends("success", try_number=1)
-    assert receiver.bodies == []
-    restore.ends("retry", try_number=1)
-    restore.ends("retry", try_number=2)
-    restore.ends("success", try_number=3)
-    assert [body["alert"] for body in receiver.bodies] == ["restore failed", "restored"]
-    assert "is closed after all" in receiver.bodies[-1]["text"]
-    restore.ends("success", try_number=4)
-    assert len(receiver.bodies) == 2
+    for try_number in (14, 15):
+        fail(try_number, max_tries=25)
+    assert len(receiver.bodies) == 3, "somebody has cleared it: told anew, once"
 
 
 @pytest.mark.parametrize("task_id", ["hard_prune", "reconcile"])

@@ -29,8 +29,6 @@ class AlertKind(StrEnum):
 
     RUN_FAILED = "run failed"
     RESTORE_FAILED = "restore failed"
-    RESTORED = "restored"
-    """After a try that failed, and was told."""
     IMAGE_LOST = "image lost"
     PRUNED = "pruned"
     END_NOT_KNOWN = "end not known"
@@ -42,7 +40,6 @@ class AlertKind(StrEnum):
 _LEVELS = {
     AlertKind.RUN_FAILED: logging.ERROR,
     AlertKind.RESTORE_FAILED: logging.CRITICAL,
-    AlertKind.RESTORED: logging.WARNING,
     AlertKind.IMAGE_LOST: logging.CRITICAL,
     AlertKind.PRUNED: logging.INFO,
     AlertKind.END_NOT_KNOWN: logging.ERROR,
@@ -117,9 +114,6 @@ class Alert(BaseNotifier):
             # Of a task that may fail of other things, too: then the run's own alert tells of it.
             error = context.get("exception")
             return self._body(context, self.cluster.dag_id, str(error)) if isinstance(error, ImageLostError) else None
-        if self.kind is AlertKind.RESTORED:
-            text = f"The read-only window of cluster {self.cluster.name} is closed after all."
-            return self._body(context, self.cluster.dag_id, text)
         report = _report(context, self.cluster)
         body = self._body(context, self.cluster.dag_id, self._text(context, report), report)
         if self.kind is not AlertKind.PRUNED:

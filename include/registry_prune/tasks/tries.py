@@ -1,11 +1,12 @@
 """What Airflow forgets of a task that was tried more than once, or failed: noted for the report.
 
-Airflow hands on how long a task's last try took, and nothing of why one failed. These are callbacks of every task of a
-run; they work in the task's own process. A try that was killed from outside notes nothing.
+Airflow hands on how long a task's last try took, and nothing of why one failed. All of it works in the task's own
+process. A try that was killed from outside notes nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+log = logging.getLogger(__name__)
+
 PROBLEM = "problem"
 """The XCom in which a task that failed says why: text."""
 EARLIER_SECONDS = "earlier_seconds"
 """The XCom, and the key of the task's store, with the seconds that its earlier tries took."""
-TOLD = "told"
-"""The key of the task's store: somebody was told of a try that failed."""
 _PROBLEM_CHARACTERS = 2_000
 
 
@@ -31,41 +32,29 @@ def note_earlier_tries(context: Context) -> None:
 
 
 def note_try(context: Context) -> None:
-    """Keep how long this try took, which failed and will be followed by another."""
-    ti: Any = context["ti"]
-    store: Any = context["task_state_store"]
-    took = (datetime.now(UTC) - ti.start_date).total_seconds()
-    store.set(EARLIER_SECONDS, round(float(store.get(EARLIER_SECONDS, 0.0)) + took, 3))
+    """Keep how long this try took, which fails, for one that may follow.
+
+    Called while the task still works: before Airflow calls ``on_retry_callback`` it gives the task instance another id,
+    and the task's store is not found any more (seen on 3.3.2).
+    """
+    try:
+        ti: Any = context["ti"]
+        store: Any = context["task_state_store"]
+        took = (datetime.now(UTC) - ti.start_date).total_seconds()
+        store.set(EARLIER_SECONDS, round(float(store.get(EARLIER_SECONDS, 0.0)) + took, 3))
+    except Exception as error:  # whatever Airflow's API says: the task's own error counts for more
+        log.warning("How long this try took is not kept for the report: %s", error)
 
 
 def told_once(alert: Callable[[Context], None]) -> Callable[[Context], None]:
-    """For tries that fail and are followed by others: tell of the first one, at once, and of no other until the task
-    has ended; see :func:`told_at_last`."""
+    """For tries that fail and are followed by others: tell of the first one, at once, and of no other. A task that a
+    person has cleared begins anew."""
 
     def tell(context: Context) -> None:
-        store: Any = context["task_state_store"]
-        if store.get(TOLD):
-            return
-        alert(context)
-        # After it: told twice is better than not at all.
-        store.set(TOLD, True)
-
-    return tell
-
-
-def told_at_last(alert: Callable[[Context], None], *, always: bool) -> Callable[[Context], None]:
-    """For the end of a task: tell of it. If the task is cleared later, its first try that fails is told again.
-
-    :param always: tell of the end also where no try that failed was told.
-    """
-
-    def tell(context: Context) -> None:
-        store: Any = context["task_state_store"]
-        told = store.get(TOLD)
-        if told or always:
+        ti: Any = context["ti"]
+        # Clearing adds the task's retries to the number of the last try.
+        if ti.try_number == ti.max_tries - ti.task.retries + 1:
             alert(context)
-        if told:
-            store.set(TOLD, False)
 
     return tell
 
