@@ -61,7 +61,7 @@ from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, Surve
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, note_try
+from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -93,7 +93,6 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             # By default the weight of all that follows would be added, and a survey come before another's open window.
             "weight_rule": "absolute",
             "on_execute_callback": note_earlier_tries,
-            "on_retry_callback": note_try,
             "on_failure_callback": note_problem,
         },
         on_failure_callback=Alert(AlertKind.RUN_FAILED, cluster),
@@ -164,7 +163,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             )
 
             # 7. Read-write. Whatever happened; retried with pauses of an hour in all, because nothing else in the run
-            # does it. Every try that fails is told.
+            # does it. The first try that fails is told at once, and then the end.
             restore = RestoreReadWrite(
                 task_id="restore_read_write",
                 retries=12,
@@ -172,7 +171,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 retry_exponential_backoff=True,
                 max_retry_delay=10 * MINUTE,
                 execution_timeout=closing_timeout(cluster),
-                on_retry_callback=[note_try, Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True)],
+                on_retry_callback=told_once(Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True)),
                 on_failure_callback=[note_problem, Alert(AlertKind.RESTORE_FAILED, cluster)],
                 **FIRST_OF_ALL,
             ).as_teardown(setups=[arm_window, set_read_only])

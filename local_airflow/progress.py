@@ -11,6 +11,7 @@ from local_airflow.rest import (
     FINISHED_TASK_STATES,
     AirflowApi,
     ApiUnavailableError,
+    LogLine,
     TaskInstance,
 )
 from local_airflow.terminal import Terminal
@@ -43,6 +44,8 @@ class RunProgress:
         self._terminal = terminal
         self._shown: dict[tuple[str, int], str | None] = {}
         self._news: dict[str, str] = {}
+        self._errors: dict[tuple[str, int], str] = {}
+        self._pauses: dict[str, float | None] = {}
 
     def show(self, tasks: list[TaskInstance]) -> None:
         """Print what has changed since the last call."""
@@ -64,11 +67,17 @@ class RunProgress:
             if news:
                 self._terminal.status(f"{task.name:{width}}  {news}")
 
-    def hear(self, task: TaskInstance, messages: list[str]) -> None:
-        """Read a task's new log messages: the last one about its progress counts."""
-        for message in messages:
-            if message.startswith(PROGRESS_PREFIX):
-                self._news[task.name] = message.removeprefix(PROGRESS_PREFIX)
+    def hear(self, task: TaskInstance, lines: list[LogLine]) -> None:
+        """Read a task's new log messages: the last one about its progress counts, and the last error of a try."""
+        for line in lines:
+            if line.text.startswith(PROGRESS_PREFIX):
+                self._news[task.name] = line.text.removeprefix(PROGRESS_PREFIX)
+            if line.problem:
+                self._errors[task.name, task.try_number] = line.problem
+
+    def expect(self, task: TaskInstance, pause_seconds: float | None) -> None:
+        """Note how long Airflow waits before it tries a task again; None: a time that grows."""
+        self._pauses[task.name] = pause_seconds
 
     def _change(self, task: TaskInstance) -> str | None:
         if task.running:
@@ -76,7 +85,10 @@ class RunProgress:
             # Where the last line is kept up to date it shows this already.
             return None if self._terminal.in_place and not again else f"started{again}"
         if task.state == "up_for_retry":
-            return f"try {task.try_number} failed, will be tried again"
+            pause = self._pauses.get(task.name)
+            again = "after a while" if pause is None else f"in {seconds_text(pause)}"
+            why = self._errors.get((task.name, task.try_number), "").partition("\n")[0]
+            return f"try {task.try_number} failed, tried again {again}" + (f": {why}" if why else "")
         if task.state in ("success", "failed"):
             news = self._news.get(task.name)
             return f"{task.state} in {seconds_text(task.seconds)}" + (f": {news}" if news else "")
@@ -133,19 +145,21 @@ class RunFollower:
             self._interruption.wait(POLL_SECONDS)
 
     def _read_logs(self, tasks: list[TaskInstance]) -> None:
-        """Read what is new in the logs of the running tasks, and once more when one has ended."""
+        """Read what is new in the logs of the running tasks, and once more when a try has ended."""
         begun = time.monotonic()
         due = begun >= self._next_log_poll
         for task in tasks:
             key = (task.name, task.try_number)
-            ended = task.state in ("success", "failed")
+            ended = task.state in ("success", "failed", "up_for_retry")
             if key in self._read_to_end or not (ended or (task.running and due)):
                 continue
             page = self._api.log(self._dag_id, self._run_id, task, self._continuations.get(key))
             self._continuations[key] = page.continuation
             if ended:
                 self._read_to_end.add(key)
-            self._progress.hear(task, [line.text for line in page.lines])
+            self._progress.hear(task, page.lines)
+            if task.state == "up_for_retry":
+                self._progress.expect(task, self._api.retry_pause(self._dag_id, task.task_id))
         if due:
             # Airflow reads the whole file each time: with a long one, ask less often.
             now = time.monotonic()

@@ -101,12 +101,7 @@ def failures(api: AirflowApi, dag_id: str, run_id: str) -> str:
 
 
 def _failure(task: TaskInstance, lines: list[LogLine], files: list[str]) -> str:
-    errors: list[str] = []
-    for line in lines:
-        if line.level in ("error", "critical"):
-            # The outermost exception is the one that was written for people; the log has its causes.
-            errors.extend(line.exceptions[:1] or [line.text])
-    text = "\n".join(errors).splitlines()[-ERROR_LINES:]
+    text = "\n".join(line.problem for line in lines if line.problem).splitlines()[-ERROR_LINES:]
     shown = [f"    {line}" for line in text] or ["    (no error in its log)"]
     where = [f"    log: {file}" for file in files]
     return "\n".join([f"  {task.name} failed, try {task.try_number}:", *shown, *where])

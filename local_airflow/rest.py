@@ -60,6 +60,12 @@ class LogLine:
     level: str
     exceptions: list[str] = field(default_factory=list)
 
+    @property
+    def problem(self) -> str:
+        """What it says of an error; empty if it is of none. The outermost exception is the one that was written for
+        people; the log has its causes."""
+        return "\n".join(self.exceptions[:1] or [self.text]) if self.level in ("error", "critical") else ""
+
 
 @dataclass(frozen=True)
 class LogPage:
@@ -169,6 +175,14 @@ class AirflowApi:
         listed = self._request("GET", path, parameters={"limit": "100"})["task_instances"]
         tasks = [_task_instance(item) for item in listed]
         return sorted(tasks, key=lambda task: (task.started is None, task.started or 0))
+
+    def retry_pause(self, dag_id: str, task_id: str) -> float | None:
+        """How many seconds Airflow waits before it tries a task again; None where that grows from try to try."""
+        task = self._request("GET", f"/api/v2/dags/{quote(dag_id)}/tasks/{quote(task_id)}")
+        delay = task["retry_delay"]
+        if delay is None or task["retry_exponential_backoff"]:
+            return None
+        return float(delay["days"] * 86_400 + delay["seconds"] + delay["microseconds"] / 1e6)
 
     def log(self, dag_id: str, run_id: str, task: TaskInstance, continuation: str | None = None) -> LogPage:
         """The log of a task's present try.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.assembly import situations
 from sandbox.assembly.cluster_thread import ClusterThread
 from sandbox.assembly.control import EVICTION_MESSAGE
-from sandbox.base.names import CLUSTER, CONFIGS, NAMESPACE, POD_SELECTOR
+from sandbox.base.names import CLUSTER, CLUSTER_VERSION, CLUSTER_VERSIONS, CONFIGS, NAMESPACE, POD_SELECTOR
 from sandbox.base.storage_kinds import storage_spec
 from sandbox.controllers.builds import BUILDS, build_object
 from sandbox.controllers.operator.cluster_version import set_cluster_version
@@ -110,6 +110,14 @@ class Sandbox(ClusterThread):
         :raises ValueError: this is no version.
         """
         self.call(lambda cluster: set_cluster_version(cluster.store, version, completed=completed))
+
+    def set_cluster_id(self, cluster_id: str) -> None:
+        """Give the cluster an id of its own: every sandbox begins with the same one."""
+
+        def edit(version: dict[str, Any]) -> None:
+            version["spec"]["clusterID"] = cluster_id
+
+        self.call(lambda cluster: cluster.store.modify(CLUSTER_VERSIONS, CLUSTER_VERSION, None, edit))
 
     def start_build(self, namespace: str, name: str, output: str = "shop/app:latest", seconds: float = 1.0) -> None:
         """Start a build; at its end it pushes, and fails if the registry is read-only then.

@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {"lease": f"{LEASE_SECONDS}s", "settle_limit": "1m", 
 """Of the cluster, in place of quarters of an hour."""
 CONF: dict[str, Any] = {"base_prune": False, "survey": False, "integrity_check": False, "min_blobs": 10}
 """Of the run: what is outside of the window is left out."""
+ELSEWHERE_ID = "00000000-0000-4000-8000-000000000002"
 POLL_SECONDS = 0.02
 
 
@@ -187,6 +188,7 @@ class Arena:
         """Start another cluster, with images of its own and nothing to prune."""
         settings = SandboxSettings.quick(replicas=1, nodes=3, real_registry=False)
         self.elsewhere = self._stack.enter_context(Sandbox(self._folder.with_name("elsewhere"), settings))
+        self.elsewhere.set_cluster_id(ELSEWHERE_ID)
         self.elsewhere.seed(SeedPlan(images=4, orphans=0))
         _let_in(self.elsewhere)
 

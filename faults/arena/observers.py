@@ -43,6 +43,10 @@ class WindowBlobs:
         if read_only:
             self._noted |= self._sandbox.stored_digests()
 
+    def forget(self) -> None:
+        """The next window is another run's, and so its report. Only while no window is open."""
+        self._gone_before, self._noted = set(), set()
+
     def gone(self) -> set[str]:
         """What was there in the last window, and is not any more."""
         return self._noted - self._sandbox.stored_digests()

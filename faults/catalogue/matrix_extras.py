@@ -61,6 +61,7 @@ def _stops_follower(arena: ProcessArena, task: str) -> None:
             arena.airflow.api.mark_failed(DAG, arena.run_id)
             wait_for(arena.has_ended, RUN_SECONDS)
             arena.points.forget_processes(task)
+            arena.clock.blobs.forget()
             arena.run_id = arena.airflow.api.trigger(DAG, {"base_prune": False, "survey": False, "min_blobs": 1})
             wait_for(lambda: arena.points.known(task) and arena.deleting(), RUN_SECONDS)
         finally:
@@ -95,7 +96,8 @@ def extras() -> Iterator[Fault[ProcessArena]]:
         ("a second entry for the same cluster", _starts_twin, {"entries": {_TWIN: {}}}),
         ("a follower stopped for longer than its lease, then resumed", _stops_follower,
          {"delete_seconds": 60.0, "ends": "success"}),
-        ("a store of lists that never answers", _hangs_store, {}),
+        # Each try of the reconciliation waits for the store for two minutes; the registry takes pushes by then.
+        ("a store of lists that never answers", _hangs_store, {"run_seconds": 900.0}),
         ("oc replace of the Config", to_cluster(replaces_config), {"sandbox": AS_SLOW_AS_REAL}),
         ("an older guard, all of Airflow killed", strike_and(airflow_killed(), adds_to_lease),
          {"in_cluster_guard": True, "closed_by": "guard in the cluster"}),

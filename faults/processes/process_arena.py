@@ -186,6 +186,8 @@ class ProcessArena(Arena):
         """Let the run go on to its end; mark it as failed if it does not come to one."""
         self.await_mending()
         self.airflow.start_missing()
+        # Without its DAG a run comes to no end, not even when it is marked.
+        self.airflow.reset_entries()
         self.airflow.api.unpause(DAG)
         try:
             wait_for(self._ended, _FINISH_LIMIT_SECONDS)

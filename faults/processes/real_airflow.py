@@ -124,7 +124,7 @@ class RealAirflow:
         if self._clusters.read_text(encoding="utf-8") == self._clusters_text:
             return
         self._write_clusters()
-        wait_for(lambda: self.api.knows_dag(DAG) and self.api.knows_dag(GUARD_DAG), 60)
+        wait_for(lambda: self.api.knows_dag(DAG) and self.api.knows_dag(GUARD_DAG), 180)
 
     def _plugins(self) -> Path:
         """The project's plugins, and one more."""

@@ -14,6 +14,8 @@ IMAGE_PRUNER_APP = "image-pruner"
 """The label ``app`` of the base prune's Jobs and pods."""
 IMAGE_PRUNER_ROLE = "system:image-pruner"
 
+GUARD_NAMESPACE, GUARD_NAME = "registry-prune", "registry-guard"
+"""Where the CronJob of the guard in the cluster is (deploy/guard.yaml)."""
 OUR_BINDING = "registry-prune-image-pruner"
 """One fixed name: what a run that died left behind is found again, and taken away by the next."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "registry-prune"}

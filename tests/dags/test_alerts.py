@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -187,23 +186,33 @@ def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
     assert body["text"] in logged.getMessage()
 
 
-def test_each_try_of_a_restore_that_fails_is_told_with_what_comes_next(alerting_dag: DAG, receiver: Receiver) -> None:
-    """An hour and more of tries would else pass in silence."""
+def test_of_a_restore_the_first_try_that_fails_is_told_at_once_and_then_that_airflow_gives_up(
+    alerting_dag: DAG, receiver: Receiver
+) -> None:
+    """Guards: an hour and more of tries would else pass in silence, or be thirteen alerts of one incident."""
     restore: Any = alerting_dag.get_task("restore_read_write")
-    began, push, store = (
-        datetime.now(UTC),
-        lambda key, value: None,
-        SimpleNamespace(get=lambda *_: 0.0, set=lambda *_: None),
-    )
-    task = SimpleNamespace(try_number=3, max_tries=12, start_date=began, xcom_push=push)
-    context = {**RUN, "ti": task, "task_state_store": store, "exception": "a pod is still read-only"}
-    for callback in (*restore.on_retry_callback, *restore.on_failure_callback):
-        callback(context)
+
+    def fail(try_number: int, *, max_tries: int) -> None:
+        last = try_number == max_tries + 1
+        task = SimpleNamespace(
+            try_number=try_number, max_tries=max_tries, task=restore, xcom_push=lambda key, value: None
+        )
+        callbacks = restore.on_failure_callback if last else restore.on_retry_callback
+        for callback in callbacks:
+            callback({**RUN, "ti": task, "exception": "a pod is still read-only"})
+
+    for try_number in range(1, 13):
+        fail(try_number, max_tries=12)
+        assert len(receiver.bodies) == 1
+    fail(13, max_tries=12)
     again, last = receiver.bodies
     assert (again["alert"], last["alert"]) == ("restore failed", "restore failed")
-    assert "This was try 3 of 13: Airflow tries again by itself" in again["text"]
+    assert "This was try 1 of 13: Airflow tries again by itself" in again["text"]
     assert "Airflow does not try again" in last["text"]
     assert all("a pod is still read-only" in body["text"] for body in receiver.bodies)
+    for try_number in (14, 15):
+        fail(try_number, max_tries=25)
+    assert len(receiver.bodies) == 3, "somebody has cleared it: told anew, once"
 
 
 @pytest.mark.parametrize("task_id", ["hard_prune", "reconcile"])

@@ -30,6 +30,10 @@ class Screen(io.StringIO):
         return [re.sub(r"^ *\d+:\d\d  ", "", line) for line in self.getvalue().splitlines()]
 
 
+def told(*texts: str) -> list[LogLine]:
+    return [LogLine(text, "info") for text in texts]
+
+
 def test_a_line_when_a_task_begins_and_one_when_it_ends() -> None:
     screen = Screen()
     progress = RunProgress(Terminal(screen))
@@ -43,17 +47,26 @@ def test_a_line_when_a_task_begins_and_one_when_it_ends() -> None:
     ]
 
 
-def test_retry_is_said() -> None:
+def test_of_a_try_that_failed_and_is_repeated_it_is_said_why_and_when() -> None:
     screen = Screen()
     progress = RunProgress(Terminal(screen))
     progress.show([SURVEY])
+    progress.hear(
+        SURVEY, [LogLine("Task failed with exception", "error", ["ClusterError: 503\nand more", "its cause"])]
+    )
+    progress.expect(SURVEY, 10.0)
     progress.show([replace(SURVEY, state="up_for_retry")])
     progress.show([replace(SURVEY, try_number=2)])
-    progress.show([replace(SURVEY, try_number=2, state="failed", seconds=61)])
+    progress.expect(SURVEY, None)
+    progress.show([replace(SURVEY, try_number=2, state="up_for_retry")])
+    progress.show([replace(SURVEY, try_number=3)])
+    progress.show([replace(SURVEY, try_number=3, state="failed", seconds=61)])
     assert screen.lines() == [
         "survey  started",
-        "survey  try 1 failed, will be tried again",
+        "survey  try 1 failed, tried again in 10.0 s: ClusterError: 503",
         "survey  started, try 2",
+        "survey  try 2 failed, tried again after a while",
+        "survey  started, try 3",
         "survey  failed in 1 min 01 s",
     ]
 
@@ -70,7 +83,7 @@ def test_newest_progress_message_is_shown_and_kept_at_the_end() -> None:
     screen = Screen()
     progress = RunProgress(Terminal(screen, interval_seconds=0))
     progress.show([SURVEY])
-    progress.hear(SURVEY, ["progress: 1 of 3 blobs", "Deleting blob: sha256:1", "progress: 2 of 3 blobs", "so"])
+    progress.hear(SURVEY, told("progress: 1 of 3 blobs", "Deleting blob: sha256:1", "progress: 2 of 3 blobs", "so"))
     progress.show([SURVEY])
     progress.show([SURVEY])
     progress.show([replace(SURVEY, state="success", seconds=1.0)])
@@ -93,7 +106,7 @@ def test_a_terminal_is_kept_up_to_date_in_place() -> None:
     screen = Screen(terminal=True)
     progress = RunProgress(Terminal(screen))
     progress.show([SURVEY])
-    progress.hear(SURVEY, ["progress: 1 of 3"])
+    progress.hear(SURVEY, told("progress: 1 of 3"))
     progress.show([SURVEY])
     progress.show([replace(SURVEY, state="success", seconds=1.0)])
     assert screen.getvalue() == (
@@ -142,6 +155,9 @@ class FakeApi(AirflowApi):
         assert moment is not None
         return moment[1]
 
+    def retry_pause(self, dag_id: str, task_id: str) -> float | None:
+        return 20.0
+
     def log(self, dag_id: str, run_id: str, task: TaskInstance, continuation: str | None = None) -> LogPage:
         self.logs_read.append(continuation)
         count = len(self.logs_read)
@@ -161,6 +177,15 @@ def test_a_run_is_followed_to_its_end_and_the_log_s_last_page_is_read() -> None:
     assert follow(api, screen) == "failed"
     assert api.logs_read == [None, "token 1"]
     assert screen.lines() == ["survey  started", "survey  1", "survey  failed in 2.0 s: 2"]
+
+
+def test_the_log_of_a_try_that_failed_is_read_for_its_error() -> None:
+    again = replace(SURVEY, state="up_for_retry")
+    api = FakeApi(("running", [SURVEY]), ("running", [again]), ("running", [again]), ("success", []))
+    screen = Screen()
+    follow(api, screen)
+    assert api.logs_read == [None, "token 1"]
+    assert "survey  try 1 failed, tried again in 20.0 s" in screen.lines()
 
 
 def test_the_log_of_a_task_too_short_to_be_seen_running_is_read_once() -> None:

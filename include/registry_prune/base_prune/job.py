@@ -26,6 +26,8 @@ class BasePrune(Record):
     :param summary: the pruner's own last line.
     :param figures: its numbers; of several attempts the sum. None if it printed no summary that is understood.
     :param attempts: the Job's script tries up to six times.
+    :param streams_left: image streams that somebody changed in each attempt while the pruner wrote them: their old
+        revisions are there still, and the next base prune takes them.
     :param after_a_failure: an earlier try of the run failed and did not hand over what it deleted.
     :param ended_at: when the Job ended, by the cluster's clock.
     """
@@ -37,6 +39,7 @@ class BasePrune(Record):
     summary: str = ""
     figures: PruneFigures | None = None
     attempts: int = 1
+    streams_left: int = 0
     after_a_failure: bool = False
     ended_at: AwareDatetime | None = None
     seconds: float = 0.0
@@ -54,7 +57,11 @@ class BasePrune(Record):
             return "switched off"
         if self.figures is None:
             return self.summary or "no summary: see the log of base_prune"
-        return f"{'would delete' if self.dry_run else 'deleted'} {self.figures.text()}"
+        did = f"{'would delete' if self.dry_run else 'deleted'} {self.figures.text()}"
+        if not self.streams_left:
+            return did
+        left = format_count(self.streams_left, "image stream")
+        return f"{did}; left for the next base prune, because they were changed in every attempt: {left}"
 
 
 class Restart(Record):

@@ -130,6 +130,17 @@ class PruneLog:
         """What made the last attempt fail, if it is something known."""
         return find_cause(self._last_attempt)
 
+    def streams_left(self) -> int:
+        """How many image streams the last attempt left as they were, because somebody changed each of them while it was
+        written; 0 if anything else went wrong, too.
+
+        The pruner goes on with all others, prints its summary, and then a line for each thing that went wrong.
+        """
+        lines = list(self._last_attempt)
+        summaries = [number for number, line in enumerate(lines) if parse_summary(line) is not None]
+        problems = [line for line in lines[summaries[-1] + 1 :] if line.strip()] if summaries else []
+        return len(problems) if all(map(_CHANGED_MEANWHILE.fullmatch, problems)) else 0
+
 
 class Cause(NamedTuple):
     """Why a base prune failed.
@@ -142,6 +153,10 @@ class Cause(NamedTuple):
     advice: str
 
 
+_CHANGED_MEANWHILE = re.compile(
+    r"(?:error: )?imagestream \S+: Operation cannot be fulfilled on imagestreams\.image\.openshift\.io \S+: the object "
+    r"has been modified.*"
+)
 _UNAVAILABLE = r"server is currently unable to handle the request"
 _CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     # Served by openshift-apiserver; the API server itself forwards the request and answers 503 when nobody is there.

@@ -13,6 +13,8 @@ from include.registry_prune.cluster.registry_state import RegistryState, registr
 from include.registry_prune.cluster.requests import CONFIG, DEPLOYMENTS, IMAGE_STREAMS, IMAGES, PODS, Request
 from include.registry_prune.names import (
     DEPLOYMENT,
+    GUARD_NAME,
+    GUARD_NAMESPACE,
     IMAGE_PRUNER_CRON_JOB,
     NAMESPACE,
     OPERATOR_GROUP,
@@ -24,6 +26,7 @@ BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 CRON_JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}"
+GUARD_CRON_JOB = f"/apis/batch/v1/namespaces/{GUARD_NAMESPACE}/cronjobs/{GUARD_NAME}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 MYSELF = "/apis/user.openshift.io/v1/users/~"
 
@@ -137,6 +140,10 @@ class Cluster(KubernetesApi):
         """The CronJob ``image-pruner``; None if there is none."""
         return self._json_or_none(Request("GET", CRON_JOB))
 
+    def guard_cron_job(self) -> dict[str, Any] | None:
+        """The CronJob of the guard in the cluster; None if there is none."""
+        return self._json_or_none(Request("GET", GUARD_CRON_JOB))
+
     def jobs(self) -> list[dict[str, Any]]:
         """The Jobs of the registry's namespace."""
         return list(self._json(Request("GET", JOBS))["items"])
@@ -200,6 +207,10 @@ class Cluster(KubernetesApi):
         except ClusterError as error:
             if error.status != 404:
                 raise
+
+    def serves_builds(self) -> bool:
+        """Whether the cluster has builds at all; see :meth:`builds`."""
+        return self._json_or_none(requests.page(BUILDS, per_page=1)) is not None
 
     def cluster_id(self) -> str:
         """The cluster's own id, by its ClusterVersion; empty if it does not tell."""

@@ -16,7 +16,7 @@ from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
 
 from include.registry_prune.cluster import requests
-from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.error import ClusterError, not_trusted
 from include.registry_prune.cluster.requests import Request
 
 LONGEST_RETRY_AFTER_SECONDS = 10.0
@@ -28,6 +28,14 @@ _TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OS
 
 
 class _BoundedRetry(urllib3.Retry):
+    def increment(
+        self, method: Any = None, url: Any = None, response: Any = None, error: Any = None, *rest: Any, **more: Any
+    ) -> Self:
+        """One try less; none is left where the server's certificate is not trusted."""
+        if not_trusted(error) is not None:
+            raise urllib3.exceptions.MaxRetryError(more["_pool"], url, error)
+        return super().increment(method, url, response, error, *rest, **more)
+
     def get_retry_after(self, response: Any) -> float | None:
         """What the ``Retry-After`` header asks for, in bounds."""
         asked = super().get_retry_after(response)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from include.registry_prune.cluster.error import ClusterError, status_message
+from include.registry_prune.cluster.error import CertificateError, ClusterError, not_trusted, status_message
 from include.registry_prune.names import DEPLOYMENT, NAMESPACE, OPERATOR_GROUP, REGISTRY_POD_LABELS
 
 CONFIGS = f"/apis/{OPERATOR_GROUP}/v1/configs"
@@ -56,6 +56,14 @@ class Request:
 
     def unreachable(self, server: str, error: Exception) -> ClusterError:
         """The error for a request without an answer, or with one that broke off."""
+        untrusted = not_trusted(error)
+        if untrusted is not None:
+            return CertificateError(
+                f"{self.method} {self.path}: the certificate of the API server {server} is not trusted: "
+                f"{untrusted}. The kubeconfig of the Airflow connection has to hold the CA that issued it, "
+                "as certificate-authority-data of its cluster, and the server by a name that the certificate has "
+                "(docs/connection.md)."
+            )
         return ClusterError(
             f"{self.method} {self.path}: the API server {server} cannot be reached, or its answer broke off: {error}. "
             "Check the connection's server, network and proxy."

@@ -26,6 +26,11 @@ _SILENT_OPERATOR = (
     f"{DEPLOYMENT} has not changed. No pod became read-only. Look at Deployment cluster-image-registry-operator in "
     f"namespace {NAMESPACE}, and at its log."
 )
+_LOST_POD = (
+    "The registry does not get read-only: pod {pods} should be gone for long, and its node does not answer. It may "
+    "take pushes as long as it lives. Look at `oc get nodes`: bring the node back, or take it out of the cluster; the "
+    "next run prunes then."
+)
 
 
 class NotSettledError(Exception):
@@ -56,7 +61,7 @@ def wait_until_settled(
     :param gives_up_what_is_lost: for a window that is closed: a pod of a lost node, whose object stays, and an operator
         that does not answer are not waited for, once every other pod is in the wanted mode.
     :raises NotSettledError: after ``limit_seconds``; it names what is not settled and the operator's conditions. At
-        once if ``spec.readOnly`` is not what is wanted.
+        once if ``spec.readOnly`` is not what is wanted, or only pods of lost nodes keep it from being read-only.
     """
     started = said = time.monotonic()
     first_pod_at: datetime | None = None
@@ -83,6 +88,8 @@ def wait_until_settled(
             if state is not None and read_only and silent and _operator_is_silent(state):
                 silence = _SILENT_OPERATOR.format(wait=format_seconds(now - started))
                 raise NotSettledError(silence, first_pod_at=first_pod_at)
+            if state is not None and read_only and (lost := _only_lost_are_left(state)):
+                raise NotSettledError(_LOST_POD.format(pods=", ".join(lost)), first_pod_at=first_pod_at)
             if now - started > limit_seconds:
                 conditions = f" Operator: {'; '.join(state.conditions)}" if state else ""
                 raise NotSettledError(
@@ -103,6 +110,13 @@ def _has_ready_pod(state: RegistryState, read_only: bool) -> bool:
 def _operator_is_silent(state: RegistryState) -> bool:
     """Whether the operator has seen nothing of the Config's last change, and done nothing about it."""
     return state.config_observed_generation < state.config_generation and not state.template_read_only
+
+
+def _only_lost_are_left(state: RegistryState) -> list[str]:
+    """The pods of lost nodes, if nothing else keeps the registry from being read-only: they do not go by themselves."""
+    lost = [pod.name for pod in state.pods if pod.lost() and not pod.read_only]
+    there = tuple(pod for pod in state.pods if pod.name not in lost)
+    return [] if unsettled(state.model_copy(update={"pods": there}), read_only=True) else lost
 
 
 def _look(

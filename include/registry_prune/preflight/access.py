@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal
 
 from include.registry_prune.cluster.cluster import Cluster
@@ -17,7 +18,7 @@ from include.registry_prune.names import (
     OPERATOR_GROUP,
     OUR_BINDING,
 )
-from include.registry_prune.preflight.readiness import look
+from include.registry_prune.preflight.readiness import guard_notes, look
 from include.registry_prune.records import Record
 from include.registry_prune.window.in_the_way import in_the_way
 
@@ -154,14 +155,29 @@ def review_access(
         log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
     if problems:
         raise AccessError("\n".join(problems))
+    notes = [*ready.notes, *(_window_notes(cluster) if may_open_window else ())]
     return AccessReview(
         cluster_id=ready.cluster_id,
         user=user,
         server=cluster.server,
         cluster_version=ready.version,
         storage=ready.storage,
-        notes=ready.notes,
+        notes=tuple(notes),
     )
+
+
+def _window_notes(cluster: Cluster) -> list[str]:
+    """What a run that opens a window would like to know, and cannot have or know; it stops nothing."""
+    try:
+        notes = guard_notes(cluster.guard_cron_job(), now=datetime.now(UTC))
+    except ClusterError as error:
+        notes = [f"Whether a guard works in the cluster is not known: {error}"]
+    if not cluster.serves_builds():
+        notes.append(
+            "This cluster serves no builds (it has no API build.openshift.io): nothing is known of running builds, so "
+            "none is waited for."
+        )
+    return notes
 
 
 def needed_permissions(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from include.registry_prune.cluster.cluster import Cluster, cluster_id
 from include.registry_prune.cluster.registry_state import RegistryState, registry_state, unsettled
-from include.registry_prune.names import DEPLOYMENT
+from include.registry_prune.names import DEPLOYMENT, GUARD_NAME, GUARD_NAMESPACE
 from include.registry_prune.preflight.cluster_version import current_versions, update_under_way, version_problem
 from include.registry_prune.preflight.right_moment import Obstacle
 from include.registry_prune.preflight.storage import review_storage
@@ -15,6 +17,9 @@ from include.registry_prune.window.builds import listed, route_hosts, running_pu
 from include.registry_prune.window.config_lease import held_lease, read_lease
 from include.registry_prune.window.in_the_way import in_the_way
 from include.registry_prune.window.lease import Holder, LeaseError, read_only_of_others
+
+GUARD_SEEN_WITHIN = timedelta(hours=1)
+"""It looks every five minutes; a round that closes a window may take 40."""
 
 
 class Readiness(NamedTuple):
@@ -106,6 +111,29 @@ def operator_notes(state: RegistryState) -> list[str]:
     """What the operator is doing (pure)."""
     return [
         f"Config cluster: the operator says {each}" for each in state.conditions if each.startswith("Progressing=True")
+    ]
+
+
+def guard_notes(cron_job: Mapping[str, Any] | None, *, now: datetime) -> list[str]:
+    """Why nobody in the cluster would close a window if Airflow were away (pure); nothing if a guard was seen lately.
+
+    :param cron_job: of the guard in the cluster; None if there is none.
+    """
+    name = f"CronJob {GUARD_NAME} in namespace {GUARD_NAMESPACE}"
+    consequence = "If Airflow itself is away while a window is open, the registry stays read-only."
+    if cron_job is None:
+        return [f"There is no guard in the cluster: {name} is not there. {consequence} Apply deploy/guard.yaml."]
+    if cron_job["spec"].get("suspend"):
+        return [f"The guard in the cluster is suspended: {name} has spec.suspend true. {consequence} Set it to false."]
+    last = (cron_job.get("status") or {}).get("lastSuccessfulTime")
+    # One that was applied a moment ago has had no round yet.
+    seen = datetime.fromisoformat(last or cron_job["metadata"]["creationTimestamp"])
+    if now - seen < GUARD_SEEN_WITHIN:
+        return []
+    ended_well = f"ended well last at {seen:%Y-%m-%d %H:%M:%S %Z}" if last else "has never ended well"
+    return [
+        f"The guard in the cluster was not seen lately: {name} {ended_well}. {consequence} Look at "
+        f"`oc get pods,events -n {GUARD_NAMESPACE}`: can its image be pulled, and is it as old as this project?"
     ]
 
 

@@ -11,12 +11,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.records import WindowRecord
 from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.tasks.tries import note_try
 from include.registry_prune.window.lease import LeaseError
 
 if TYPE_CHECKING:
@@ -61,6 +67,15 @@ class RegistryOperator(BaseOperator):
 
     def carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
         """Do some work, and say in Airflow's terms what goes wrong in it."""
+        try:
+            return self._carry_out(context, work)
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except Exception:
+            note_try(context)
+            raise
+
+    def _carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
         from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import AccessError
         from include.registry_prune.window.in_the_way import InTheWayError

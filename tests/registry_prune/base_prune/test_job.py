@@ -177,6 +177,9 @@ FIGURES = PruneFigures(images=3, layer_links=1200, blobs=17)
         (BasePrune(carried_out=True, figures=PruneFigures(), after_a_failure=True), "deleted nothing", True),
         (BasePrune(carried_out=True, dry_run=True, figures=PruneFigures(), after_a_failure=True),
          "would delete nothing", False),
+        (BasePrune(carried_out=True, figures=FIGURES, streams_left=2),
+         "deleted 3 images, 1,200 layer links, 17 blobs; left for the next base prune, because they were changed in "
+         "every attempt: 2 image streams", True),
         # It may have deleted anything.
         (BasePrune(carried_out=True), "no summary: see the log of base_prune", True),
     ],

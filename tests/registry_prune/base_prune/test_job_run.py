@@ -253,6 +253,23 @@ def test_a_real_failure_is_none_that_passes(seeded: Sandbox, cluster: Cluster, s
     assert own_jobs(cluster) == []
 
 
+def test_image_streams_that_others_change_in_every_attempt_are_left_for_the_next_base_prune(
+    seeded: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """Guards the night's run: what is busy tonight is passing trouble, and all the rest is pruned."""
+    conflict = (
+        'Operation cannot be fulfilled on imagestreams.image.openshift.io "app": the object has been modified; please '
+        "apply your changes to the latest version and try again"
+    )
+    seeded.api_faults.add(FaultRule(user=PRUNER_ACCOUNT, resource="imagestreams/status", status=409, message=conflict))
+    result = prune(cluster)
+    assert result.streams_left > 0
+    assert result.attempts == 6
+    assert "left for the next base prune" in result.text()
+    assert "The run goes on" in caplog.text
+    assert own_jobs(cluster) == []
+
+
 def test_what_a_job_deleted_before_it_failed_is_said(seeded: Sandbox, cluster: Cluster) -> None:
     said = "Summary: deleted 2 blob(s)\n"
     seeded.order_pruner(PrunerFaults(modes=("base-prune",), exit_code=1, stdout=said, stderr="error: no\n"))

@@ -135,8 +135,36 @@ def test_only_the_last_attempt_tells_the_cause() -> None:
     assert unavailable in log.end()
 
 
+CHANGED = (
+    'imagestream shop/app: Operation cannot be fulfilled on imagestreams.image.openshift.io "app": the object has been '
+    "modified; please apply your changes to the latest version and try again"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["Summary: deleted 2 blob(s)", f"error: {CHANGED}"], 1),
+        (["Summary: deleted 2 blob(s)", CHANGED, "", CHANGED.replace("app", "web")], 2),
+        ([CHANGED, NEXT_ATTEMPT.format(5), "Summary: deleted 0 objects", CHANGED], 1),
+        (["Summary: deleted 2 blob(s)", CHANGED, "image sha256:1a: failed to delete blob sha256:1a: 500"], 0),
+        (["Summary: deleted 2 blob(s)", CHANGED.replace("imagestreams", "images")], 0),
+        ([CHANGED], 0),
+        (["Summary: deleted 2 blob(s)", CHANGED, NEXT_ATTEMPT.format(1), "Deleting image sha256:1a"], 0),
+        (["Summary: deleted 2 blob(s)"], 0),
+        ([], 0),
+    ],
+    ids=["one", "two", "the last attempt", "something else too", "another kind", "no summary", "cut short",
+         "nothing wrong", "no log"],
+)  # fmt: skip
+def test_streams_that_were_changed_meanwhile_are_told_from_everything_else(lines: list[str], left: int) -> None:
+    """Guards: a failure of anything else must end the run."""
+    assert read(*lines).streams_left() == left
+
+
 @given(lines=st.lists(st.text() | st.text().map(lambda text: f"Summary: deleted {text}"), max_size=4), dry_run=...)
 def test_no_log_is_too_strange(lines: list[str], dry_run: bool) -> None:
     log = read(*lines, dry_run=dry_run)
     assert (log.figures is None) is (log.summary == "")
     log.cause()
+    assert log.streams_left() == 0

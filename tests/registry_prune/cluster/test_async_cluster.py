@@ -13,7 +13,7 @@ from kubernetes import client, config
 
 from include.registry_prune.cluster.async_cluster import AsyncCluster
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.error import CertificateError, ClusterError
 
 NOBODY_THERE = "http://127.0.0.1:9"
 
@@ -56,7 +56,7 @@ def test_a_connection_that_does_not_verify_the_certificate_does_not_verify_it_he
     if insecure:
         assert look(loaded(account)) == 0
     else:
-        with pytest.raises(ClusterError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(CertificateError, match="CERTIFICATE_VERIFY_FAILED"):
             look(loaded(account))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import yaml
 from kubernetes import client
 
 from include.registry_prune.cluster import kubernetes_api
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.error import CertificateError, ClusterError
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -98,3 +100,20 @@ def test_a_server_that_asks_for_an_hour_of_patience_is_asked_again_soon(
     assert asked.config() == {"kind": "Config"}
     assert slept == [kubernetes_api.LONGEST_RETRY_AFTER_SECONDS]
     assert slept[0] <= 10
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again_and_its_advice_names_the_ca(
+    account: Path, connect: Callable[[Path], Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the first task: no other try changes it, and network and proxy are in order."""
+    slept: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", slept.append)
+    content = yaml.safe_load(account.read_text())
+    (entry,) = content["clusters"]
+    entry["cluster"] = {"server": entry["cluster"]["server"]}
+    account.write_text(yaml.safe_dump(content))
+    with pytest.raises(CertificateError, match="certificate-authority-data") as error:
+        connect(account).config()
+    assert error.value.permanent
+    assert "network and proxy" not in str(error.value)
+    assert slept == []

@@ -17,7 +17,7 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.names import NAMESPACE
 from include.registry_prune.preflight.access import AccessError, AccessReview, needed_permissions, review_access
-from include.registry_prune.preflight.readiness import look, obstacles
+from include.registry_prune.preflight.readiness import guard_notes, look, obstacles
 from include.registry_prune.tasks.gates import BlobThreshold
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
@@ -26,13 +26,15 @@ from include.registry_prune.window.lease import Holder
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from tests.registry_prune.conftest import KUBECTL, ORPHANS, kubectl
+from sandbox.server.faults import FaultRule
+from tests.registry_prune.conftest import KUBECTL, ORPHANS, PROJECT, kubectl
 from tests.registry_prune.deletion.detached_pod import wait_for
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
 
 HOLDER = Holder(run="dag/run", token="run-1")
 CONFIG = "configs.imageregistry.operator.openshift.io/cluster"
 EVERYTHING = needed_permissions({"role": True, "base_prune": True, "window": True})
+GUARD = str(PROJECT / "deploy" / "guard.yaml")
 CONF = {"base_prune": False, "min_blobs": 10}
 
 
@@ -68,10 +70,67 @@ def phase(sandbox: Sandbox, build: str) -> str:
     return str(sandbox.get_object("builds.build.openshift.io", build, "shop")["status"]["phase"])
 
 
-def test_a_cluster_in_good_order_is_let_through_and_nothing_is_in_the_way(cluster: Cluster) -> None:
+def test_a_cluster_in_good_order_is_let_through_and_nothing_is_in_the_way(sandbox: Sandbox, cluster: Cluster) -> None:
+    kubectl(sandbox.kubeconfig, "apply", "-f", GUARD)
     reviewed = review(cluster)
     assert (reviewed.storage, reviewed.notes) == ("pvc", ())
     assert reviewed.cluster_version.startswith("4.")
+    assert in_the_way(cluster) == []
+
+
+NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
+
+
+def guard_job(
+    last: datetime | None, *, made: datetime = NOW - timedelta(days=9), suspend: bool = False
+) -> dict[str, Any]:
+    status = {} if last is None else {"lastSuccessfulTime": last.isoformat()}
+    return {"metadata": {"creationTimestamp": made.isoformat()}, "spec": {"suspend": suspend}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("cron_job", "said"),
+    [
+        (None, "is not there"),
+        (guard_job(NOW - timedelta(minutes=4), suspend=True), "spec.suspend true"),
+        (guard_job(NOW - timedelta(hours=5)), "ended well last at 2026-11-25 22:00:00 UTC"),
+        (guard_job(None), "has never ended well"),
+    ],
+    ids=["none", "suspended", "long ago", "never"],
+)
+def test_a_guard_in_the_cluster_that_was_not_seen_lately_is_said(cron_job: dict[str, Any] | None, said: str) -> None:
+    (note,) = guard_notes(cron_job, now=NOW)
+    assert said in note
+    assert "CronJob registry-guard in namespace registry-prune" in note
+
+
+@pytest.mark.parametrize(
+    "cron_job", [guard_job(NOW - timedelta(minutes=4)), guard_job(None, made=NOW - timedelta(minutes=4))]
+)
+def test_a_guard_that_was_seen_or_applied_lately_is_no_matter(cron_job: dict[str, Any]) -> None:
+    assert guard_notes(cron_job, now=NOW) == []
+
+
+def test_whatever_is_known_of_the_guard_it_stops_no_run(
+    sandbox: Sandbox, admin: client.ApiClient, cluster: Cluster
+) -> None:
+    (missing,) = review(cluster).notes
+    assert "There is no guard in the cluster" in missing
+    assert review(cluster, may_open_window=False).notes == ()
+    client.RbacAuthorizationV1Api(admin).delete_namespaced_role("registry-prune", "registry-prune")
+    (unknown,) = review(cluster).notes
+    assert "is not known" in unknown
+    assert "403" in unknown
+
+
+def test_a_cluster_without_builds_is_said_and_not_taken_for_one_without_running_builds(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    """Guards the note: since 4.14 a cluster can be installed without builds, and a 404 says no more than that."""
+    kubectl(sandbox.kubeconfig, "apply", "-f", GUARD)
+    sandbox.api_faults.add(FaultRule(resource="builds", status=404))
+    (note,) = review(cluster).notes
+    assert "nothing is known of running builds" in note
     assert in_the_way(cluster) == []
 
 
@@ -116,6 +175,7 @@ def test_an_update_of_the_cluster_is_said_and_is_waited_for(sandbox: Sandbox, cl
 def stored_in(tmp_path: Path, connect: Callable[[Path], Cluster], request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster whose registry has another kind of storage, seen by an administrator."""
     with Sandbox(tmp_path / "sandbox", SandboxSettings.quick(replicas=2, storage=request.param)) as running:
+        kubectl(running.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"), "-f", GUARD)
         yield connect(running.kubeconfig)
 
 

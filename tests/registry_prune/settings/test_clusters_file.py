@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
 from include.registry_prune.settings import entries
 from include.registry_prune.settings.__main__ import main

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from airflow.sdk.exceptions import AirflowException
+
+from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.tasks.base import RegistryOperator
+from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM, note_earlier_tries, note_problem, note_try
 
 
@@ -43,6 +51,25 @@ def test_the_seconds_of_all_earlier_tries_are_added_up() -> None:
     note_try(task.context())
     task.begin(seconds_ago=0)
     assert round(task.xcoms[EARLIER_SECONDS]) == 70
+
+
+class Failing(RegistryOperator):
+    def work(self, run: Run) -> None:
+        raise ClusterError("the API server cannot be reached")
+
+
+def test_a_try_that_fails_is_noted_while_the_task_still_works() -> None:
+    """Guards the moment: when Airflow calls on_retry_callback, the task's store is not found any more."""
+    task = Task()
+    task.begin(seconds_ago=40)
+    context = {**task.context(), "dag_run": SimpleNamespace(dag_id="dag"), "run_id": "run"}
+    with pytest.raises(AirflowException, match="cannot be reached"):
+        Failing(task_id="failing", cluster=ClusterSettings()).execute(context)  # type: ignore[arg-type]
+    assert round(task.store[EARLIER_SECONDS]) == 40
+
+
+def test_what_cannot_be_noted_hides_no_error_of_the_task() -> None:
+    note_try({})
 
 
 def test_a_task_says_why_it_failed() -> None:

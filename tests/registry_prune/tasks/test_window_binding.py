@@ -71,15 +71,34 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return paths
 
 
-def carried_out(task: Any, results: dict[str, Record | None]) -> bool:
-    """Whether the step went on to change the cluster; else it has to fail for good."""
-    cluster = SimpleNamespace(server="s")
-    with patch.object(Run, "cluster", cluster), patch.object(Run, "lease_keeper", raise_begun):
+def keep_lease(run: Run) -> None:
+    """It needs the cluster, as the real one."""
+    assert run.cluster
+    raise BegunError
+
+
+def carried_out(task: Any, results: dict[str, Record | None], cluster_id: str = "") -> bool:
+    """Whether the step went on to change the cluster; else it has to fail, and for good if that is of no use.
+
+    :param cluster_id: of the cluster that the connection points to by now.
+    """
+    cluster: Any = SimpleNamespace(server="s", cluster_id=lambda: cluster_id)
+
+    def connected(run: Run) -> Any:
+        run._require_same_cluster(cluster)
+        return cluster
+
+    with patch.object(Run, "cluster", property(connected)), patch.object(Run, "lease_keeper", keep_lease):
         try:
             task.execute(PlayedContext(task.task_id, results))
         except BegunError:
             return True
         except AirflowFailException:
+            return False
+        except AirflowException as error:
+            if "points to another cluster" not in str(error):
+                raise
+            # Not for good: the connection may be pointed back.
             return False
     raise AssertionError("it neither began nor failed")
 
@@ -100,16 +119,21 @@ def dry_run(window: str, artifact: str, exit_status: int | None = 0) -> PrunerRe
 
 
 @given(data=st.data())
-def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window(
+def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_its_own_cluster(
     lists: list[str], data: st.DataObject
 ) -> None:
-    """Guards each of the three looks. A task that is cleared or marked leaves its neighbours' records as they were."""
+    """Guards each of the three looks, and the one at the cluster. A task that is cleared or marked leaves its
+    neighbours' records as they were."""
     windows = {task: data.draw(TOKENS, label=task) for task in ("dry_run", "blob_threshold")}
     action = data.draw(st.sampled_from(Action))
     judged, kept = (data.draw(st.sampled_from(lists), label=label) for label in ("judged", "kept"))
     exit_status = data.draw(st.sampled_from([0, 1, None]))
+    began_on, now_on = (
+        data.draw(st.sampled_from(["cluster-1", "cluster-2"]), label=label) for label in ("began", "now")
+    )
     missing = data.draw(st.sets(st.sampled_from(["approve_window", "dry_run", "blob_threshold"]), max_size=1))
     results: dict[str, Record | None] = {
+        "verify_access": AccessReview(user="u", server="s", cluster_id=began_on),
         "approve_window": approval(OURS),
         "dry_run": dry_run(windows["dry_run"], kept, exit_status),
         "blob_threshold": verdict(windows["blob_threshold"], action, judged=read_seal(judged).sha256),
@@ -121,10 +145,11 @@ def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window(
         and action is Action.PRUNE
         and read_seal(judged) == read_seal(kept)
         and exit_status == 0
+        and began_on == now_on
     )
     logging.disable(logging.CRITICAL)
     try:
-        begun = carried_out(HardPrune(task_id="hard_prune", cluster=SETTINGS), results)
+        begun = carried_out(HardPrune(task_id="hard_prune", cluster=SETTINGS), results, now_on)
     finally:
         logging.disable(logging.NOTSET)
     assert begun is in_order
