@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
@@ -20,6 +20,7 @@ from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
+from include.registry_prune.report.older_reports import upgraded
 from include.registry_prune.units import format_count, format_seconds, format_size
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.history import PastRun
@@ -68,10 +69,17 @@ class RunReport(Record):
     :param reconciliation: what became of these candidates, and the places of further lists.
     :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
     :param phases: seconds that each task took in all its tries, by task.
+    :param run_after: when the run was due; by it reports are in order. Clearing a run does not move it.
+    :param verdict: what the last gate that had evidence said.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     run_id: str
+    dag_id: str = ""
+    run_after: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    reported_at: AwareDatetime | None = None
+    verdict: Action | None = None
     cluster: str
     outcome: Outcome
     lines: tuple[tuple[str, str], ...] = ()
@@ -96,6 +104,14 @@ class RunReport(Record):
     reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read back what :meth:`to_json` made, in this version or an earlier one.
+
+        :raises pydantic.ValidationError: if it is something else.
+        """
+        return super().from_json(upgraded(value, cls.model_fields["version"].default))
 
     def text(self) -> str:
         """The report for people, a line for each figure."""
@@ -191,6 +207,7 @@ def build_report(
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
         # Of several attempts only the last one's time is there, and the blobs of all: that would look like a quick one.
         delete_seconds=deletion.seconds if deletion and deletion.attempts == 1 else None,
+        verdict=verdict.action if verdict else None,
         estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
         passed_ceilings=verdict.passed if verdict else (),
         passed_by=verdict.passed_by if verdict else "",
@@ -253,10 +270,10 @@ def _amount(blobs: int | None, size_bytes: int | None) -> str:
     return format_count(blobs, "blob") + size
 
 
-def past_run(report: RunReport, facts: Facts) -> PastRun:
+def past_run(report: RunReport) -> PastRun:
     """What later runs have to know of a run. What a gate stopped at is nothing to compare with."""
     stopped = any(gate in report.failed_tasks for gate in ("survey_gate", "blob_threshold"))
-    if stopped or facts.verdict is None:
+    if stopped or (report.verdict is None and report.cluster_id is None):
         return PastRun(run_id=report.run_id)
     deleted = "hard_prune" not in report.failed_tasks and report.deleted_blobs
     return PastRun(

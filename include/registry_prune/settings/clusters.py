@@ -234,7 +234,16 @@ class ClusterSettings(StrictModel):
     """The answer if nobody gave one by then: `reject` or `approve`."""
 
     artifacts: str = ""
-    """Folder or object-storage URL for the lists of candidates and of what was deleted. Empty: below Airflow's home."""
+    """Folder or object-storage URL for the reports of runs, and for the lists of candidates and of what was deleted.
+    Empty: below Airflow's home."""
+
+    keep_reports: Annotated[int, Field(ge=0, le=100_000), WHOLE_NUMBER] = 1_095
+    """How many days the report of a run is kept: ceilings and estimates compare with the last 20 runs, and the page in
+    Airflow's UI shows them. 0: for good. A report takes about 5 KiB, three years of them 5 MiB."""
+
+    keep_lists: Annotated[int, Field(ge=0, le=100_000), WHOLE_NUMBER] = 365
+    """How many days the lists of a run are kept, of candidates and of what was deleted; no later run reads them. 0: for
+    good. A list takes about 36 bytes for each blob."""
 
     alert_connection: str = ""
     """Airflow connection of type `http` that alerts are posted to. Empty: alerts go to the log alone."""

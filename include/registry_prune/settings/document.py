@@ -44,6 +44,8 @@ _MORE = {
     "moment_wait": "#the-right-moment",
     "approval": "#approval",
     "artifacts": "#where-the-lists-are-kept",
+    "keep_reports": "#history",
+    "keep_lists": "#history",
     "alert_connection": "#alerts",
     "ceilings": "#ceilings",
     "parameters": "#parameters-of-a-run",

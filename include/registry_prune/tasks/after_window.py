@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -13,8 +14,9 @@ from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
-from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
+from include.registry_prune.tasks.run_context import Run, closing_limits
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
+from include.registry_prune.units import format_count
 from include.registry_prune.verdict.decision import Mode
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, TakenOverError
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from include.registry_prune.records import Record
-    from include.registry_prune.settings.clusters import ClusterSettings
 
 
 class RestoreReadWrite(RegistryOperator):
@@ -140,16 +141,14 @@ class VerifyRestored(RegistryOperator):
 
 
 class Report(RegistryOperator):
-    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
-    they compare with."""
+    """Publishes the report of every run, also of one that failed at its first step, and keeps it for later runs and for
+    the page; removes what is older than somebody wants to keep it."""
 
     operator_extra_links = (ReportPageLink(),)
 
-    def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
-        super().__init__(cluster=cluster, outlets=[history_asset(cluster)], **kwargs)
-
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report.report import Facts, build_report, past_run
+        from include.registry_prune.report.kept_reports import ReportsError, keep_report
+        from include.registry_prune.report.report import Facts, build_report
 
         states = run.task_states()
         tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
@@ -172,9 +171,48 @@ class Report(RegistryOperator):
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
         )
-        run.remember(past_run(report, facts))
+        report = report.model_copy(
+            update={
+                "dag_id": run.dag_id,
+                "run_after": run.context["dag_run"].run_after,
+                "started_at": run.started_at,
+                "reported_at": datetime.now(UTC),
+            }
+        )
         self.log.info("%s", report.text())
+        run.hand_over(report)
+        try:
+            self.log.info("The report is kept at %s", keep_report(report, self.cluster.artifacts))
+        except ReportsError as error:
+            if run.has_another_try:
+                raise AirflowException(str(error)) from error
+            self.log.error("%s. Later runs cannot compare with this one", error)  # noqa: TRY400
+        else:
+            self._remove_what_is_old()
         return report
+
+    def _remove_what_is_old(self) -> None:
+        """What cannot be removed is no reason for anything to fail: the next run tries again."""
+        from include.registry_prune.lists.old_lists import remove_old_lists
+        from include.registry_prune.report.kept_reports import remove_reports
+
+        kinds = (
+            ("reports", remove_reports, self.cluster.keep_reports),
+            ("lists", remove_old_lists, self.cluster.keep_lists),
+        )
+        for what, remove, days in kinds:
+            if not days:
+                continue
+            before = datetime.now(UTC) - timedelta(days=days)
+            try:
+                count = remove(self.cluster.artifacts, self.cluster.dag_id, before=before)
+            except Exception as error:  # object storages raise errors of their own libraries
+                self.log.warning("Old %s could not be removed, the next run tries again: %s", what, error)
+            else:
+                if count:
+                    self.log.info(
+                        "Removed the %s of %s from before %s", what, format_count(count, "run"), before.date()
+                    )
 
 
 def _handed_over(run: Run, tasks: Iterable[str], key: str = "return_value") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
-from include.registry_prune.verdict.history import History, PastRun
+from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder, LeaseError, new_window
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ W = TypeVar("W", bound=WindowRecord)
 
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
-_READ_EVENTS = 60
-"""Runs that failed early leave an event that says nothing: so many are read to find the twenty that count."""
+_READ_REPORTS = 60
+"""Runs that failed early leave a report that says nothing: so many are read to find the twenty that count."""
 
 
 def history_asset(settings: ClusterSettings) -> Asset:
-    """What the runs of a cluster leave to later ones: each report is an event of this asset, with a ``PastRun``."""
+    """What the runs of a cluster left to later ones up to release 0.1.0: an event of this asset, with a ``PastRun``.
+
+    Nothing is added to it any more; it is read until there are reports enough.
+    """
     return Asset(name=f"{settings.dag_id} runs", group="registry-prune")
 
 
@@ -261,13 +264,21 @@ class Run:
         return str(user) if user else "whoever triggered the run"
 
     def history(self) -> History:
-        """The earlier runs of this cluster. A task that reads it has the asset among its inlets."""
-        events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_EVENTS)
-        return History.of(event.extra for event in events)
+        """The earlier runs of this cluster, by their reports. A task that reads it has the asset among its inlets.
 
-    def remember(self, run: PastRun) -> None:
-        """Leave this run to later ones, once the task has ended well. It has the asset among its outlets."""
-        self.context["outlet_events"][history_asset(self.settings)].extra = run.to_json()
+        :raises OSError: if the reports cannot be read.
+        """
+        from include.registry_prune.report.kept_reports import kept_reports
+        from include.registry_prune.report.report import past_run
+
+        kept = kept_reports(self.settings.artifacts, self.dag_id, newest=_READ_REPORTS)
+        for damaged in kept.damaged:
+            log.warning("A report of an earlier run is passed over: %s", damaged)
+        runs: list[Any] = [past_run(report).to_json() for report in kept.reports if report.run_id != self.run_id]
+        if len(runs) < _READ_REPORTS:
+            events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_REPORTS)
+            runs += [event.extra for event in events]
+        return History.of(runs)
 
     def result(self, task_id: str, kind: type[R], key: str = "return_value") -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""
