@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,13 +15,14 @@ from typing import Any
 
 import pytest
 from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+from airflow.configuration import AIRFLOW_HOME
 from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
-from include.registry_prune.alerts import alerts
+from include.registry_prune.alerts import delivery
 from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
 from include.registry_prune.settings.clusters import CLUSTERS_FILE_VARIABLE, ClusterSettings
 from tests.dags.dag_processor import Processed, process
@@ -65,6 +67,12 @@ def connection_to(port: int) -> str:
     """The Airflow connection, as its environment variable holds it."""
     fields = {"conn_type": "http", "host": "127.0.0.1", "port": port, "login": "airflow", "password": SECRET}
     return json.dumps(fields)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_noted() -> None:
+    """No test knows of another one's alerts."""
+    shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / "alerts", ignore_errors=True)
 
 
 @pytest.fixture
@@ -269,7 +277,7 @@ def test_an_alert_survives_a_receiver_that_refuses(receiver: Receiver, tell_in_v
 def test_an_alert_survives_a_receiver_that_never_answers(
     receiver: Receiver, tell_in_vain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "POST_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "SEND_LIMIT_SECONDS", 0.2)
     receiver.may_answer.clear()
     tell_in_vain()
 

@@ -58,7 +58,8 @@ def no_earlier_runs(request: pytest.FixtureRequest) -> None:
 
         with create_session() as session:
             session.query(AssetEvent).delete()
-        shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / "reports", ignore_errors=True)
+        for kept in ("reports", "alerts"):
+            shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / kept, ignore_errors=True)
 
 
 @pytest.fixture

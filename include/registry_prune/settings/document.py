@@ -47,6 +47,8 @@ _MORE = {
     "keep_reports": "#history",
     "keep_lists": "#history",
     "alert_connection": "#alerts",
+    "alert_channels": "#alerts",
+    "alert_events": "#alerts",
     "ceilings": "#ceilings",
     "parameters": "#parameters-of-a-run",
 }
@@ -56,6 +58,7 @@ _NO_VALUE = {
     "artifacts": "below `AIRFLOW_HOME`",
     "alert_connection": "none",
     "alert_endpoint": "none",
+    "alert_channels": "none",
     "ceilings": "see there",
     "parameters": "see there",
     "keep_tag_revisions": "the ImagePruner's",

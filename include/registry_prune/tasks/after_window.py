@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.alerts.alerts import ImagesBrokenError
 from include.registry_prune.cluster.registry_state import Opening, Settled
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
@@ -95,7 +96,7 @@ class IntegrityAfter(IntegrityBefore):
         if broken:
             run.hand_over(check)
             shown = "\n".join(broken[:50])
-            raise AirflowFailException(
+            raise ImagesBrokenError(
                 "IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again; pause this DAG until it "
                 f"is known why:\n{shown}"
             )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.run_context import Run, closing_limits
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
+
+
+ALERT_TEST = "alert_test"
+"""The parameter of the guard's DAG that asks for a test message by every channel."""
 
 
 class GuardWindow(RegistryOperator):
@@ -34,8 +39,31 @@ class GuardWindow(RegistryOperator):
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
+        seen = seen.model_copy(update={"token_expires_at": run.cluster.token_expires_at})
+        if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
+            self._try_alerts(run)
         return seen.judged(
             run.last_result(GuardRound),
             now=datetime.now(UTC),
             limit_seconds=self.cluster.seconds("unexplained_read_only"),
         )
+
+    def _try_alerts(self, run: Run) -> None:
+        """Send a test by every channel, from where alerts are sent.
+
+        :raises AirflowFailException: naming each channel that did not take it, and why.
+        """
+        from include.registry_prune.alerts.alerts import Alert, AlertKind
+        from include.registry_prune.alerts.delivery import try_channels
+
+        text = f"A test of the alerts of cluster {self.cluster.name}, asked for by {run.asked_by}."
+        message = Alert(AlertKind.TEST, self.cluster, text).message(run.context)
+        assert message is not None
+        found = try_channels(message, self.cluster)
+        for channel, problem in found.items():
+            self.log.log(logging.ERROR if problem else logging.INFO, "%s: %s", channel, problem or "it took the test")
+        failed = "".join(f"\n  - {channel}: {problem}" for channel, problem in found.items() if problem)
+        if failed:
+            raise AirflowFailException(f"{len(found)} channels were tried, and these did not take the test:{failed}")
+        if not found:
+            self.log.warning("No channel is set: alerts go to the log alone (docs/settings.md)")

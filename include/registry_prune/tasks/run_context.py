@@ -7,16 +7,15 @@ import secrets
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
-from airflow.configuration import conf
 from airflow.sdk import Asset, TaskInstanceState
-from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from include.registry_prune.connection import connect
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
+from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
 from include.registry_prune.verdict.history import History
@@ -148,8 +147,7 @@ class Run:
     @property
     def url(self) -> str:
         """The run's page in Airflow's UI; empty if Airflow does not know its own address."""
-        base = conf.get("api", "base_url", fallback="").rstrip("/")
-        return f"{base}/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}" if base else ""
+        return run_url(self.dag_id, self.run_id)
 
     @cached_property
     def parameters(self) -> RunParameters:
@@ -166,23 +164,7 @@ class Run:
 
         :raises ClusterError: if there is no such connection, or it cannot be used.
         """
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from include.registry_prune.cluster.cluster import Cluster
-        from include.registry_prune.cluster.error import ClusterError
-
-        connection = self.settings.connection
-        advice = f"Make a connection {connection} of type kubernetes (docs/connection.md) for the cluster to prune."
-        try:
-            # Without a connection the hook falls back to ~/.kube/config: whichever cluster that is.
-            BaseHook.get_connection(connection)
-        except AirflowNotFoundException as error:
-            raise ClusterError(f"There is no Airflow connection {connection}. {advice}", 404) from error
-        try:
-            cluster = Cluster(KubernetesHook(conn_id=connection).get_conn())
-        except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
-            raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
+        cluster = connect(self.settings.connection)
         self._require_same_cluster(cluster)
         return cluster
 

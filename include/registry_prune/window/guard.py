@@ -43,6 +43,7 @@ class GuardRound(Record):
     :param alert: somebody should be told.
     :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
+    :param token_expires_at: when the account's token ends, if it tells.
     """
 
     version: Literal[1] = 1
@@ -51,6 +52,7 @@ class GuardRound(Record):
     read_only_seconds: float | None = None
     alert: bool = False
     alerted_at: AwareDatetime | None = None
+    token_expires_at: AwareDatetime | None = None
 
     def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
         """The same round, with whether somebody should be told of it (pure).
