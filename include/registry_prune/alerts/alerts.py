@@ -16,6 +16,7 @@ from include.registry_prune.alerts.delivery import resolve, tell
 from include.registry_prune.alerts.message import FACTS, GUARD_FAILED, UNEXPLAINED, Facts, Incident, Message, Status
 from include.registry_prune.names import TAKE_PUSHES_COMMAND
 from include.registry_prune.report.links import run_url
+from include.registry_prune.report.metrics import emit
 from include.registry_prune.settings.alerting import AlertKind
 from include.registry_prune.units import format_seconds
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 TOKEN_WARNING = timedelta(days=14)
 """So long before a token ends somebody should renew it."""
 _AFTER_A_GOOD_LOOK = (Incident.WINDOW, Incident.RESTORE, Incident.GUARD, Incident.UNEXPLAINED)
+_RESTORED = {AlertKind.RESTORE_FAILED: 1.0, AlertKind.READ_WRITE: 0.0}
 _GATES = ("survey_gate", "blob_threshold")
 _OUTCOMES = {
     "pruned": AlertKind.PRUNED,
@@ -79,8 +81,11 @@ class Alert(BaseNotifier):
             self._tell_of_round(context)
             return
         message = self.message(context)
-        if message is not None:
-            tell(message, self.cluster)
+        if message is None:
+            return
+        if message.kind in _RESTORED:
+            emit(self.cluster.name, {"restore_failed": _RESTORED[message.kind]})
+        tell(message, self.cluster)
 
     def message(self, context: Context) -> Message | None:
         """What is sent; None if there is nothing to say."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from include.registry_prune.records import Record
+    from include.registry_prune.report.report import RunReport
 
 
 class RestoreReadWrite(RegistryOperator):
@@ -190,7 +191,20 @@ class Report(RegistryOperator):
             self.log.error("%s. Later runs cannot compare with this one", error)  # noqa: TRY400
         else:
             self._remove_what_is_old()
+        self._emit(report)
         return report
+
+    def _emit(self, report: RunReport) -> None:
+        """The figures of this run; of an earlier one, when the last good run was."""
+        from include.registry_prune.report.backlog import recent_reports
+        from include.registry_prune.report.metrics import emit, report_figures
+
+        try:
+            earlier = [each for each in recent_reports(self.cluster) if each.run_id != report.run_id]
+        except OSError:
+            # It has been said already: the report was not kept either.
+            earlier = []
+        emit(self.cluster.name, report_figures([report, *earlier]))
 
     def _remove_what_is_old(self) -> None:
         """What cannot be removed is no reason for anything to fail: the next run tries again."""

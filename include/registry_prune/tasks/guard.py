@@ -40,6 +40,7 @@ class GuardWindow(RegistryOperator):
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
         seen = seen.model_copy(update={"token_expires_at": run.cluster.token_expires_at})
+        self._emit(run)
         if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
             self._try_alerts(run)
         return seen.judged(
@@ -47,6 +48,32 @@ class GuardWindow(RegistryOperator):
             now=datetime.now(UTC),
             limit_seconds=self.cluster.seconds("unexplained_read_only"),
         )
+
+    def _emit(self, run: Run) -> None:
+        """Say all figures again: whoever keeps them may have been restarted."""
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.report.backlog import recent_reports
+        from include.registry_prune.report.metrics import emit, report_figures, window_figures
+        from include.registry_prune.window.config_lease import held_lease
+        from include.registry_prune.window.lease import LeaseError
+
+        figures: dict[str, float] = {}
+        try:
+            lease = held_lease(run.cluster.config())
+            held = lease.to_json() if lease else {}
+            ends = held.get("must_end_by") or held.get("expires_at")
+            figures = window_figures(
+                lease.armed_at if lease else None, datetime.fromisoformat(ends) if ends else None, now=datetime.now(UTC)
+            )
+            if lease is None:
+                figures["restore_failed"] = 0.0
+        except (ClusterError, LeaseError) as error:
+            self.log.warning("The figures of the window are not known: %s", error)
+        try:
+            figures |= report_figures(recent_reports(self.cluster))
+        except OSError as error:
+            self.log.warning("The figures of the last runs are not known: %s", error)
+        emit(self.cluster.name, figures)
 
     def _try_alerts(self, run: Run) -> None:
         """Send a test by every channel, from where alerts are sent.

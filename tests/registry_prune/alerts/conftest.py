@@ -16,7 +16,7 @@ from aiosmtpd.controller import Controller
 from include.registry_prune.alerts.message import FACTS, Message, Status
 from include.registry_prune.settings.alerting import AlertChannel, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings
-from tests.registry_prune.alerts.receivers import HttpReceiver, http_receiver
+from tests.registry_prune.alerts.receivers import PATIENCE_SECONDS, HttpReceiver, closed_port, http_receiver
 
 
 class MailReceiver:
@@ -60,9 +60,9 @@ def connect_http(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailReceiver]:
     """A mail server, behind the connection ``mail``."""
     receiver = MailReceiver()
-    controller = Controller(receiver, hostname="127.0.0.1", port=0)
+    controller = Controller(receiver, hostname="127.0.0.1", port=closed_port(), ready_timeout=PATIENCE_SECONDS)
     controller.start()
-    connect_mail(monkeypatch, controller.server.sockets[0].getsockname()[1])
+    connect_mail(monkeypatch, controller.port)
     yield receiver
     controller.stop()
 

@@ -1,4 +1,4 @@
-"""Who alerts are sent to: a mail server, an HTTP server, Debian's Alertmanager; each may be slow, refuse, or be down."""
+"""Who alerts are sent to: a mail server, an HTTP server, Debian's Alertmanager; slow, refusing or down."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ class _Take(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.may_answer.wait(PATIENCE_SECONDS)
+        if not self.server.may_answer.is_set():
+            # It hangs, and in the end it has taken nothing.
+            self.server.may_answer.wait(PATIENCE_SECONDS)
+            return
         self.server.posted.append((self.path, body))
         self.send_response(self.server.status)
         self.end_headers()

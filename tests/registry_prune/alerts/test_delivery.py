@@ -12,14 +12,13 @@ import pytest
 
 from include.registry_prune.alerts import delivery
 from include.registry_prune.alerts.delivery import resolve, tell
-from include.registry_prune.alerts.message import Incident, Message, Status
+from include.registry_prune.alerts.message import Incident, Message
 from include.registry_prune.settings.alerting import AlertChannel, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings
 from tests.registry_prune.alerts.conftest import MailReceiver, connect_http, connect_mail
 from tests.registry_prune.alerts.receivers import HttpReceiver, closed_port
 
 Settings, MakeMessage = Callable[..., ClusterSettings], Callable[..., Message]
-FIRST_LIMIT = 3.0
 
 
 def texts(http: HttpReceiver, path: str) -> list[str]:
@@ -34,13 +33,10 @@ def test_a_channel_in_trouble_is_said_in_the_log_and_gets_it_later(
 ) -> None:  # fmt: skip
     """Guards the limit, and the trying again: no task waits for a receiver, and no receiver misses an alert."""
     monkeypatch.setattr(delivery, "SEND_LIMIT_SECONDS", 0.5 if trouble == "slow" else 30.0)
-    healthy = {"http": http.server_port}
     if trouble == "down":
         connect_http(monkeypatch, closed_port())
-        smtp = closed_port()
-        mailing = monkeypatch.context()
-        with mailing as down:
-            connect_mail(down, smtp)
+        with monkeypatch.context() as down:
+            connect_mail(down, closed_port())
             tell(message(), settings(channel))
     else:
         if trouble == "slow":
@@ -56,7 +52,7 @@ def test_a_channel_in_trouble_is_said_in_the_log_and_gets_it_later(
     # Afterwards all is well.
     http.may_answer.set()
     http.status, mail.refusal, mail.seconds = 200, "", 0.0
-    connect_http(monkeypatch, healthy["http"])
+    connect_http(monkeypatch, http.server_port)
     monkeypatch.setattr(delivery, "SEND_LIMIT_SECONDS", 30.0)
     http.posted.clear()
     mail.mails.clear()
@@ -153,7 +149,3 @@ def test_where_nothing_can_be_remembered_alerts_still_go_out(
     for number in range(2):
         tell(message(text=f"try {number}"), settings("apprise"))
     assert texts(http, "/apprise") == ["try 0", "try 1"]
-
-
-def test_a_resolved_message_says_so() -> None:
-    assert Status.RESOLVED == "resolved"
