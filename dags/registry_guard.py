@@ -10,6 +10,9 @@ for.
 A registry that somebody else made read-only is never touched; an alert says so after an hour, and once in every further
 one.
 
+**To try the alerts**, trigger it with `alert_test`: it sends a test by every channel of the cluster, and fails if one
+does not take it.
+
 Each cluster has a guard of its own: a cluster that does not answer keeps no other one waiting. It works while
 `registry_prune` is paused, and while the cluster's entry in `clusters.yaml` is wrong, if its connection can be read.
 For when Airflow itself is gone, the cluster can have a guard inside: `deploy/guard.yaml`.
@@ -17,13 +20,13 @@ For when Airflow itself is gone, the cluster can have a guard inside: `deploy/gu
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.dag_file import clusters_to_guard
-from include.registry_prune.tasks.guard import PERIOD, GuardWindow
+from include.registry_prune.tasks.guard import ALERT_TEST, PERIOD, GuardWindow
 
 
 def build_guard(cluster: ClusterSettings) -> DAG:
@@ -34,6 +37,11 @@ def build_guard(cluster: ClusterSettings) -> DAG:
         catchup=False,
         max_active_runs=1,
         **NO_BACKFILLS,
+        params={
+            ALERT_TEST: Param(
+                False, type="boolean", title="Test the alerts", description="Send a test by every channel."
+            )
+        },
         doc_md=__doc__,
         tags=["image-registry", "openshift"],
     ) as dag:

@@ -136,7 +136,11 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 task_id="arm_window", execution_timeout=closing_timeout(cluster), **FIRST_OF_ALL
             ).as_setup()
             set_read_only = SetReadOnly(
-                task_id="set_read_only", retries=0, execution_timeout=limit("settle_limit"), **FIRST_OF_ALL
+                task_id="set_read_only",
+                retries=0,
+                execution_timeout=limit("settle_limit"),
+                on_success_callback=Alert(AlertKind.READ_ONLY, cluster),
+                **FIRST_OF_ALL,
             ).as_setup()
 
             # 5. Dry run: a short pause before a retry, the registry is read-only meanwhile. The gate of the delete.
@@ -171,6 +175,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 retry_exponential_backoff=True,
                 max_retry_delay=10 * MINUTE,
                 execution_timeout=closing_timeout(cluster),
+                on_success_callback=Alert(AlertKind.READ_WRITE, cluster),
                 on_retry_callback=told_once(Alert(AlertKind.RESTORE_FAILED, cluster, tried_again=True)),
                 on_failure_callback=[note_problem, Alert(AlertKind.RESTORE_FAILED, cluster)],
                 **FIRST_OF_ALL,
@@ -184,13 +189,17 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 execution_timeout=limit("dry_run_limit"),
                 on_failure_callback=[note_problem, Alert(AlertKind.IMAGE_LOST, cluster)],
             )
-            integrity_after = IntegrityAfter(task_id="integrity_after", execution_timeout=limit("integrity_limit"))
+            integrity_after = IntegrityAfter(
+                task_id="integrity_after",
+                execution_timeout=limit("integrity_limit"),
+                on_failure_callback=[note_problem, Alert(AlertKind.IMAGES_BROKEN, cluster)],
+            )
             revoke = RevokeImagePruner(
                 task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
             ).as_teardown(setups=[verify_access, grant])
             # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
             verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
-        report = Report(task_id="report").as_teardown()
+        report = Report(task_id="report", on_success_callback=Alert(AlertKind.BACKLOG, cluster)).as_teardown()
 
         # Tasks are wired, never groups: what `>>` makes of a group leaves teardowns out.
         verify_access >> base_prune >> restart_registry >> grant >> survey >> survey_gate >> integrity_before

@@ -12,7 +12,7 @@ from local_airflow.progress import seconds_text
 from local_airflow.rest import AirflowApi, LogLine, TaskInstance
 
 REPORT_TASK = "report"
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 TEXT_WIDTH = 90
 SHORTEST_PHASE_SECONDS = 0.05
 """Tasks that took less were skipped or did nothing."""

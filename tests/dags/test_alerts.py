@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +15,18 @@ from typing import Any
 
 import pytest
 from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+from airflow.configuration import AIRFLOW_HOME
 from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
-from include.registry_prune.alerts import alerts
-from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
+from include.registry_prune.alerts import alerts, delivery
+from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError, ImagesBrokenError
+from include.registry_prune.report.kept_reports import keep_report
+from include.registry_prune.report.report import Outcome, RunReport
+from include.registry_prune.settings.alerting import AlertChannel
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import Processed, process
@@ -65,6 +71,12 @@ def connection_to(port: int) -> str:
     """The Airflow connection, as its environment variable holds it."""
     fields = {"conn_type": "http", "host": "127.0.0.1", "port": port, "login": "airflow", "password": SECRET}
     return json.dumps(fields)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_noted() -> None:
+    """No test knows of another one's alerts."""
+    shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / "alerts", ignore_errors=True)
 
 
 @pytest.fixture
@@ -280,7 +292,7 @@ def test_an_alert_survives_a_receiver_that_refuses(receiver: Receiver, tell_in_v
 def test_an_alert_survives_a_receiver_that_never_answers(
     receiver: Receiver, tell_in_vain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "POST_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "SEND_LIMIT_SECONDS", 0.2)
     receiver.may_answer.clear()
     tell_in_vain()
 
@@ -304,3 +316,99 @@ def test_no_credential_is_posted(alerting_dag: DAG, receiver: Receiver, monkeypa
     assert "Airflow connection kubernetes_default cannot be used" in body["text"]
     assert token not in json.dumps(body)
     assert SECRET not in json.dumps(body)
+
+
+CHANNELLED = SETTINGS.model_copy(
+    update={
+        "alert_connection": "",
+        "alert_channels": (AlertChannel(channel="http", connection="alerts", kinds=tuple(AlertKind)),),  # type: ignore[arg-type]
+        "alert_events": False,
+    }
+)
+"""Every kind goes to the receiver."""
+
+
+def test_a_window_is_told_when_it_opens_and_when_it_is_closed(receiver: Receiver) -> None:
+    dag = build_dag(CHANNELLED)
+    dag.on_failure_callback = dag.on_success_callback = None
+    run = play(dag)
+    opened, *afterwards = receiver.bodies
+    # These two go out side by side.
+    resolved, closed = sorted(afterwards, key=lambda body: body["status"])
+    assert [(body["alert"], body["status"]) for body in (opened, resolved, closed)] == [
+        ("read-only", "firing"), ("read-only", "resolved"), ("read-write", "said"),
+    ]  # fmt: skip
+    assert f"by run {run.run_id}: pushes are refused" in opened["text"]
+    assert closed["text"] == "The registry of cluster default takes pushes again, after 42 s."
+    assert opened["runbook"] == "docs/runbooks/read-only.md"
+    assert resolved["incident"] == "window"
+
+
+def test_images_that_broke_are_told_at_once(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    _, callback = build_dag(CHANNELLED).get_task("integrity_after").on_failure_callback  # type: ignore[misc]
+    callback({**RUN, "exception": AirflowFailException("the registry does not answer")})  # type: ignore[typeddict-item]
+    assert receiver.posted == [], "the run's own alert tells of that"
+    callback({**RUN, "exception": ImagesBrokenError("IMAGES ARE BROKEN: shop/app:v1")})  # type: ignore[typeddict-item]
+    (body,) = receiver.bodies
+    assert (body["alert"], body["incident"]) == ("images broken", "images")
+    assert "shop/app:v1" in body["text"]
+
+
+@pytest.mark.parametrize(
+    ("report", "callback", "told"),
+    [
+        ({"outcome": "not worth it"}, AlertKind.PRUNED, "skipped"),
+        ({"outcome": "postponed"}, AlertKind.PRUNED, "skipped"),
+        ({"outcome": "pruned"}, AlertKind.PRUNED, "pruned"),
+        ({"outcome": "failed", "verdict": "stop", "failed_tasks": ("survey_gate",)}, AlertKind.RUN_FAILED, "stopped"),
+        (
+            {"outcome": "failed", "verdict": "prune", "failed_tasks": ("survey_gate",)},
+            AlertKind.RUN_FAILED,
+            "run failed",
+        ),
+        ({"outcome": "failed", "verdict": "stop", "failed_tasks": ("report",)}, AlertKind.RUN_FAILED, "run failed"),
+    ],
+)
+def test_the_end_of_a_run_is_told_as_what_it_was(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, report: dict[str, Any], callback: AlertKind, told: str
+) -> None:
+    found = RunReport.model_validate({"run_id": "manual__1", "cluster": "default", **report})
+    monkeypatch.setattr(alerts, "_report", lambda context, cluster: found)
+    Alert(callback, CHANNELLED)(RUN)
+    (body,) = receiver.bodies
+    assert body["alert"] == told
+
+
+def test_a_failed_run_is_an_incident_that_the_next_good_one_ends(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = iter(("failed", "failed", "not worth it"))
+    monkeypatch.setattr(
+        alerts, "_report", lambda *_: RunReport(run_id="x", cluster="default", outcome=Outcome(next(outcomes)))
+    )
+    for kind in (AlertKind.RUN_FAILED, AlertKind.RUN_FAILED, AlertKind.PRUNED):
+        Alert(kind, CHANNELLED)(RUN)
+    told = [(body["alert"], body["status"]) for body in receiver.bodies]
+    assert told[:2] == [("run failed", "firing")] * 2
+    assert sorted(told[2:]) == [("run failed", "resolved"), ("skipped", "said")], "these two go out side by side"
+    assert {body["incident"] for body in receiver.bodies if body["alert"] == "run failed"} == {"run"}
+
+
+def test_a_backlog_that_never_shrinks_is_told_after_a_run(receiver: Receiver, tmp_path: Path) -> None:
+    settings = CHANNELLED.model_copy(update={"artifacts": tmp_path.as_uri()})
+    for day in range(5):
+        left = RunReport(
+            run_id=str(day), dag_id=settings.dag_id, run_after=NOON + timedelta(days=day), cluster="default",
+            outcome=Outcome.POSTPONED, orphaned_blobs=5_000 + day,
+        )  # fmt: skip
+        keep_report(left, settings.artifacts)
+        build_dag(settings).get_task("report").on_success_callback[0](RUN)  # type: ignore[arg-type, index]
+    (body,) = receiver.bodies
+    assert (body["alert"], body["status"]) == ("backlog", "firing")
+    assert "5,000 blobs then, 5,004 blobs now" in body["text"]
+    keep_report(
+        left.model_copy(update={"run_id": "5", "orphaned_blobs": 10, "run_after": NOON + timedelta(9)}),
+        settings.artifacts,
+    )
+    build_dag(settings).get_task("report").on_success_callback[0](RUN)  # type: ignore[arg-type, index]
+    assert [body["status"] for body in receiver.bodies] == ["firing", "resolved"]

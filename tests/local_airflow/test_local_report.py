@@ -10,7 +10,7 @@ from local_airflow.report import ERROR_LINES, RunReport, failures, render, size_
 from local_airflow.rest import AirflowApi, LogLine, LogPage, TaskInstance
 
 PRUNED = {
-    "version": 2,
+    "version": 3,
     "run_id": "manual__1",
     "cluster": "default",
     "outcome": "pruned",
@@ -65,8 +65,8 @@ def test_long_text_is_wrapped_and_a_path_is_not() -> None:
     [
         (None, "left no report"),
         ("{", "left no JSON"),
-        ({**PRUNED, "version": 1}, "version 1; this tool reads version 2"),
-        ({"version": 2, "run_id": "x"}, "lacks cluster, outcome"),
+        ({**PRUNED, "version": 1}, "version 1; this tool reads version 3"),
+        ({"version": 3, "run_id": "x"}, "lacks cluster, outcome"),
     ],
 )
 def test_what_is_no_report_is_refused(value: Any, message: str) -> None:

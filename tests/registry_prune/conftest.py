@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -51,11 +52,14 @@ def no_earlier_runs(request: pytest.FixtureRequest) -> None:
     """Each test's runs are the first ones of their cluster: runs remember earlier ones."""
     if "airflow_database" in request.fixturenames:
         request.getfixturevalue("airflow_database")
+        from airflow.configuration import AIRFLOW_HOME
         from airflow.models.asset import AssetEvent
         from airflow.utils.session import create_session
 
         with create_session() as session:
             session.query(AssetEvent).delete()
+        for kept in ("reports", "alerts"):
+            shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / kept, ignore_errors=True)
 
 
 @pytest.fixture

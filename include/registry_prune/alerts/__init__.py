@@ -1,1 +1,1 @@
-"""What people hear of, and by which channel."""
+"""Who is told what, by which channel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 CRON_JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}"
 GUARD_CRON_JOB = f"/apis/batch/v1/namespaces/{GUARD_NAMESPACE}/cronjobs/{GUARD_NAME}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+EVENTS = "/api/v1/namespaces/default/events"
 MYSELF = "/apis/user.openshift.io/v1/users/~"
 
 IMAGES_PER_PAGE = 250
@@ -84,6 +86,46 @@ class Cluster(KubernetesApi):
         :param resource_version: if given, the patch fails with status 409 when the object has changed since.
         """
         return self._json(requests.merge(CONFIG, patch, resource_version=resource_version))
+
+    def note_on_config(self, *, name: str, reason: str, text: str, warns: bool, at: datetime) -> None:
+        """Write an Event about the Config CR, or bring the one of this name up to date: it counts how often.
+
+        Events about objects of the whole cluster are in the namespace ``default``: the API server takes them nowhere
+        else.
+
+        :param reason: a word in CamelCase.
+        :param text: at most 1,024 characters of it are kept, as the API server takes no more.
+        :raises ClusterError: also if the account may not write Events.
+        """
+        moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        shown: dict[str, Any] = {
+            "reason": reason,
+            "message": text[:1024],
+            "type": "Warning" if warns else "Normal",
+            "lastTimestamp": moment,
+        }
+        held = self._json_or_none(Request("GET", f"{EVENTS}/{quote(name)}"))
+        if held is not None:
+            self._json(requests.merge(f"{EVENTS}/{quote(name)}", {**shown, "count": int(held.get("count") or 1) + 1}))
+            return
+        config = self.config()
+        about = {
+            "apiVersion": config["apiVersion"],
+            "kind": "Config",
+            "name": "cluster",
+            "uid": config["metadata"]["uid"],
+        }
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": "default"},
+            "involvedObject": about,
+            "source": {"component": "registry-prune"},
+            "firstTimestamp": moment,
+            "count": 1,
+            **shown,
+        }
+        self._json(Request("POST", EVENTS, body=event))
 
     def image_pruner(self) -> dict[str, Any] | None:
         """The ImagePruner CR ``cluster``; None if the cluster has none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from include.registry_prune.cluster import requests
 from include.registry_prune.cluster.error import ClusterError, not_trusted
 from include.registry_prune.cluster.requests import Request
+from include.registry_prune.cluster.token import token_expires_at
 
 LONGEST_RETRY_AFTER_SECONDS = 10.0
 """A server that asks for more patience is asked again after so long all the same: the registry may be read-only
@@ -83,6 +85,15 @@ class KubernetesApi:
     def server(self) -> str:
         """URL of the API server."""
         return str(self.configuration.host)
+
+    @property
+    def token_expires_at(self) -> datetime | None:
+        """When the account's token expires; None if it has none, one that does not tell, or one that is renewed by
+        itself (in a pod, or by a command of the kubeconfig)."""
+        if self.configuration.refresh_api_key_hook is not None:
+            return None
+        key = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return token_expires_at(str(key or ""))
 
     def new_api_client(self) -> client.ApiClient:
         """A client for one exec alone: ``kubernetes.stream`` replaces its ``request`` while it works."""

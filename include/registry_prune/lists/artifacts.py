@@ -1,4 +1,4 @@
-"""Where lists of candidates are kept: in files, never in XCom.
+"""Where lists and reports are kept: in files, never in XCom alone.
 
 Written through Airflow's object storage, so that it may be a local folder or a bucket. What is in them, and how it is
 seen that one is whole: ``candidate_list``.
@@ -6,6 +6,7 @@ seen that one is whole: ``candidate_list``.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import ObjectStoragePath
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from include.registry_prune.lists.candidate_list import (
@@ -49,8 +51,33 @@ def artifact_path(
 
     :param what: the list's name beside that of the task.
     """
-    run_folder = re.sub(r"[^A-Za-z0-9_.+-]", "_", run_id)
-    return artifact_folder(configured) / dag_id / run_folder / f"{task_id}-{what}{_ENDING}"
+    return artifact_folder(configured) / dag_id / name_in_files(run_id) / f"{task_id}-{what}{_ENDING}"
+
+
+def name_in_files(run_id: str) -> str:
+    """A run's id as the names of files have it."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", run_id)
+
+
+def write_whole(path: ObjectStoragePath, content: bytes) -> None:
+    """Write a small file so that whoever reads it finds it whole, the earlier one or this one.
+
+    An object storage shows an object once it is whole. On a disk the file gets its name when it is.
+    """
+    if not isinstance(path.fs, LocalFileSystem):
+        path.fs.pipe_file(path.path, content)
+        return
+    place = Path(path.path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _seal_path(path: ObjectStoragePath) -> ObjectStoragePath:

@@ -88,6 +88,9 @@ WINDOW = (
 RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and each.resource != "images")
 """What replacing the registry's pods after the base prune needs."""
 
+EVENTS = _each("get create patch", "", "events", namespace="default")
+"""What Events on the Config CR need. A run works without."""
+
 
 class AccessReview(Record):
     """Who the run is in the cluster, and what it found there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 PAGE = "/registry-prune"
 """Where the page with the reports is, below Airflow's own address."""
 PAGE_NAME = "Registry prune"
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """A run's page in Airflow's UI; empty if Airflow does not know its own address."""
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}" if base and run_id else ""
 
 
 class ReportPageLink(BaseOperatorLink):

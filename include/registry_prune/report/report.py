@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
@@ -20,6 +20,7 @@ from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
+from include.registry_prune.report.older_reports import upgraded
 from include.registry_prune.units import format_count, format_seconds, format_size
 from include.registry_prune.verdict.backlog import backlog_problem, slices_left
 from include.registry_prune.verdict.decision import Action, Verdict
@@ -63,8 +64,9 @@ class RunReport(Record):
     :param orphaned_bytes: as the pruner said it, rounded to four significant digits; likewise ``freed_bytes``.
     :param left_blobs: orphans that a slice left to the next run; 0 after a whole delete. ``slices_left``: so many more
         runs they take at its rate; None: no number is enough.
-    :param backlog: why the backlog needs a person; empty if it does not, or an earlier slice said so.
+    :param backlog: why the backlog needs a person; empty if it does not.
     :param first_push_seconds: from the first pod that was seen read-only to the first that took pushes again.
+    :param rollouts_seconds: of both rollouts together.
     :param read_only_seconds: from the first pod that was seen read-only to the last; 0 if there never was one. Where
         nobody saw the pods: from the patch ``readOnly: true``.
     :param cluster_id: of the cluster that the run worked with.
@@ -76,10 +78,17 @@ class RunReport(Record):
     :param reconciliation: what became of these candidates, and the places of further lists.
     :param builds_hit: builds whose push failed while the registry was read-only; the names of at most 20 of them.
     :param phases: seconds that each task took in all its tries, by task.
+    :param run_after: when the run was due; by it reports are in order. Clearing a run does not move it.
+    :param verdict: what the last gate that had evidence said.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     run_id: str
+    dag_id: str = ""
+    run_after: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    reported_at: AwareDatetime | None = None
+    verdict: Action | None = None
     cluster: str
     outcome: Outcome
     lines: tuple[tuple[str, str], ...] = ()
@@ -93,6 +102,7 @@ class RunReport(Record):
     slices_left: int | None = None
     backlog: str = ""
     first_push_seconds: float | None = None
+    rollouts_seconds: float | None = None
     read_only_seconds: float | None = None
     cluster_id: str | None = None
     scan_seconds: float | None = None
@@ -108,6 +118,14 @@ class RunReport(Record):
     reconciliation: Reconciliation | None = None
     phases: dict[str, float] = Field(default_factory=dict)
     failed_tasks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read back what :meth:`to_json` made, in this version or an earlier one.
+
+        :raises pydantic.ValidationError: if it is something else.
+        """
+        return super().from_json(upgraded(value, cls.model_fields["version"].default))
 
     def text(self) -> str:
         """The report for people, a line for each figure."""
@@ -202,11 +220,13 @@ def build_report(
         deleted_blobs=_deleted_blobs(facts),
         freed_bytes=_freed_bytes(deletion, dry_run),
         first_push_seconds=_first_push_seconds(facts),
+        rollouts_seconds=_rollouts_seconds(facts),
         read_only_seconds=_read_only_seconds(facts),
         cluster_id=verdict.cluster_id or None if verdict else None,
         scan_seconds=dry_run.seconds if dry_run and dry_run.complete else None,
         # Of several attempts only the last one's time is there, and the blobs of all: that would look like a quick one.
         delete_seconds=deletion.seconds if deletion and deletion.attempts == 1 else None,
+        verdict=verdict.action if verdict else None,
         estimated_delete_seconds=verdict.estimated_delete_seconds if verdict else None,
         passed_ceilings=verdict.passed if verdict else (),
         passed_by=verdict.passed_by if verdict else "",
@@ -292,10 +312,10 @@ def _amount(blobs: int | None, size_bytes: int | None) -> str:
     return format_count(blobs, "blob") + size
 
 
-def past_run(report: RunReport, facts: Facts) -> PastRun:
+def past_run(report: RunReport) -> PastRun:
     """What later runs have to know of a run. What a gate stopped at is nothing to compare with."""
     stopped = any(gate in report.failed_tasks for gate in ("survey_gate", "blob_threshold"))
-    if stopped or facts.verdict is None:
+    if stopped or (report.verdict is None and report.cluster_id is None):
         return PastRun(run_id=report.run_id)
     deleted = "hard_prune" not in report.failed_tasks and report.deleted_blobs
     return PastRun(
@@ -304,8 +324,7 @@ def past_run(report: RunReport, facts: Facts) -> PastRun:
         orphaned_blobs=report.orphaned_blobs,
         deleted_blobs=report.deleted_blobs if deleted else None,
         left_blobs=report.left_blobs,
-        backlog_told=bool(report.backlog),
-        rollouts_seconds=_rollouts_seconds(facts),
+        rollouts_seconds=report.rollouts_seconds,
         scan_seconds=report.scan_seconds,
         delete_seconds=report.delete_seconds if deleted else None,
     )

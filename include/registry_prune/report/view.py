@@ -1,14 +1,14 @@
 """The reports of runs as the page in Airflow's UI shows them (pure).
 
-What is shown was stored by runs of any version of this project, and by whoever may write an XCom: what cannot be read
-is shown as that, and never breaks the page.
+What is shown was stored by runs of any version of this project, and by whoever may write an XCom or a kept report: what
+cannot be read is shown as that, and never breaks the page.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ _TONES: dict[Outcome, Tone] = {Outcome.PRUNED: "good", Outcome.FAILED: "bad", Ou
 _SHOWN_JSON_CHARACTERS = 2000
 """Of a report that cannot be read."""
 _NOT_KNOWN = "–"
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class StoredRun:
 
     :param state: Airflow's word for it.
     :param report: what the task ``report`` handed over, as JSON; None if it has handed over nothing.
+    :param due_at: when the run was due; by it runs are in order.
+    :param in_airflow: False: Airflow has forgotten the run, and its report alone is left.
     """
 
     run_id: str
@@ -37,6 +40,32 @@ class StoredRun:
     started_at: datetime | None
     ended_at: datetime | None
     report: Any = None
+    due_at: datetime | None = None
+    in_airflow: bool = True
+
+
+def with_kept(runs: Iterable[StoredRun], kept: Iterable[RunReport], *, most: int) -> list[StoredRun]:
+    """What Airflow knows of runs, and the reports that were kept of these and of runs that it has forgotten.
+
+    :param runs: with the reports that Airflow has, the newest first; they count where none was kept.
+    :param kept: the newest first.
+    :param most: at most this many of them.
+    """
+    reports = {report.run_id: report for report in kept}
+    known = [replace(run, report=reports.pop(run.run_id).to_json()) if run.run_id in reports else run for run in runs]
+    forgotten = [
+        StoredRun(
+            report.run_id,
+            "",
+            report.started_at,
+            report.reported_at,
+            report.to_json(),
+            due_at=report.run_after,
+            in_airflow=False,
+        )
+        for report in reports.values()
+    ]
+    return sorted([*known, *forgotten], key=lambda run: run.due_at or _LONG_AGO, reverse=True)[:most]
 
 
 @dataclass(frozen=True)
@@ -57,6 +86,7 @@ class RunView:
     :param orphans: of the report's lines, for the overview; likewise ``deleted`` and ``read_only``.
     :param unread: the stored report as it is, if it cannot be read.
     :param reported: whether there is a report that could be read.
+    :param in_airflow: whether Airflow still has a page of the run.
     """
 
     run_id: str
@@ -72,6 +102,7 @@ class RunView:
     phases: tuple[Phase, ...] = ()
     unread: str = ""
     reported: bool = False
+    in_airflow: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,12 +111,14 @@ class ClusterView:
 
     :param dag_id: of its DAG.
     :param schedule: in Airflow's words; empty if it runs only by hand.
+    :param notes: what cannot be shown, and why.
     """
 
     dag_id: str
     schedule: str
     paused: bool
     runs: tuple[RunView, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def last(self) -> RunView | None:
@@ -141,7 +174,7 @@ def _unread(run: StoredRun, why: str) -> RunView:
 
 def _with_report(run: StoredRun, report: RunReport) -> RunView:
     # Somebody may have cleared tasks of an old run: then its report is the earlier one.
-    busy = run.ended_at is None
+    busy = run.in_airflow and run.ended_at is None
     texts = dict(report.lines)
     return RunView(
         run_id=run.run_id,
@@ -156,6 +189,7 @@ def _with_report(run: StoredRun, report: RunReport) -> RunView:
         read_only=texts.get(READ_ONLY, _NOT_KNOWN),
         phases=tuple(Phase(task, seconds, format_seconds(seconds)) for task, seconds in report.phases.items()),
         reported=True,
+        in_airflow=run.in_airflow,
     )
 
 

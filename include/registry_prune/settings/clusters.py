@@ -8,6 +8,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from include.registry_prune.deletion.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
+from include.registry_prune.settings.alerting import (
+    OF_EACH_WINDOW,
+    OF_REGISTRY,
+    QUIET,
+    AlertChannel,
+    AlertKind,
+    ChannelKind,
+)
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.settings.parameters import (
     WHOLE_NUMBER,
@@ -245,13 +253,32 @@ class ClusterSettings(StrictModel):
     """The answer if nobody gave one by then: `reject` or `approve`."""
 
     artifacts: str = ""
-    """Folder or object-storage URL for the lists of candidates and of what was deleted. Empty: below Airflow's home."""
+    """Folder or object-storage URL for the reports of runs, and for the lists of candidates and of what was deleted.
+    Empty: below Airflow's home."""
+
+    keep_reports: Annotated[int, Field(ge=0, le=100_000), WHOLE_NUMBER] = 1_095
+    """How many days the report of a run is kept: ceilings and estimates compare with the last 20 runs, and the page in
+    Airflow's UI shows them. 0: for good. A report takes about 5 KiB, three years of them 5 MiB."""
+
+    keep_lists: Annotated[int, Field(ge=0, le=100_000), WHOLE_NUMBER] = 365
+    """How many days the lists of a run are kept, of candidates and of what was deleted; no later run reads them. 0: for
+    good. A list takes about 36 bytes for each blob."""
 
     alert_connection: str = ""
     """Airflow connection of type `http` that alerts are posted to. Empty: alerts go to the log alone."""
 
     alert_endpoint: str = ""
     """Path below that connection's URL."""
+
+    alert_channels: Annotated[tuple[AlertChannel, ...], Field(strict=False)] = ()
+    """Further ways to tell somebody, each with the kinds of alerts that go there."""
+
+    alert_events: bool = True
+    """Write an Event on the Config CR when the registry becomes read-only, takes pushes again, or cannot be set back:
+    `oc describe configs.imageregistry.operator.openshift.io cluster` then tells who, why and until when."""
+
+    runbooks: str = "docs/runbooks"
+    """Where the pages of `docs/runbooks` are for whoever gets an alert: best the URL of your copy of this project."""
 
     ceilings: CeilingSettings = CeilingSettings()
     """What is more than can be believed: a run stops there, and a person looks."""
@@ -282,6 +309,20 @@ class ClusterSettings(StrictModel):
     def guard_dag_id(self) -> str:
         """Id of the DAG of the cluster's guard; see ``dag_id``."""
         return dag_id_of(BASE_GUARD_DAG_ID, self.name)
+
+    @property
+    def channels(self) -> tuple[AlertChannel, ...]:
+        """Every way in which somebody is told."""
+        channels = self.alert_channels
+        if self.alert_events:
+            channels = (AlertChannel(channel=ChannelKind.EVENT, kinds=tuple(sorted(OF_REGISTRY))), *channels)
+        if self.alert_connection:
+            kinds = tuple(kind for kind in AlertKind if kind not in QUIET | OF_EACH_WINDOW)
+            post = AlertChannel(
+                channel=ChannelKind.HTTP, connection=self.alert_connection, endpoint=self.alert_endpoint, kinds=kinds
+            )
+            channels = (post, *channels)
+        return channels
 
     @property
     def pod_log_bytes(self) -> int:

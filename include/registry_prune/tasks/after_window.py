@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.registry_prune.alerts.alerts import ImagesBrokenError
 from include.registry_prune.cluster.registry_state import Opening, Settled
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
@@ -15,6 +17,7 @@ from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
 from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
+from include.registry_prune.units import format_count
 from include.registry_prune.verdict.decision import Mode
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, TakenOverError
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from include.registry_prune.records import Record
+    from include.registry_prune.report.report import RunReport
     from include.registry_prune.settings.clusters import ClusterSettings
 
 
@@ -94,7 +98,7 @@ class IntegrityAfter(IntegrityBefore):
         if broken:
             run.hand_over(check)
             shown = "\n".join(broken[:50])
-            raise AirflowFailException(
+            raise ImagesBrokenError(
                 "IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again; pause this DAG until it "
                 f"is known why:\n{shown}"
             )
@@ -140,17 +144,17 @@ class VerifyRestored(RegistryOperator):
 
 
 class Report(RegistryOperator):
-    """Stores and publishes the report of every run, also of one that failed at its first step; leaves later runs what
-    they compare with."""
+    """Publishes the report of every run, also of one that failed at its first step, and keeps it for later runs and for
+    the page; removes what is older than somebody wants to keep it."""
 
     operator_extra_links = (ReportPageLink(),)
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
-        asset = history_asset(cluster)
-        super().__init__(cluster=cluster, inlets=[asset], outlets=[asset], **kwargs)
+        super().__init__(cluster=cluster, inlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
-        from include.registry_prune.report.report import Facts, build_report, past_run
+        from include.registry_prune.report.kept_reports import ReportsError, keep_report
+        from include.registry_prune.report.report import Facts, build_report
 
         states = run.task_states()
         tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
@@ -175,9 +179,61 @@ class Report(RegistryOperator):
             history=run.history(),
             most_slices=self.cluster.most_slices,
         )
-        run.remember(past_run(report, facts))
+        report = report.model_copy(
+            update={
+                "dag_id": run.dag_id,
+                "run_after": run.context["dag_run"].run_after,
+                "started_at": run.started_at,
+                "reported_at": datetime.now(UTC),
+            }
+        )
         self.log.info("%s", report.text())
+        run.hand_over(report)
+        try:
+            self.log.info("The report is kept at %s", keep_report(report, self.cluster.artifacts))
+        except ReportsError as error:
+            if run.has_another_try:
+                raise AirflowException(str(error)) from error
+            self.log.error("%s. Later runs cannot compare with this one", error)  # noqa: TRY400
+        else:
+            self._remove_what_is_old()
+        self._emit(report)
         return report
+
+    def _emit(self, report: RunReport) -> None:
+        """The figures of this run; of an earlier one, when the last good run was."""
+        from include.registry_prune.report.backlog import recent_reports
+        from include.registry_prune.report.metrics import emit, report_figures
+
+        try:
+            earlier = [each for each in recent_reports(self.cluster) if each.run_id != report.run_id]
+        except OSError:
+            # It has been said already: the report was not kept either.
+            earlier = []
+        emit(self.cluster.name, report_figures([report, *earlier]))
+
+    def _remove_what_is_old(self) -> None:
+        """What cannot be removed is no reason for anything to fail: the next run tries again."""
+        from include.registry_prune.lists.old_lists import remove_old_lists
+        from include.registry_prune.report.kept_reports import remove_reports
+
+        kinds = (
+            ("reports", remove_reports, self.cluster.keep_reports),
+            ("lists", remove_old_lists, self.cluster.keep_lists),
+        )
+        for what, remove, days in kinds:
+            if not days:
+                continue
+            before = datetime.now(UTC) - timedelta(days=days)
+            try:
+                count = remove(self.cluster.artifacts, self.cluster.dag_id, before=before)
+            except Exception as error:  # object storages raise errors of their own libraries
+                self.log.warning("Old %s could not be removed, the next run tries again: %s", what, error)
+            else:
+                if count:
+                    self.log.info(
+                        "Removed the %s of %s from before %s", what, format_count(count, "run"), before.date()
+                    )
 
 
 def _handed_over(run: Run, tasks: Iterable[str], key: str = "return_value") -> dict[str, Any]:

@@ -65,7 +65,26 @@ class VerifyAccess(RegistryOperator):
         self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
         for note in review.notes:
             self.log.warning("%s", note)
+        self._warn_of_events(run)
         return review
+
+    def _warn_of_events(self, run: Run) -> None:
+        """Without these rights a run works, and one of its alerts is missing."""
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.preflight.access import EVENTS, missing_permissions
+
+        if not self.cluster.alert_events:
+            return
+        try:
+            missing = missing_permissions(run.cluster, tuple(EVENTS))
+        except ClusterError:
+            return
+        if missing:
+            self.log.warning(
+                "No Events can be written on the Config CR (setting alert_events). Add these rules (deploy/rbac.yaml "
+                "has all): %s",
+                "; ".join(permission.rule() for permission in missing),
+            )
 
 
 class BasePruneImages(RegistryOperator):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.tasks.base import RegistryOperator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PERIOD = timedelta(minutes=5)
 """From one round to the next."""
+ALERT_TEST = "alert_test"
+"""The parameter of the guard's DAG that asks for a test message by every channel."""
 
 
 class GuardWindow(RegistryOperator):
@@ -42,15 +45,65 @@ class GuardWindow(RegistryOperator):
 
         def warned(late: GuardRound) -> None:
             # At once: what is told of a round when it is over comes after the window's end.
-            Alert(AlertKind.WINDOW_ENDS, self.cluster, late.message).notify(run.context)
+            Alert(AlertKind.GUARD, self.cluster, late.message).notify(run.context)
 
         try:
             seen = guard_to_the_end(look, warning=warning, within=PERIOD, warned=warned)
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
+        seen = seen.model_copy(update={"token_expires_at": run.cluster.token_expires_at})
+        self._emit(run)
+        if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
+            self._try_alerts(run)
         return seen.judged(
             run.last_result(GuardRound),
             now=datetime.now(UTC),
             limit_seconds=self.cluster.seconds("unexplained_read_only"),
         )
+
+    def _emit(self, run: Run) -> None:
+        """Say all figures again: whoever keeps them may have been restarted."""
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.report.backlog import recent_reports
+        from include.registry_prune.report.metrics import emit, report_figures, window_figures
+        from include.registry_prune.window.config_lease import held_lease
+        from include.registry_prune.window.lease import LeaseError
+
+        figures: dict[str, float] = {}
+        try:
+            lease = held_lease(run.cluster.config())
+            held = lease.to_json() if lease else {}
+            ends = held.get("must_end_by") or held.get("expires_at")
+            figures = window_figures(
+                lease.armed_at if lease else None, datetime.fromisoformat(ends) if ends else None, now=datetime.now(UTC)
+            )
+            if lease is None:
+                figures["restore_failed"] = 0.0
+        except (ClusterError, LeaseError) as error:
+            self.log.warning("The figures of the window are not known: %s", error)
+        try:
+            figures |= report_figures(recent_reports(self.cluster))
+        except OSError as error:
+            self.log.warning("The figures of the last runs are not known: %s", error)
+        emit(self.cluster.name, figures)
+
+    def _try_alerts(self, run: Run) -> None:
+        """Send a test by every channel, from where alerts are sent.
+
+        :raises AirflowFailException: naming each channel that did not take it, and why.
+        """
+        from include.registry_prune.alerts.alerts import Alert, AlertKind
+        from include.registry_prune.alerts.delivery import try_channels
+
+        text = f"A test of the alerts of cluster {self.cluster.name}, asked for by {run.asked_by}."
+        message = Alert(AlertKind.TEST, self.cluster, text).message(run.context)
+        assert message is not None
+        found = try_channels(message, self.cluster)
+        for channel, problem in found.items():
+            self.log.log(logging.ERROR if problem else logging.INFO, "%s: %s", channel, problem or "it took the test")
+        failed = "".join(f"\n  - {channel}: {problem}" for channel, problem in found.items() if problem)
+        if failed:
+            raise AirflowFailException(f"{len(found)} channels were tried, and these did not take the test:{failed}")
+        if not found:
+            self.log.warning("No channel is set: alerts go to the log alone (docs/settings.md)")

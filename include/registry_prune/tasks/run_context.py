@@ -7,20 +7,19 @@ import secrets
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
-from airflow.configuration import conf
 from airflow.sdk import Asset, TaskInstanceState
-from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from include.registry_prune.connection import connect
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
+from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
-from include.registry_prune.verdict.history import History, PastRun
+from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
 from include.registry_prune.window.window_end import WindowEnd
 
@@ -40,12 +39,15 @@ W = TypeVar("W", bound=WindowRecord)
 
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
-_READ_EVENTS = 60
-"""Runs that failed early leave an event that says nothing: at most this many are read to find the twenty that count."""
+_READ_REPORTS = 60
+"""Runs that failed early leave a report that says nothing: so many are read to find the twenty that count."""
 
 
 def history_asset(settings: ClusterSettings) -> Asset:
-    """What the runs of a cluster leave to later ones: each report is an event of this asset, with a ``PastRun``."""
+    """What the runs of a cluster left to later ones up to release 0.1.0: an event of this asset, with a ``PastRun``.
+
+    Nothing is added to it any more; it is read until there are reports enough.
+    """
     return Asset(name=f"{settings.dag_id} runs", group="registry-prune")
 
 
@@ -161,8 +163,7 @@ class Run:
     @property
     def url(self) -> str:
         """The run's page in Airflow's UI; empty if Airflow does not know its own address."""
-        base = conf.get("api", "base_url", fallback="").rstrip("/")
-        return f"{base}/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}" if base else ""
+        return run_url(self.dag_id, self.run_id)
 
     @cached_property
     def parameters(self) -> RunParameters:
@@ -184,23 +185,7 @@ class Run:
 
         :raises ClusterError: if there is no such connection, or it cannot be used.
         """
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from include.registry_prune.cluster.cluster import Cluster
-        from include.registry_prune.cluster.error import ClusterError
-
-        connection = self.settings.connection
-        advice = f"Make a connection {connection} of type kubernetes (docs/connection.md) for the cluster to prune."
-        try:
-            # Without a connection the hook falls back to ~/.kube/config: whichever cluster that is.
-            BaseHook.get_connection(connection)
-        except AirflowNotFoundException as error:
-            raise ClusterError(f"There is no Airflow connection {connection}. {advice}", 404) from error
-        try:
-            cluster = Cluster(KubernetesHook(conn_id=connection).get_conn())
-        except Exception as error:  # the hook and the client raise a dozen kinds for a bad kubeconfig
-            raise ClusterError(f"Airflow connection {connection} cannot be used: {error}. {advice}", 400) from error
+        cluster = connect(self.settings.connection)
         self._require_same_cluster(cluster)
         return cluster
 
@@ -282,13 +267,21 @@ class Run:
         return str(user) if user else "whoever triggered the run"
 
     def history(self) -> History:
-        """The earlier runs of this cluster. A task that reads it has the asset among its inlets."""
-        events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_EVENTS)
-        return History.of(event.extra for event in events)
+        """The earlier runs of this cluster, by their reports. A task that reads it has the asset among its inlets.
 
-    def remember(self, run: PastRun) -> None:
-        """Leave this run to later ones, once the task has ended well. It has the asset among its outlets."""
-        self.context["outlet_events"][history_asset(self.settings)].extra = run.to_json()
+        :raises OSError: if the reports cannot be read.
+        """
+        from include.registry_prune.report.kept_reports import kept_reports
+        from include.registry_prune.report.report import past_run
+
+        kept = kept_reports(self.settings.artifacts, self.dag_id, newest=_READ_REPORTS)
+        for damaged in kept.damaged:
+            log.warning("A report of an earlier run is passed over: %s", damaged)
+        runs: list[Any] = [past_run(report).to_json() for report in kept.reports if report.run_id != self.run_id]
+        if len(runs) < _READ_REPORTS:
+            events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_REPORTS)
+            runs += [event.extra for event in events]
+        return History.of(runs)
 
     def result(self, task_id: str, kind: type[R], key: str = "return_value") -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""

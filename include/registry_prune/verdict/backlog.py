@@ -17,14 +17,12 @@ def slices_left(*, left: int, deleted: int) -> int | None:
 
 
 def backlog_problem(history: History, *, found: int, deleted: int, left: int, most_slices: int) -> str:
-    """Why a backlog needs a person, once for all slices in a row; empty if it does not, or somebody was told.
+    """Why a backlog needs a person; empty if it does not.
 
     :param history: of the runs before.
     :param found: orphans that this run found; ``deleted``: of these by its slice, ``left``: the others.
     :param most_slices: the setting.
     """
-    if any(each.backlog_told for each in history.slices):
-        return ""
     more = slices_left(left=left, deleted=deleted)
     before = [each.orphaned_blobs for each in history.slices if each.orphaned_blobs is not None]
     advice = "Raise the setting window_limit, make the opening hours longer, or run the schedule more often."

@@ -29,7 +29,6 @@ class PastRun(Record):
     :param scan_seconds: of the last dry run.
     :param delete_seconds: of that delete.
     :param rollouts_seconds: of both rollouts of its window together.
-    :param backlog_told: its backlog did not shrink, and somebody was told.
     """
 
     version: Literal[1] = 1
@@ -41,7 +40,6 @@ class PastRun(Record):
     scan_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     delete_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     rollouts_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    backlog_told: bool = False
 
     @property
     def seconds_per_blob(self) -> float | None:

@@ -49,6 +49,7 @@ class GuardRound(Record):
     :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
     :param must_end_by: of an open window that nobody has begun to close.
+    :param token_expires_at: when the account's token ends, if it tells.
     """
 
     version: Literal[1] = 1
@@ -58,6 +59,7 @@ class GuardRound(Record):
     must_end_by: AwareDatetime | None = None
     alert: bool = False
     alerted_at: AwareDatetime | None = None
+    token_expires_at: AwareDatetime | None = None
 
     def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
         """The same round, with whether somebody should be told of it (pure).

@@ -11,7 +11,15 @@ import yaml
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
 from include.registry_prune.cluster.role import covering_binding
 from include.registry_prune.names import OUR_BINDING
-from include.registry_prune.preflight.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions
+from include.registry_prune.preflight.access import (
+    BASE_PRUNE,
+    EVENTS,
+    LOOK,
+    ROLE,
+    WINDOW,
+    Permission,
+    needed_permissions,
+)
 from include.registry_prune.preflight.readiness import state_problems
 
 RBAC = Path(__file__).parents[3] / "deploy" / "rbac.yaml"
@@ -122,21 +130,19 @@ def grants(rule: dict[str, Any], permission: Permission) -> bool:
     )
 
 
-@pytest.mark.parametrize("permission", [*LOOK, *ROLE, *BASE_PRUNE, *WINDOW], ids=Permission.rule)
+@pytest.mark.parametrize("permission", [*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS], ids=Permission.rule)
 def test_the_deployed_role_has_every_permission(permission: Permission) -> None:
     kind = "Role" if permission.namespace else "ClusterRole"
-    (role,) = [
-        each
-        for each in yaml.safe_load_all(RBAC.read_text(encoding="utf-8"))
-        if (each["kind"], each["metadata"].get("namespace", "")) == (kind, permission.namespace)
-    ]
-    assert any(grants(rule, permission) for rule in role["rules"])
+    every = [each for each in yaml.safe_load_all(RBAC.read_text(encoding="utf-8")) if each["kind"] == kind]
+    roles = [each for each in every if each["metadata"].get("namespace", "") == permission.namespace]
+    assert len(roles) == 1
+    assert any(grants(rule, permission) for role in roles for rule in role["rules"])
 
 
 def test_the_deployed_role_grants_nothing_else() -> None:
     asked = {
         (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb)
-        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW)
+        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS)
     }
     granted = {
         (group, resource, verb)

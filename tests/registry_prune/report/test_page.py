@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.configuration import AIRFLOW_HOME
 from airflow.models.dag import DagModel
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
@@ -20,13 +24,20 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from dags.registry_prune import build_dag
+from include.registry_prune.report import page
 from include.registry_prune.report.links import PAGE, ReportPageLink
 from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from include.registry_prune.tasks.after_window import Report
 from tests.dags.played_run import PlayedRun, play, store
 
 PAGE_WITH_SLASH = f"{PAGE}/"
 EVIL = '<script>alert("owned")</script><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_runs() -> None:
+    """The one run of this file is kept from test to test."""
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +48,11 @@ def played(airflow_database: None) -> PlayedRun:
 
 
 @pytest.fixture(scope="module")
-def client(played: PlayedRun) -> Iterator[TestClient]:
+def client(played: PlayedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    clusters = tmp_path_factory.mktemp("settings") / "clusters.yaml"
+    clusters.write_text("page: {}\nidle: {}\n")
     with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(CLUSTERS_FILE_VARIABLE, str(clusters))
         environment.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
         environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "of these tests alone" * 4)
         purge_cached_app()
@@ -63,9 +77,15 @@ def part_of(page: str, dag_id: str) -> str:
     return found[0]
 
 
+def kept_file() -> Path:
+    """Where the run has kept its report."""
+    (path,) = (Path(AIRFLOW_HOME) / "registry-prune" / "reports" / "registry_prune_page").glob("*.json")
+    return path
+
+
 @contextmanager
 def stored_report(run: PlayedRun, change: Callable[[Any], Any]) -> Iterator[None]:
-    """The run's report is another one meanwhile."""
+    """The run's report in Airflow's database is another one meanwhile, and none is kept beside it."""
     of_report = select(XComModel).filter_by(run_id=run.run_id, task_id="report", key="return_value")
 
     def write(value: Callable[[Any], Any]) -> Any:
@@ -74,11 +94,26 @@ def stored_report(run: PlayedRun, change: Callable[[Any], Any]) -> Iterator[None
             before, row.value = row.value, value(row.value)
             return before
 
+    kept = kept_file()
+    aside = kept.rename(kept.with_suffix(".aside"))
     before = write(change)
     try:
         yield
     finally:
         write(lambda _: before)
+        aside.rename(kept)
+
+
+@contextmanager
+def kept_report(change: Callable[[str], str]) -> Iterator[None]:
+    """The report that the run has kept is another one meanwhile."""
+    kept = kept_file()
+    before = kept.read_text()
+    kept.write_text(change(before))
+    try:
+        yield
+    finally:
+        kept.write_text(before)
 
 
 def test_the_page_shows_the_last_runs_of_every_cluster(client: TestClient, played: PlayedRun) -> None:
@@ -186,6 +221,70 @@ def test_a_report_that_cannot_be_read_is_said_and_breaks_nothing(
     assert shown in section.replace("&#39;", "'")
     assert "unreadable report" in section
     assert "<script" not in section
+
+
+def test_a_run_that_airflow_has_forgotten_is_shown_by_the_report_that_it_kept(client: TestClient) -> None:
+    """Guards the history: `airflow db clean` removes runs with all that they handed over."""
+    forgotten = json.loads(kept_file().read_text()) | {
+        "run_id": "manual__forgotten",
+        "run_after": "2020-01-01T00:00:00Z",
+    }
+    older = kept_file().with_name("20200101T000000Z-manual__forgotten.json")
+    older.write_text(json.dumps(forgotten))
+    try:
+        section = part_of(get(client).text, "registry_prune_page")
+        only_newest = part_of(get(client, params={"runs": 1}).text, "registry_prune_page")
+    finally:
+        older.unlink()
+    assert section.count("<details") == 2
+    assert "; Airflow has forgotten it" in section
+    assert "/runs/manual__forgotten" not in section, "Airflow has no page for it"
+    assert section.index("3,000 orphaned blobs") < section.index("manual__forgotten"), "the newest comes first"
+    assert "manual__forgotten" not in only_newest
+
+
+def test_the_kept_report_counts_and_not_what_airflow_has(client: TestClient) -> None:
+    with kept_report(lambda text: text.replace("about 4 GiB", "about 5 GiB")):
+        section = part_of(get(client).text, "registry_prune_page")
+    assert "3,000 blobs, about 5 GiB" in section
+
+
+def test_what_a_kept_report_says_is_text_and_never_markup(client: TestClient) -> None:
+    """Guards the escaping: whoever may write to the folder would act with the rights of whoever looks at the page."""
+    with kept_report(lambda text: text.replace("about 4 GiB", json.dumps(EVIL)[1:-1])):
+        answer = get(client)
+    assert "&lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+
+
+def test_a_damaged_kept_report_is_named_and_airflows_own_is_shown(client: TestClient) -> None:
+    with kept_report(lambda text: text[:-20]):
+        section = part_of(get(client).text, "registry_prune_page")
+    assert f"{kept_file().name}: it is no JSON" in section
+    assert "3,000 blobs, about 4 GiB" in section
+
+
+def test_an_api_server_without_the_settings_shows_what_airflow_has_and_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(tmp_path / "not here"))
+    section = part_of(get(client).text, "registry_prune_page")
+    assert "Runs that Airflow has forgotten are not shown: the api-server cannot read the settings." in section
+    assert "3,000 blobs, about 4 GiB" in section
+
+
+def test_a_storage_that_does_not_answer_does_not_hold_up_the_page(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(page, "KEPT_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(page, "kept_reports", lambda *_, **__: answers.wait(300))
+    try:
+        section = part_of(get(client).text, "registry_prune_page")
+    finally:
+        answers.set()
+    assert "their storage has not answered for 0.2 s" in section
+    assert "3,000 blobs, about 4 GiB" in section
 
 
 def test_a_run_that_left_no_report_is_shown_as_such(client: TestClient, played: PlayedRun) -> None:

@@ -92,7 +92,7 @@ def report(
 
 def past_run(results: dict[str, Record], states: dict[str, str] | None = None) -> PastRun:
     known = facts(results, states)
-    return past_run_of(report_of(known), known)
+    return past_run_of(report_of(known))
 
 
 def test_a_full_run() -> None:
@@ -115,6 +115,7 @@ def test_a_full_run() -> None:
         broken_after=0,
         artifact="/lists/dry_run",
         phases={"dry_run": 1.5, "hard_prune": 12.25},
+        verdict=Action.PRUNE,
     )
 
 

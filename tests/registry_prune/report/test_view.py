@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.registry_prune.report.report import Outcome, RunReport
-from include.registry_prune.report.view import ClusterView, RunView, StoredRun, view_run, view_runs
+from include.registry_prune.report.view import ClusterView, RunView, StoredRun, view_run, view_runs, with_kept
 
 BEGAN = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
 REPORT = RunReport(
@@ -149,3 +149,23 @@ def test_no_report_breaks_the_page(report: Any, field: str, value: Any) -> None:
         shown = view_run(stored(each))
         assert shown.outcome
         assert shown.reported or shown.lines
+
+
+def test_runs_of_airflow_and_kept_reports_are_one_list_in_order_of_time() -> None:
+    def due(day: int) -> datetime:
+        return BEGAN + timedelta(days=day)
+
+    kept = [REPORT.model_copy(update={"run_id": str(day), "run_after": due(day)}) for day in (5, 3, 2, 1)]
+    in_airflow = [
+        stored(run_id="6", started_at=None, ended_at=None, state="queued", due_at=due(6)),
+        stored({"version": 3}, run_id="5", due_at=due(5)),
+        stored({"what": "Airflow has"}, run_id="4", due_at=due(4)),
+        stored(run_id="3", due_at=due(3)),
+    ]
+    found = with_kept(in_airflow, kept, most=5)
+    assert [(run.run_id, run.in_airflow) for run in found] == [
+        ("6", True), ("5", True), ("4", True), ("3", True), ("2", False),
+    ]  # fmt: skip
+    assert [run.report for run in found[:4]] == [None, kept[0].to_json(), {"what": "Airflow has"}, kept[1].to_json()]
+    assert view_run(found[4]).outcome == "pruned"
+    assert not view_run(found[4]).in_airflow

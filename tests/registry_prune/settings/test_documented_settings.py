@@ -24,6 +24,7 @@ IN_WORDS = {
     "artifacts": "below `AIRFLOW_HOME`",
     "alert_connection": "none",
     "alert_endpoint": "none",
+    "alert_channels": "none",
     "ceilings": "see there",
     "parameters": "see there",
     "keep_tag_revisions": "the ImagePruner's",

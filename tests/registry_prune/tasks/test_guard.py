@@ -24,6 +24,7 @@ from include.registry_prune.window.guard import Found, guard
 from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
+from tests.registry_prune.alerts.receivers import http_receiver
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 from tests.registry_prune.window.test_guard import EXPIRED, HOLDER, assert_as_before, leave_window_open, never
 from tests.registry_prune.window.test_opening import LIMITS
@@ -36,12 +37,12 @@ def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CONNECTION_VARIABLE, connection(account))
 
 
-def run_guard(caplog: Any, **settings: Any) -> str:
+def run_guard(caplog: Any, conf: dict[str, Any] | None = None, **settings: Any) -> str:
     from dags.registry_guard import build_guard
     from include.registry_prune.settings.clusters import ClusterSettings
 
     caplog.set_level(logging.INFO)
-    return str(build_guard(ClusterSettings.from_mapping("default", settings)).test().state)
+    return str(build_guard(ClusterSettings.from_mapping("default", settings)).test(run_conf=conf).state)
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
@@ -155,3 +156,41 @@ def test_a_run_keeps_its_window_as_long_as_it_works_however_short_its_lease(
     assert run.report["outcome"] == "pruned"
     assert seen == {Found.NOTHING, Found.AT_WORK}
     assert_as_before(seeded)
+
+
+def test_a_test_of_the_alerts_goes_to_every_channel_and_names_those_that_do_not_take_it(
+    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http_receiver() as good, http_receiver() as bad:
+        bad.status = 500
+        for name, server in (("GOOD", good), ("BAD", bad)):
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name}", f"http://127.0.0.1:{server.server_port}")
+        channels = [{"channel": "http", "connection": name, "kinds": []} for name in ("good", "bad")]  # type: ignore[var-annotated]
+        assert run_guard(caplog, {"alert_test": True}, alert_channels=channels) == "failed"
+        assert [body["alert"] for body in good.bodies] == ["test"]
+        assert "3 channels were tried, and these did not take the test:\n  - http bad: " in caplog.text
+        assert "event: it took the test" in caplog.text
+        bad.status = 200
+        assert run_guard(caplog, {"alert_test": True}, alert_channels=channels) == "success"
+        assert run_guard(caplog, alert_channels=channels) == "success"
+        assert len(good.bodies) == 2, "only when it is asked for"
+
+
+def test_a_token_that_ends_soon_is_told_once_and_its_renewal_ends_that(
+    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    ends = datetime.now(UTC) + timedelta(days=3, hours=1)
+    monkeypatch.setattr(Cluster, "token_expires_at", property(lambda cluster: ends))
+    with http_receiver() as receiver:
+        monkeypatch.setenv("AIRFLOW_CONN_PAGER", f"http://127.0.0.1:{receiver.server_port}")
+        settings = {"alert_connection": "pager"}
+        assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
+        (told,) = receiver.bodies
+        assert (told["alert"], told["status"]) == ("token ending", "firing")
+        assert "in 3 days. From then on neither runs nor guard reach the cluster." in told["text"]
+        ends = datetime.now(UTC) + timedelta(days=300)
+        for _ in range(2):
+            assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
+        assert [(body["alert"], body["status"]) for body in receiver.bodies[1:]] == [("token ending", "resolved")]

@@ -1,4 +1,4 @@
-"""What a slice leaves: when a person is told, and that it is once."""
+"""What a slice leaves: when a person is told."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from include.registry_prune.verdict.backlog import backlog_problem, slices_left
 from include.registry_prune.verdict.history import History, PastRun
 
 
-def slices(*found: int, told: bool = False) -> History:
+def slices(*found: int) -> History:
     """Slices in a row, the newest first, that began with so many orphans."""
     return History(
-        runs=tuple(
-            PastRun(run_id=str(number), orphaned_blobs=each, left_blobs=1, backlog_told=told)
-            for number, each in enumerate(found)
-        )
+        runs=tuple(PastRun(run_id=str(number), orphaned_blobs=each, left_blobs=1) for number, each in enumerate(found))
     )
 
 
@@ -51,11 +48,3 @@ def test_three_slices_that_do_not_shrink_are_told(before: tuple[int, ...]) -> No
 @pytest.mark.parametrize("before", [(1000,), (1001, 1002), (1000, 1001), (1001, 900)])
 def test_two_slices_or_a_backlog_that_shrinks_are_not(before: tuple[int, ...]) -> None:
     assert problem(slices(*before)) == ""
-
-
-def test_it_is_told_once_for_all_slices_in_a_row() -> None:
-    assert problem(slices(1000, 1000, told=True), deleted=0) == ""
-    after_a_whole_delete = History(
-        runs=(PastRun(run_id="1", left_blobs=0), PastRun(run_id="0", left_blobs=5, backlog_told=True))
-    )
-    assert problem(after_a_whole_delete, deleted=0)
