@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ class FileSystem:
             if error.errno not in _THERE:
                 raise
             # An earlier try of this delete took it, and it came again since: what is kept gives way to what is newer.
-            _remove_blob(self._place(folder))
+            with suppress(FileNotFoundError):
+                _remove_blob(self._place(folder))
             _rename(f"{self.root}/{folder}", self._place(folder))
 
     def _remove_blob(self, digest: str, result: Result) -> None:

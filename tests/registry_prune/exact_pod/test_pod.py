@@ -139,9 +139,8 @@ def test_a_pod_of_a_template_that_takes_pushes_deletes_nothing(sandbox: Sandbox,
 def test_a_pod_that_finds_no_room_is_said_and_nothing_is_deleted(sandbox: Sandbox, cluster: Cluster) -> None:
     def cordon(parts: Any) -> None:
         for node in parts.store.list("nodes"):
-            parts.store.modify(
-                "nodes", node["metadata"]["name"], None, lambda obj: obj["spec"].update(unschedulable=True)
-            )
+            name = node["metadata"]["name"]
+            parts.store.modify("nodes", name, None, lambda obj: obj["spec"].update(unschedulable=True))
 
     sandbox.call(cordon)
     uid = make(cluster, packed([])[0])
