@@ -19,6 +19,7 @@ from sandbox.server.faults import ApiFaults
 from sandbox.server.request_counts import RequestCounts
 
 if TYPE_CHECKING:
+    from sandbox.object_storage.bucket import ObjectStorage
     from sandbox.real_registry.pusher import Pusher
     from sandbox.registry.faults import PrunerFaults
     from sandbox.registry.seed.inventory import SeedInventory
@@ -142,9 +143,9 @@ class Sandbox(ClusterThread):
 
     def stored_digests(self) -> set[str]:
         """Of all blobs in the storage."""
-        from sandbox.registry.storage.layout import StorageLayout
+        from sandbox.registry.storage.bucket import storage_of
 
-        return {digest for digest, _ in StorageLayout(self.state.storage).blobs()}
+        return {digest for digest, _ in storage_of(self.state).blobs()}
 
     def verify(self) -> VerifyReport:
         """Look whether everything is as a run has to leave it."""
@@ -213,6 +214,17 @@ class Sandbox(ClusterThread):
     def order_pruner(self, faults: PrunerFaults) -> None:
         """Order the pruners that start from now on to do something wrong."""
         faults.write(self.state)
+
+    @property
+    def object_storage(self) -> ObjectStorage:
+        """The server of the registry's bucket: its faults, its latency, what it was asked for.
+
+        :raises ValueError: the blobs are in a folder (``SandboxSettings.storage``).
+        """
+        found = self.cluster.object_storage
+        if found is None:
+            raise ValueError("the blobs of this sandbox are in a folder: SandboxSettings(storage='s3') has a bucket")
+        return found
 
     def clear_faults(self) -> None:
         """Take back all orders for faults of the API, of execs and of pruners; readiness is allowed again."""

@@ -21,5 +21,12 @@ OUR_BINDING = "registry-prune-image-pruner"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "registry-prune"}
 """Label of what this project makes in a cluster."""
 
+EXACT_DELETE_POD = "registry-prune-exact-delete"
+"""One fixed name, of whatever run, Airflow or entry: the API server itself keeps two from being at work."""
+EXACT_DELETE_LABEL = "registry-prune/exact-delete"
+"""What a pod of that name is for: ``delete``, ``undo``, ``remove``, ``look``, or ``placeholder``."""
+WINDOW_ANNOTATION = "registry-prune/window"
+"""Of such a pod: token of the window that it was made in."""
+
 TAKE_PUSHES_COMMAND = f"""oc patch {CONFIG} --type=merge -p '{{"spec":{{"readOnly":false}}}}'"""
 """What a person types to make the registry read-write again."""

@@ -40,6 +40,12 @@ sys.exit(main(sys.argv[1:], os.environ))
 """
 
 
+# What the Dockerfile of the small image puts into it: this project, and a Python that finds it.
+_PYTHON = """\
+#!/bin/sh
+PYTHONPATH={project} exec {python} "$@"
+"""
+
 # GNU coreutils without what needs other rights (chroot, chcon …) or is installed under other names by some.
 _COREUTILS = (
     "b2sum", "base32", "base64", "basename", "basenc", "cat", "chgrp", "chmod", "chown", "cksum", "comm",
@@ -54,17 +60,21 @@ _COREUTILS = (
 )  # fmt: skip
 
 
-def create_objects(store: Store, settings: SandboxSettings, nodes: Sequence[Node]) -> None:
+def create_objects(
+    store: Store, settings: SandboxSettings, nodes: Sequence[Node], storage: dict[str, Any] | None = None
+) -> None:
     """Fill an empty store.
 
     The Deployment and the CronJob are left to the registry's operator.
+
+    :param storage: ``spec.storage`` of the registry's Config; None: as the settings name it.
     """
     for obj in (*_manifests(), *map(_node, nodes)):
         kind = of_kind(obj["apiVersion"], obj["kind"])
         if kind is None:
             raise ValueError(f"{obj['apiVersion']} {obj['kind']} is in a manifest, but the API does not serve it")
         if kind.name == CONFIGS:
-            obj["spec"] |= {"replicas": settings.replicas, "storage": storage_spec(settings.storage)}
+            obj["spec"] |= {"replicas": settings.replicas, "storage": storage or storage_spec(settings.storage)}
             if settings.storage == NO_STORAGE:
                 # What the installer does where there is none: https://docs.openshift.com, registry on bare metal.
                 obj["spec"]["managementState"] = "Removed"
@@ -116,6 +126,10 @@ def write_executables(state: StateDirectory) -> None:
         path = state.executables / name
         path.write_text(_EXECUTABLE.format(python=sys.executable, project=str(_PROJECT), module=module))
         path.chmod(0o755)
+    state.small_image.mkdir(parents=True, exist_ok=True)
+    python = state.small_image / "python3"
+    python.write_text(_PYTHON.format(python=sys.executable, project=str(_PROJECT)))
+    python.chmod(0o755)
     state.coreutils.mkdir(parents=True, exist_ok=True)
     for name in ("sh", *_COREUTILS):
         link, program = state.coreutils / name, shutil.which(name)

@@ -23,6 +23,7 @@ from sandbox.base.names import (
     POD_SELECTOR,
     PRUNER_CRON_JOB,
 )
+from sandbox.base.object_storage import KIND as S3
 from sandbox.base.paths import StateDirectory
 from sandbox.base.pod_folders import make_pod_folders, remove_pod_folders
 from sandbox.base.settings import LOOPBACK, SandboxSettings
@@ -40,6 +41,7 @@ from sandbox.kubelet.containers.environment import ApiAddress
 from sandbox.kubelet.kubelet import Kubelet
 from sandbox.kubelet.node import Node
 from sandbox.kubelet.processes import kill_everything
+from sandbox.object_storage.bucket import ObjectStorage
 from sandbox.real_registry.program import NOT_INSTALLED, SWITCHED_OFF
 from sandbox.real_registry.server import RegistryServers
 from sandbox.registry.objects import namespace_object
@@ -83,7 +85,8 @@ class Cluster:
         self.url = ""
         nodes = [Node(index) for index in range(settings.nodes)]
         self.authenticator = self.credentials.prepare()
-        self.registries = RegistryServers.find(settings.real_registry, state, self.store)
+        self.object_storage = ObjectStorage(state, settings) if settings.storage == S3 else None
+        self.registries = RegistryServers.find(_serves(settings), state, self.store)
         self.kubelet = Kubelet(
             state, settings, self.store, nodes, self.authenticator.service_account_token, self.registries
         )
@@ -108,7 +111,8 @@ class Cluster:
         else:
             log.info("%s", self.registry_server)
         write_executables(self.state)
-        create_objects(self.store, self.settings, self._nodes)
+        storage = None if self.object_storage is None else self.object_storage.start()
+        create_objects(self.store, self.settings, self._nodes, storage)
         port = await self._serve(add_routes)
         self.url = f"https://{LOOPBACK}:{port}"
         self.credentials.write_administrator_kubeconfig(self.url)
@@ -140,6 +144,8 @@ class Cluster:
         if self.registries is not None:
             await self.registries.notifications.stop()
         kill_everything(self.state.root)
+        if self.object_storage is not None:
+            self.object_storage.stop()
         remove_pod_folders(self.state)
         self.state.kubeconfig.unlink(missing_ok=True)
 
@@ -266,6 +272,15 @@ class Cluster:
     def record_baseline(self) -> None:
         """Keep how the cluster is now as what ``verify`` compares with."""
         Baseline.take(self.store.list).write(self.state)
+
+
+def _serves(settings: SandboxSettings) -> bool | None:
+    """Whether registry pods serve: not from a bucket."""
+    if settings.storage != S3 or settings.real_registry is False:
+        return settings.real_registry
+    if settings.real_registry:
+        raise SandboxError("real registries serve from a folder alone: choose another storage than s3, or none of them")
+    return False
 
 
 def _report_end(task: asyncio.Task[Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SMALL_IMAGE = "registry-prune-small"
+"""Name of this project's own small image, wherever it is pulled from: pods of it run this project's Python."""
+
 NAMESPACE = "openshift-image-registry"
 DEPLOYMENT = "image-registry"
 CONTAINER = "registry"

@@ -37,6 +37,16 @@ class StateDirectory:
         return self.root / "storage"
 
     @property
+    def object_storage(self) -> Path:
+        """JSON: where the bucket is, if the registry's blobs are in one (:mod:`sandbox.base.object_storage`)."""
+        return self.root / "object-storage.json"
+
+    @property
+    def small_image(self) -> Path:
+        """What the project's own small image has besides coreutils: Python, with the project."""
+        return self.root / "small-image"
+
+    @property
     def executables(self) -> Path:
         """The stand-ins ``dockerregistry`` and ``oc``; pods see them in ``/usr/bin``."""
         return self.root / "bin"

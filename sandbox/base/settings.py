@@ -49,8 +49,9 @@ class SandboxSettings:
     :param real_registry: the registry pods run ``docker-registry`` and serve; False, they idle; None, they serve if
         it is installed.
     :param storage: of the registry, as Config and Deployment name it: ``pvc``, ``emptyDir``, ``s3``, ``swift``, or
-        ``none``: then the registry is Removed at first, as after an installation without storage. The blobs are in
-        the state folder in any case.
+        ``none``: then the registry is Removed at first, as after an installation without storage. With ``s3`` the
+        blobs are in a bucket of an object storage that the sandbox serves; else in the state folder.
+    :param storage_latency: seconds that every request to that object storage takes longer.
     :param shared_memory: False: nothing can be written to the pods' ``/dev/shm``.
     :param zombies: True: a process that has ended and whose parent has ended before stays in the pod as a zombie, as
         in a real registry pod, whose first process waits for nobody. ``kill -0`` succeeds on it, its command line is
@@ -75,6 +76,7 @@ class SandboxSettings:
     progress_deadline: int = 120
     real_registry: bool | None = None
     storage: str = "pvc"
+    storage_latency: float = 0.0
     shared_memory: bool = True
     zombies: bool = False
 

@@ -26,6 +26,7 @@ class StorageKind:
     :param managed: the operator has made the storage itself.
     :param driver: the registry's driver; empty for a mounted file system.
     :param variables: suffix of the variable of the driver to field of ``spec.storage.KEY``.
+    :param fixed: variables that are the same for all.
     :param exists: reason and message of the condition StorageExists; None if it is not set.
     """
 
@@ -34,6 +35,7 @@ class StorageKind:
     managed: bool = False
     driver: str = ""
     variables: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
     exists: tuple[str, str] | None = None
 
 
@@ -44,10 +46,25 @@ KINDS = {
         StorageKind("emptyDir", {}),
         StorageKind(
             "s3",
-            {"bucket": "sandbox-image-registry-us-east-1", "encrypt": True, "region": "us-east-1"},
+            {
+                "bucket": "sandbox-image-registry-us-east-1",
+                "encrypt": True,
+                "region": "us-east-1",
+                "virtualHostedStyle": False,
+            },
             managed=True,
             driver="s3",
-            variables={"BUCKET": "bucket", "REGION": "region", "ENCRYPT": "encrypt"},
+            variables={
+                "BUCKET": "bucket",
+                "REGION": "region",
+                "ENCRYPT": "encrypt",
+                "VIRTUALHOSTEDSTYLE": "virtualHostedStyle",
+                "REGIONENDPOINT": "regionEndpoint",
+            },
+            fixed={
+                "REGISTRY_STORAGE_S3_USEDUALSTACK": "true",
+                "REGISTRY_STORAGE_S3_CREDENTIALSCONFIGPATH": "/var/run/secrets/cloud/credentials",
+            },
             exists=("S3 Bucket Exists", "User supplied S3 bucket exists and is accessible"),
         ),
         StorageKind(
@@ -91,8 +108,8 @@ def environment(storage: JsonObject | None) -> dict[str, str]:
         return dict(_FILESYSTEM)
     values = (storage or {})[kind.key]
     prefix = f"REGISTRY_STORAGE_{kind.driver.upper()}"
-    found = {f"{prefix}_{name}": values.get(key) for name, key in kind.variables.items()}
-    return {"REGISTRY_STORAGE": kind.driver} | {name: _text(value) for name, value in found.items()}
+    found = {f"{prefix}_{name}": values.get(key) for name, key in kind.variables.items() if key in values}
+    return {"REGISTRY_STORAGE": kind.driver, **kind.fixed} | {name: _text(value) for name, value in found.items()}
 
 
 def volumes(storage: JsonObject | None) -> list[JsonObject]:

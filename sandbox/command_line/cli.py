@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the registry pods run docker-registry and serve (if it is installed)",
     )
     up.add_argument("--storage", choices=STORAGE_KINDS, help="kind of storage that the registry's Config names (pvc)")
+    up.add_argument("--storage-latency", type=float, help="seconds that each request to the bucket takes longer (0)")
     up.add_argument("--foreground", action="store_true", help="run it in this process, until Ctrl-C")
     up.set_defaults(run=_up)
 
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> SandboxSettings:
-    names = ("replicas", "nodes", "storage", "real_registry")
+    names = ("replicas", "nodes", "storage", "storage_latency", "real_registry")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     try:
         return _TIMINGS[arguments.timing](port=arguments.port, **given)
@@ -117,9 +118,9 @@ def _settings(arguments: argparse.Namespace) -> SandboxSettings:
 
 def _options(arguments: argparse.Namespace) -> list[str]:
     options = [f"--timing={arguments.timing}", f"--port={arguments.port}"]
-    for name in ("replicas", "nodes", "storage"):
+    for name in ("replicas", "nodes", "storage", "storage_latency"):
         if getattr(arguments, name) is not None:
-            options.append(f"--{name}={getattr(arguments, name)}")
+            options.append(f"--{name.replace('_', '-')}={getattr(arguments, name)}")
     if arguments.real_registry is not None:
         options.append("--real-registry" if arguments.real_registry else "--no-real-registry")
     return options

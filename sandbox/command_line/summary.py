@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from sandbox.base.names import CLUSTER, CONFIGS, IMAGE_PRUNERS, NAMESPACE, POD_LABELS
+from sandbox.base.object_storage import Bucket
 from sandbox.base.paths import StateDirectory
 from sandbox.command_line.admin_client import AdminClient
 from sandbox.controllers.operator.settled import is_read_only
-from sandbox.registry.storage.layout import StorageLayout
+from sandbox.registry.storage.bucket import storage_of
 from sandbox.registry.storage.sizes import bytes_size
 
 
@@ -82,10 +83,10 @@ def _pruning(client: AdminClient, told: dict[str, Any]) -> Iterator[str]:
 
 
 def _storage(state: StateDirectory) -> Iterator[str]:
-    blobs, size = 0, 0
-    for path in StorageLayout(state.storage).root.glob("docker/registry/v2/blobs/*/*/*/data"):
-        blobs, size = blobs + 1, size + path.stat().st_size
-    yield f"storage     {blobs} blobs, {bytes_size(size)}, in {state.storage}"
+    sizes = [size for _, size in storage_of(state).blobs()]
+    bucket = Bucket.read(state)
+    place = state.storage if bucket is None else f"bucket {bucket.name} at {bucket.url}"
+    yield f"storage     {len(sizes)} blobs, {bytes_size(sum(sizes))}, in {place}"
 
 
 def _faults(state: StateDirectory, client: AdminClient, told: dict[str, Any]) -> Iterator[str]:

@@ -161,6 +161,13 @@ class Cluster(KubernetesApi):
         """
         self._json_or_none(requests.delete_pod(name, uid=uid, grace_seconds=grace_seconds))
 
+    def create_pod(self, pod: Mapping[str, Any]) -> str:
+        """Create a pod in the registry's namespace; returns its uid.
+
+        :raises ClusterError: status 409 if there is one of that name.
+        """
+        return str(self._json(Request("POST", PODS, body=pod))["metadata"]["uid"])
+
     def registry_state(self) -> RegistryState:
         """The registry at this moment: Config first, pods last, so that nothing looks newer than it is."""
         # Arguments are evaluated in this order.

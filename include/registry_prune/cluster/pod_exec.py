@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -34,6 +34,9 @@ AFTER_STATUS_SECONDS = 2.0
 """How long to wait for the close frame once the exit status has come."""
 PODS_AT_ONCE = 16
 """In how many pods the same is done at once."""
+_STDIN = b"\0"
+"""Channel of the standard input."""
+_KEPT_LINES = 5
 _HANDSHAKE_SEPARATOR = "-+-+-"
 Pod = TypeVar("Pod")
 Result = TypeVar("Result")
@@ -66,6 +69,32 @@ def run_in_pod(
     return channels.end(how)
 
 
+def feed_pod(
+    cluster: Cluster, pod: str, command: Sequence[str], blocks: Iterable[bytes], *, limit_seconds: float
+) -> tuple[ExecEnd, str]:
+    """Run a command in a pod's registry container, and hand it its standard input.
+
+    The command has to know where its input ends: protocols before v5 cannot close it.
+
+    :param blocks: the input, in blocks of at most some hundred KiB.
+    :param limit_seconds: how long to wait for its end once all is handed over.
+    :return: how it ended, and the end of what it printed.
+    :raises ClusterError: if the exec was refused, or the connection broke while the input was handed over.
+    """
+    lines: list[str] = []
+    socket = _connect(cluster, pod, command, stdin=True)
+    channels = Channels(lambda _stream, line: lines.append(line))
+    try:
+        for block in blocks:
+            socket.send_binary(_STDIN + block)
+        how = _read(socket, channels, limit_seconds)
+    except (WebSocketException, OSError) as error:
+        raise ClusterError(f"pod {pod}: the connection broke while its input was handed over: {error}") from error
+    finally:
+        socket.close(timeout=1)
+    return channels.end(how), "\n".join(lines[-_KEPT_LINES:])
+
+
 def in_each_pod(pods: Sequence[Pod], work: Callable[[Pod], Result]) -> list[Result]:
     """The same in every pod, at once: the registry may be read-only meanwhile. What the first one raised is raised."""
     if not pods:
@@ -74,7 +103,7 @@ def in_each_pod(pods: Sequence[Pod], work: Callable[[Pod], Result]) -> list[Resu
         return list(threads.map(work, pods))
 
 
-def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
+def _connect(cluster: Cluster, pod: str, command: Sequence[str], *, stdin: bool = False) -> WebSocket:
     api = client.CoreV1Api(cluster.new_api_client())
     # The Kubernetes client sets no limit of its own: an API server that accepts and then says nothing would hang it.
     websocket.setdefaulttimeout(CONNECT_SECONDS)
@@ -85,7 +114,7 @@ def _connect(cluster: Cluster, pod: str, command: Sequence[str]) -> WebSocket:
             NAMESPACE,
             container=REGISTRY_CONTAINER,
             command=list(command),
-            stdin=False,
+            stdin=stdin,
             stdout=True,
             stderr=True,
             tty=False,

@@ -85,6 +85,11 @@ WINDOW = (
     *_each("watch", "image.openshift.io", "images"),
 )
 """What a run that may open the window needs; a pod is deleted where a pruner in it cannot be ended otherwise."""
+EXACT_DELETE = (
+    *_each("create", "", "pods", namespace=NAMESPACE),
+    *_each("get", "", "pods", subresource="log", namespace=NAMESPACE),
+)
+"""What a delete by the list needs besides: a pod of its own."""
 RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and each.resource != "images")
 """What replacing the registry's pods after the base prune needs."""
 
@@ -184,9 +189,15 @@ def _window_notes(cluster: Cluster) -> list[str]:
 
 
 def needed_permissions(
-    needs: Mapping[Literal["role", "base_prune", "restart", "window"], bool],
+    needs: Mapping[Literal["role", "base_prune", "restart", "window", "exact_delete"], bool],
 ) -> tuple[Permission, ...]:
     """The permissions of a run that does these things, each once."""
-    groups = {"role": ROLE, "base_prune": BASE_PRUNE, "restart": RESTART, "window": WINDOW}
+    groups = {
+        "role": ROLE,
+        "base_prune": BASE_PRUNE,
+        "restart": RESTART,
+        "window": WINDOW,
+        "exact_delete": EXACT_DELETE,
+    }
     needed = LOOK + tuple(each for need, wanted in needs.items() if wanted for each in groups[need])
     return tuple(dict.fromkeys(needed))

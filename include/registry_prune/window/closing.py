@@ -22,6 +22,7 @@ from include.registry_prune.cluster.registry_state import (
 from include.registry_prune.cluster.role import revoke_role
 from include.registry_prune.cluster.settling import replace_pods, wait_until_settled
 from include.registry_prune.names import TAKE_PUSHES_COMMAND
+from include.registry_prune.pruner.exact_delete_pod import release_name, take_name
 from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.config_lease import (
@@ -76,7 +77,7 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
     _restore_image_pruner(cluster, lease)
     if lease.reopened_at is not None and read_only is not lease.read_only_before:
         _put_back_role(cluster, lease, limits)
-        remove_lease(cluster, lease)
+        _remove_lease(cluster, lease)
         raise TakenOverError(
             f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of "
             f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. This run leaves it "
@@ -97,7 +98,7 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
             because="was there during the delete and knows deleted blobs",
         )
     _put_back_role(cluster, lease, limits)
-    remove_lease(cluster, lease)
+    _remove_lease(cluster, lease)
     if lease.opened_at is None:
         return settled
     now = datetime.now(UTC)
@@ -128,6 +129,13 @@ def _begin_closing(cluster: Cluster, holder: Holder) -> Lease | None:
     return lease
 
 
+def _remove_lease(cluster: Cluster, lease: Lease) -> None:
+    """Take the lease away, then the placeholder: who makes a pod after that finds no lease, and hands no list over."""
+    remove_lease(cluster, lease)
+    if lease.deletes_by_list:
+        release_name(cluster)
+
+
 def _replaceable(cluster: Cluster, lease: Lease) -> list[str]:
     """The pods of before that can be replaced: one of a lost node serves nobody, and its kubelet ends it."""
     pods = cluster.registry_state().pods
@@ -142,6 +150,9 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
     """Only a pod that was deleted and is not seen gone may be given up in the end: where the cluster does not answer,
     nothing was deleted."""
     try:
+        if lease.deletes_by_list:
+            # First, so that no late creator starts one while this window is closed.
+            take_name(cluster, window=lease.token)
         end_pruners(cluster, stop_seconds=limits.stop_seconds, may_delete_in=_may_delete_in(lease))
     except PrunerLivesError as error:
         assert lease.closing_since is not None

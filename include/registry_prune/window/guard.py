@@ -16,9 +16,10 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.pod_exec import in_each_pod
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
-from include.registry_prune.names import TAKE_PUSHES_COMMAND
+from include.registry_prune.names import EXACT_DELETE_POD, TAKE_PUSHES_COMMAND
+from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod, release_name
 from include.registry_prune.pruner.process_scripts import EVERY_DELETE_OF_OURS
-from include.registry_prune.pruner.processes import end_in_pod
+from include.registry_prune.pruner.processes import PrunerLivesError, end_in_pod
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.closing import ClosingLimits, close_window
@@ -219,4 +220,17 @@ def _end_own_deletes(cluster: Cluster, state: RegistryState, limits: ClosingLimi
             return ""
         return pod.name if ended else ""
 
-    return [name for name in in_each_pod(state.running_pods(), end) if name]
+    return [name for name in (*in_each_pod(state.running_pods(), end), _end_exact_delete(cluster)) if name]
+
+
+def _end_exact_delete(cluster: Cluster) -> str:
+    """End an exact delete that was left beside pushes, and take away a placeholder that was left behind."""
+    try:
+        pod = exact_pod(cluster)
+        if pod is not None and pod.purpose == DELETE:
+            end_exact_pod(cluster, pod)
+            return EXACT_DELETE_POD
+        release_name(cluster)
+    except (ClusterError, PrunerLivesError) as error:
+        log.warning("A pod of the exact delete may be left behind: %s", error)
+    return ""

@@ -12,6 +12,8 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.jobs import active_jobs
 from include.registry_prune.cluster.registry_state import RegistryState
+from include.registry_prune.names import EXACT_DELETE_POD, NAMESPACE
+from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, exact_pod
 from include.registry_prune.pruner.processes import living_pruners
 from include.registry_prune.window.config_lease import held_lease
 from include.registry_prune.window.lease import DeleteAttempt, Holder, LeaseError
@@ -40,6 +42,7 @@ def in_the_way(
     """
     return [
         *_windows_of_others(cluster, own),
+        *_exact_pods(cluster, own),
         *(
             f"A base prune is at work (Job {job}): let it end first."
             for job in ([] if waits_for_jobs else active_jobs(cluster))
@@ -73,6 +76,17 @@ def _windows_of_others(cluster: Cluster, own: Holder | None) -> list[str]:
         f"{held.holder} holds the read-only window, until {held.ends_at:%Y-%m-%d %H:%M:%S %Z} {held.run_url}".rstrip()
         + ". A run at work moves that time on; after it the guard or the next run closes the window."
     ]
+
+
+def _exact_pods(cluster: Cluster, own: Holder | None) -> list[str]:
+    """The pod of an exact delete, or of an undo: a pruner beside it ends in mid-walk at what it takes or brings.
+
+    What only holds the name is not in the way: its window's lease is, as long as that is closed.
+    """
+    pod = exact_pod(cluster)
+    if pod is None or pod.purpose == PLACEHOLDER or (own is not None and pod.window == own.token):
+        return []
+    return [f"There is {pod.text()}. Let it end, or delete it there: oc delete pod {EXACT_DELETE_POD} -n {NAMESPACE}"]
 
 
 def _pruners(cluster: Cluster, state: RegistryState, own: DeleteAttempt | None) -> list[str]:

@@ -129,6 +129,7 @@ class Lease(_Kept):
     :param binding_ours: the role binding is this project's and goes with the run.
     :param delete_started_at: when a delete was begun; None if none was, so that no cache knows a deleted blob.
     :param attempt: the last start of the delete.
+    :param deletes_by_list: an exact delete may have been begun, in a pod of its own. Set before that pod is made.
     :param closing_since: when somebody first set about closing the window.
     :param pods_before_closing: uids of the registry pods until no pruner lived: after a delete each has to be replaced.
     :param reopened_at: when readOnly was first set back; if it is true after that, somebody else has set it.
@@ -148,6 +149,7 @@ class Lease(_Kept):
     binding_ours: bool = False
     delete_started_at: AwareDatetime | None = None
     attempt: DeleteAttempt | None = None
+    deletes_by_list: bool = False
     closing_since: AwareDatetime | None = None
     pods_before_closing: tuple[str, ...] = ()
     reopened_at: AwareDatetime | None = None
@@ -184,6 +186,10 @@ class Lease(_Kept):
     def attempting(self, attempt: DeleteAttempt) -> Lease:
         """The same lease once this attempt of the delete is about to be started."""
         return self.deleting(attempt.begun_at).model_copy(update={"attempt": attempt})
+
+    def deleting_by_list(self, at: datetime) -> Lease:
+        """The same lease once the pod of an exact delete is about to be made."""
+        return self.deleting(at).model_copy(update={"deletes_by_list": True})
 
     def closing(self, at: datetime, pods: tuple[str, ...]) -> Lease:
         """The same lease once somebody sets about closing the window; the first time counts."""

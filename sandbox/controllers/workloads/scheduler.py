@@ -9,6 +9,7 @@ from sandbox.kubelet.pod_status import set_condition
 from sandbox.server.objects.history import WatchEvent
 
 _HOSTNAME = "kubernetes.io/hostname"
+_DEFAULT_SCHEDULER = "default-scheduler"
 _FINISHED = ("Succeeded", "Failed")
 _EVERYTHING: Key = ("", "")
 
@@ -35,7 +36,7 @@ class Scheduler(Controller):
         pods = self.store.list("pods")
         nodes = [node["metadata"]["name"] for node in self.store.list("nodes") if node_is_ready(node)]
         for pod in sorted(pods, key=lambda found: int(found["metadata"]["resourceVersion"])):
-            if "nodeName" in pod["spec"] or "deletionTimestamp" in pod["metadata"]:
+            if "nodeName" in pod["spec"] or "deletionTimestamp" in pod["metadata"] or _is_anothers(pod):
                 continue
             running = [found for found in pods if _occupies(found)]
             fitting = [name for name in nodes if not _repelled(pod, name, running)]
@@ -90,3 +91,8 @@ def _repelled(pod: dict[str, Any], node: str, running: list[dict[str, Any]]) -> 
 
 def _selected(pod: dict[str, Any], labels: dict[str, str]) -> bool:
     return labels.items() <= (pod["metadata"].get("labels") or {}).items()
+
+
+def _is_anothers(pod: dict[str, Any]) -> bool:
+    """Whether the pod asks for another scheduler: without that one it stays Pending."""
+    return str(pod["spec"].get("schedulerName") or _DEFAULT_SCHEDULER) != _DEFAULT_SCHEDULER

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.base.names import SMALL_IMAGE
 from sandbox.kubelet.containers.container_log import LogWriter
 from sandbox.kubelet.containers.pod_files import PodFiles
 from sandbox.kubelet.exits import wait_for_exit
@@ -51,6 +52,12 @@ class Termination:
 def serves_registry(container: dict[str, Any]) -> bool:
     """Whether a container's main process is the registry's server."""
     return any(_REGISTRY in word and "-prune" not in word for word in _words(container))
+
+
+def is_small_image(container: dict[str, Any]) -> bool:
+    """Whether it is one of this project's own small image, by the image's name."""
+    name = str(container.get("image", "")).rpartition("/")[2]
+    return name.partition("@")[0].partition(":")[0] == SMALL_IMAGE
 
 
 def main_command(container: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.base.paths import StateDirectory
 from sandbox.base.proc_files import CONTAINER_VARIABLE, POD_UID_VARIABLE, STATE_VARIABLE
-from sandbox.kubelet.containers.container import serves_registry
+from sandbox.kubelet.containers.container import is_small_image, serves_registry
 from sandbox.kubelet.containers.pod_files import PodFiles
 
 SERVICE_ACCOUNT_DIRECTORY_VARIABLE = "SANDBOX_SERVICE_ACCOUNT_DIRECTORY"
@@ -34,7 +34,9 @@ def container_environment(
     ``valueFrom`` is followed for ``fieldRef`` of the pod's metadata only.
     """
     metadata = pod["metadata"]
-    programs = state.coreutils if serves_registry(container) else "/usr/bin:/bin"
+    programs = str(state.coreutils) if serves_registry(container) else "/usr/bin:/bin"
+    if is_small_image(container):
+        programs = f"{state.small_image}:{state.coreutils}"
     variables = {
         "PATH": f"{state.executables}:{programs}",
         "HOME": str(files.root),

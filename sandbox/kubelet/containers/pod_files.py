@@ -9,10 +9,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from sandbox.base.object_storage import CREDENTIALS
 from sandbox.base.paths import StateDirectory
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SERVICE_CA = "/var/run/configmaps/serviceca"
+_CLOUD_CREDENTIALS = "/var/run/secrets/cloud"
+_OUR_WORK = "/var/run/registry-prune"
 _SHARED_MEMORY = "shm"
 
 
@@ -40,12 +43,16 @@ class PodFiles:
         self.ca_trust = self.root / "ca-trust"
         self.processes = self.root / "proc"
         self.logs = self.root / "logs"
+        self.cloud_credentials = self.root / "cloud"
+        self.our_work = self.root / "registry-prune"
         self._places = {
             "/usr/bin/dockerregistry": state.executables / "dockerregistry",
             "/usr/bin/oc": state.executables / "oc",
             "/registry": state.storage,
             _SERVICE_ACCOUNT: self.service_account,
             _SERVICE_CA: self.service_account,
+            _CLOUD_CREDENTIALS: self.cloud_credentials,
+            _OUR_WORK: self.our_work,
             # Below a file nothing can be made, not even by root.
             "/dev/shm": self.shared_memory if shared_memory else self.service_account / "token" / _SHARED_MEMORY,
             "/etc/pki/ca-trust/extracted": self.ca_trust,
@@ -58,7 +65,8 @@ class PodFiles:
     def create(self, token: str, namespace: str, ca_certificate: str) -> None:
         """Make the folder, with the files of the service account."""
         for folder in (
-            self.service_account, self.shared_memory, self.ca_trust, self.processes, self.logs
+            self.service_account, self.shared_memory, self.ca_trust, self.processes, self.logs,
+            self.cloud_credentials, self.our_work,
         ):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True)
         contents = {
@@ -66,6 +74,7 @@ class PodFiles:
         }  # fmt: skip
         for name, content in contents.items():
             (self.service_account / name).write_text(content)
+        (self.cloud_credentials / "credentials").write_text(CREDENTIALS)
         self.link_processes(())
 
     def remove(self) -> None:

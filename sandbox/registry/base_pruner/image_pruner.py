@@ -23,7 +23,7 @@ from sandbox.registry.base_pruner.prune_deletions import Deletions
 from sandbox.registry.base_pruner.registry_service import RegistryService, RegistryServiceError
 from sandbox.registry.faults import BASE_PRUNE, PrunerFaults
 from sandbox.registry.objects import REGISTRY_HOST, api_time
-from sandbox.registry.storage.layout import StorageLayout
+from sandbox.registry.storage.bucket import storage_of
 
 _COMMAND = ("adm", "prune", "images")
 _IMAGES_A_PAGE = 5000
@@ -161,7 +161,7 @@ def _registry(options: Options, api: ApiClient, environ: Mapping[str, str]) -> R
         return None
     if "SANDBOX_STATE" not in environ:
         raise CommandError("SANDBOX_STATE is not set: it names the folder of the sandbox to prune")
-    storage = StorageLayout(StateDirectory(Path(environ["SANDBOX_STATE"])).storage)
+    storage = storage_of(StateDirectory(Path(environ["SANDBOX_STATE"])))
     service = RegistryService(api, storage, options.registry_url)
     if options.confirm:
         try:

@@ -9,6 +9,7 @@ import json
 import sys
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES, MANAGED_ANNOTATION, ApiClient, ApiFailureError, JsonObject
+from sandbox.registry.hard_pruner.bucket_driver import BucketDriver
 from sandbox.registry.hard_pruner.driver import FilesystemDriver, PathNotFoundError, RegistryError
 from sandbox.registry.storage.layout import blob_data_path
 from sandbox.registry.storage.media_types import IMAGE_MANIFESTS
@@ -19,7 +20,7 @@ _UNKNOWN_BLOB = "unknown blob"
 class DatabaseCheck:
     """One check. It prints a line for each broken Image and image stream tag, and nothing if all is whole."""
 
-    def __init__(self, api: ApiClient, driver: FilesystemDriver) -> None:
+    def __init__(self, api: ApiClient, driver: FilesystemDriver | BucketDriver) -> None:
         self._api = api
         self._driver = driver
         self._checked: set[str] = set()

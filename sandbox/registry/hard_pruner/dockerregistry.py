@@ -12,8 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sandbox.base.object_storage import Bucket
 from sandbox.registry.api import ApiClient, ApiFailureError
 from sandbox.registry.faults import CHECK, CHECK_DATABASE, DELETE, PrunerFaults
+from sandbox.registry.hard_pruner.bucket_driver import BucketDriver
 from sandbox.registry.hard_pruner.check_database import DatabaseCheck
 from sandbox.registry.hard_pruner.configuration import Configuration, ConfigurationError
 from sandbox.registry.hard_pruner.driver import FilesystemDriver, RegistryError
@@ -23,6 +25,7 @@ from sandbox.registry.hard_pruner.made_up import MadeUpOrphans
 from sandbox.registry.journal import PrunerJournal
 from sandbox.registry.storage.sizes import bytes_size
 
+Driver = FilesystemDriver | BucketDriver
 _RESTORE_MODES = ("check", CHECK_DATABASE, "check-storage", "recover")
 _VALUE_FLAGS = ("prune", "restore-mode", "restore-namespace")
 _NO_VERSION = dict.fromkeys(
@@ -146,9 +149,7 @@ def _check_database(flags: Flags, environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _start(
-    environ: Mapping[str, str], default_level: str, faults: PrunerFaults
-) -> tuple[Logger, FilesystemDriver] | None:
+def _start(environ: Mapping[str, str], default_level: str, faults: PrunerFaults) -> tuple[Logger, Driver] | None:
     """Log and storage as the environment configures them; None, and a line that says why, if it cannot be."""
     step = "parsing configuration file"
     try:
@@ -158,6 +159,9 @@ def _start(
     except ConfigurationError as error:
         Logger(whole_seconds=True).fatal(f"error {step}: {error}")
         return None
+    bucket = Bucket.of_environment(environ)
+    if bucket is not None:
+        return log, BucketDriver(bucket)
     return log, FilesystemDriver(
         configuration.storage, configuration.shown_storage, log, read_only=faults.read_only_file_system
     )

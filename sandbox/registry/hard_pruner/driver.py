@@ -29,8 +29,8 @@ class RegistryError(Exception):
 class PathNotFoundError(RegistryError):
     """There is nothing at that path."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{NAME}: Path not found: {path}")
+    def __init__(self, path: str, driver: str = NAME) -> None:
+        super().__init__(f"{driver}: Path not found: {path}")
 
 
 class FilesystemDriver:

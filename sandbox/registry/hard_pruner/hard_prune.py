@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES, ApiClient, ApiFailureError, JsonObject
 from sandbox.registry.faults import PrunerFaults
+from sandbox.registry.hard_pruner.bucket_driver import BucketDriver
 from sandbox.registry.hard_pruner.driver import FilesystemDriver, PathNotFoundError, RegistryError
 from sandbox.registry.hard_pruner.logrus import Logger
 from sandbox.registry.hard_pruner.made_up import MadeUpOrphans
@@ -73,7 +74,7 @@ class HardPrune:
     def __init__(
         self,
         api: ApiClient,
-        driver: FilesystemDriver,
+        driver: FilesystemDriver | BucketDriver,
         log: Logger,
         faults: PrunerFaults,
         made_up: MadeUpOrphans | None = None,

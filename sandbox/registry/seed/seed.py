@@ -17,8 +17,8 @@ from sandbox.registry.seed.inventory import SeedInventory
 from sandbox.registry.seed.seed_images import ImageSeeder
 from sandbox.registry.seed.seed_orphans import Cause, OrphanSeeder
 from sandbox.registry.seed.seed_sink import SeedSink
+from sandbox.registry.storage.bucket import storage_of
 from sandbox.registry.storage.images import ImageBuilder
-from sandbox.registry.storage.layout import StorageLayout
 from sandbox.registry.storage.sizes import bytes_size, parse_size
 
 _TIMEOUT_SECONDS = 30.0
@@ -85,7 +85,7 @@ def seed(state: StateDirectory, plan: SeedPlan) -> SeedInventory:
         raise SeedError(f"seed {plan.seed} is in the storage already; choose another number with --seed")
     with closing(ApiClient.from_kubeconfig(state.kubeconfig, _TIMEOUT_SECONDS)) as api:
         sink, now = SeedSink(api, plan.seed), datetime.now(UTC)
-        storage = StorageLayout(state.storage)
+        storage = storage_of(state)
         builder = ImageBuilder(storage, f"images of {plan.seed}")
         images = ImageSeeder(sink, builder, now, multi_architecture=plan.multi_architecture)
         orphans = OrphanSeeder(sink, ImageBuilder(storage, f"orphans of {plan.seed}"), images.base, now)

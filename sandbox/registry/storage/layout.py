@@ -91,13 +91,20 @@ class StorageLayout:
 
         :raises FileNotFoundError: it is not there.
         """
-        return Path(self._root + blob_data_path(digest)).read_bytes()
+        return self.read(blob_data_path(digest))
+
+    def read(self, path: str) -> bytes:
+        """The content of a file, whose path is from the storage's root.
+
+        :raises FileNotFoundError: it is not there.
+        """
+        return Path(self._root + path).read_bytes()
 
     def remove_blob(self, digest: str) -> bool:
         """Remove a blob. False if it was not there."""
         if not self._unlink(blob_data_path(digest)):
             return False
-        Path(self._root + blob_path(digest)).rmdir()
+        self._remove_folder(blob_path(digest))
         return True
 
     def unlink_layer(self, repository: str, digest: str) -> bool:
@@ -124,6 +131,9 @@ class StorageLayout:
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError), target.open("xb") as file:
             file.write(content)
+
+    def _remove_folder(self, path: str) -> None:
+        Path(self._root + path).rmdir()
 
     def _unlink(self, path: str) -> bool:
         try:

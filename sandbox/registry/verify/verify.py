@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sandbox.base.errors import SandboxError
 from sandbox.base.paths import StateDirectory
 from sandbox.registry.api import IMAGES, ApiClient, ApiFailureError
-from sandbox.registry.storage.layout import StorageLayout
+from sandbox.registry.storage.bucket import storage_of
 from sandbox.registry.storage.sizes import bytes_size
 from sandbox.registry.verify.verify_cluster import cluster_problems
 from sandbox.registry.verify.verify_storage import StorageCheck
@@ -53,7 +53,7 @@ def verify(state: StateDirectory) -> VerifyReport:
     """
     if not state.kubeconfig.exists() or not state.baseline.exists():
         raise SandboxDownError(f"no sandbox is up in {state.root}: start it with `python -m sandbox up`")
-    storage = StorageCheck(StorageLayout(state.storage))
+    storage = StorageCheck(storage_of(state))
     try:
         with closing(ApiClient.from_kubeconfig(state.kubeconfig, _TIMEOUT_SECONDS)) as api:
             problems = list(cluster_problems(api, state))

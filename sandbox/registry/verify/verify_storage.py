@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from sandbox.registry.api import MANAGED_ANNOTATION, JsonObject
-from sandbox.registry.storage.layout import StorageLayout, blob_data_path
+from sandbox.registry.storage.layout import StorageLayout
 
 
 class StorageCheck:
@@ -66,10 +65,8 @@ class StorageCheck:
                 self._check(image, child_part, child)
 
     def _problem(self, digest: str) -> str | None:
-        path = Path(f"{self._storage.root}{blob_data_path(digest)}")
         try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = hashlib.sha256(self._storage.read_blob(digest)).hexdigest()
         except FileNotFoundError:
             return "it is missing in the storage"
         if f"sha256:{content}" != digest:
