@@ -189,7 +189,8 @@ def test_what_no_blob_gets_around_ends_the_delete_and_what_was_done_is_told(
 ) -> None:
     orphans = [folder_storage.blob(b"orphan %d" % number) for number in range(9)]
     before = folder_storage.tree()
-    real, calls = os.rename, []
+    real = os.rename
+    calls: list[Any] = []
 
     def rename(source: str, target: str) -> None:
         if "registry-prune-kept" in target and len(calls) >= 4:
