@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.lists.artifacts import candidate_writer, read_seal
 from include.registry_prune.preflight.access import AccessReview
 from include.registry_prune.preflight.approval import Approval
@@ -118,23 +119,31 @@ def dry_run(window: str, artifact: str, exit_status: int | None = 0) -> PrunerRe
     )
 
 
+def lease(token: str, **changes: Any) -> Lease:
+    return Lease(holder="dag/run", token=token, armed_at=NOW, expires_at=NOW + timedelta(hours=1), **changes)
+
+
 @given(data=st.data())
 def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_its_own_cluster(
     lists: list[str], data: st.DataObject
 ) -> None:
-    """Guards each of the three looks, and the one at the cluster. A task that is cleared or marked leaves its
+    """Guards each of the looks at the window, and the one at the cluster. A task that is cleared or marked leaves its
     neighbours' records as they were."""
-    windows = {task: data.draw(TOKENS, label=task) for task in ("dry_run", "blob_threshold")}
+    windows = {
+        task: data.draw(TOKENS, label=task) for task in ("arm_window", "set_read_only", "dry_run", "blob_threshold")
+    }
     action = data.draw(st.sampled_from(Action))
     judged, kept = (data.draw(st.sampled_from(lists), label=label) for label in ("judged", "kept"))
     exit_status = data.draw(st.sampled_from([0, 1, None]))
     began_on, now_on = (
         data.draw(st.sampled_from(["cluster-1", "cluster-2"]), label=label) for label in ("began", "now")
     )
-    missing = data.draw(st.sets(st.sampled_from(["approve_window", "dry_run", "blob_threshold"]), max_size=1))
+    missing = data.draw(st.sets(st.sampled_from(["approve_window", *windows]), max_size=1))
     results: dict[str, Record | None] = {
         "verify_access": AccessReview(user="u", server="s", cluster_id=began_on),
         "approve_window": approval(OURS),
+        "arm_window": lease(windows["arm_window"], must_end_by=NOW + timedelta(hours=4)),
+        "set_read_only": Settled(read_only=True, seconds=40.0, pods=2, window=windows["set_read_only"]),
         "dry_run": dry_run(windows["dry_run"], kept, exit_status),
         "blob_threshold": verdict(windows["blob_threshold"], action, judged=read_seal(judged).sha256),
     }
@@ -175,10 +184,6 @@ def test_no_window_is_armed_but_on_an_approval_and_a_look_of_its_own(changed: di
     with patch("include.registry_prune.window.opening.arm", raise_begun):
         assert carried_out(task, in_order)
         assert not carried_out(task, in_order | changed)
-
-
-def lease(token: str, **changes: Any) -> Lease:
-    return Lease(holder="dag/run", token=token, armed_at=NOW, expires_at=NOW + timedelta(hours=1), **changes)
 
 
 def open_window_of(armed: Lease | None, annotations: dict[str, str]) -> Any:
