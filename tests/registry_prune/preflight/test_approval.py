@@ -19,7 +19,7 @@ def test_the_question_shows_the_cluster_the_verdict_and_what_is_known() -> None:
         "* 3,214 orphaned blobs ≥ 1,000\n* about 41 GiB ≥ 2 GiB\n",
         "* estimated time of the delete: 12 min 00 s\n",
         "Nothing has been changed yet",
-        "waited for 12 h 00 min",
+        "waits 12 h 00 min",
     ):
         assert part in text
 

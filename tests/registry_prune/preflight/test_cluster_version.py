@@ -84,7 +84,7 @@ def test_a_version_that_cannot_be_read_is_refused(version: str) -> None:
 
 
 def test_without_a_cluster_version_the_cluster_is_refused() -> None:
-    assert "is this an OpenShift cluster" in str(version_problem(None))
+    assert "Is this an OpenShift cluster" in str(version_problem(None))
 
 
 @pytest.mark.parametrize("cluster_version", [{}, {"status": None}, {"status": {"history": None}}])

@@ -66,7 +66,7 @@ def test_a_config_without_a_status_is_taken_by_its_spec() -> None:
 
 def test_a_storage_that_is_being_changed_is_a_stop() -> None:
     review = review_storage(config({"pvc": {"claim": "c"}}, {"s3": {"bucket": "b"}}), deployment(**CLAIM))
-    assert "being changed from pvc to s3" in review.problems[0]
+    assert "changing the storage from pvc to s3" in review.problems[0]
 
 
 def test_an_eventually_consistent_store_is_said_and_stops_nothing() -> None:
