@@ -35,7 +35,7 @@ with DAG("registry_prune", schedule="@daily", catchup=False, max_active_runs=1, 
     @task
     def report() -> dict[str, Any]:
         return {
-            "version": 2,
+            "version": 3,
             "run_id": get_current_context()["run_id"],
             "cluster": "none",
             "outcome": "pruned",
