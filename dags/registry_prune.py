@@ -34,7 +34,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, TaskGroup
-from airflow.sdk.definitions.param import ParamsDict
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings, Limit
@@ -211,9 +210,10 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.
         [revoke, verify_restored] >> report
-    # After the tasks, which read the run's `conf`: each would get a copy of them, and Airflow store and validate it.
+    # After the tasks, which read the run's `conf`: each would hold a copy of them, which Airflow stores. An update is
+    # not validated, which would take longer than all the rest; the settings have been.
     form = trigger_form(cluster.parameters)
-    dag.params = ParamsDict({name: Param(field.pop("value"), **field) for name, field in form.items()})
+    dag.params.update({name: Param(field.pop("value"), **field) for name, field in form.items()})
     return dag
 
 

@@ -14,11 +14,11 @@ from statistics import median
 from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row, numbers
 
-_EMPTY = 'from airflow.sdk import DAG\n\ndag = DAG("empty")\n'
+_EMPTY = Path(__file__).with_name("empty_dag.py")
 _ENTRY = """\
 cluster-{number}:
   connection: cluster-{number}
-  schedule: "{number} 3 * * *"
+  schedule: "15 3 * * *"
   alert_connection: pager
 """
 _AS_PROCESSOR, _AS_TASK = "dag-processor", "a task"
@@ -40,12 +40,11 @@ def _taken(file: Path, clusters: Path, as_who: str) -> dict[str, float]:
 
 def _measure(options: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        empty, clusters = Path(folder, "empty_dag.py"), Path(folder, "clusters.yaml")
-        empty.write_text(_EMPTY, encoding="utf-8")
+        clusters = Path(folder, "clusters.yaml")
         for number in (0, *options.clusters):
             entries = "".join(_ENTRY.format(number=each) for each in range(number))
             clusters.write_text(entries, encoding="utf-8")
-            file = PROJECT / "dags" / "registry_prune.py" if number else empty
+            file = PROJECT / "dags" / "registry_prune.py" if number else _EMPTY
             for as_who in (_AS_PROCESSOR, _AS_TASK) if number else (_AS_PROCESSOR,):
                 rounds = [_taken(file, clusters, as_who) for _ in range(options.parse_rounds)]
                 figures = {name: median(each[name] for each in rounds) for name in rounds[0]}

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
-from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_DAG_ID, _AIRFLOW_PARSING_CONTEXT_TASK_ID
 from airflow.serialization.serialized_objects import DagSerialization
 
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
@@ -202,10 +201,10 @@ def test_a_file_that_cannot_be_read_is_an_error_of_every_dag_file(clusters_file:
 
 
 @pytest.fixture
-def task_of_berlin() -> Iterator[None]:
-    """As Airflow parses a DAG file in the process of a task."""
-    with _airflow_parsing_context_manager(dag_id="registry_prune_berlin", task_id="survey"):
-        yield
+def task_of_berlin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Airflow parses a DAG file in the process of a task. Its own context manager leaves the variables behind."""
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "registry_prune_berlin")
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_TASK_ID, "survey")
 
 
 @pytest.mark.usefixtures("task_of_berlin")
