@@ -11,7 +11,15 @@ import yaml
 from include.registry_prune.cluster.registry_state import PodState, RegistryState
 from include.registry_prune.cluster.role import covering_binding
 from include.registry_prune.names import OUR_BINDING
-from include.registry_prune.preflight.access import BASE_PRUNE, LOOK, ROLE, WINDOW, Permission, needed_permissions
+from include.registry_prune.preflight.access import (
+    BASE_PRUNE,
+    EXACT_DELETE,
+    LOOK,
+    ROLE,
+    WINDOW,
+    Permission,
+    needed_permissions,
+)
 from include.registry_prune.preflight.readiness import state_problems
 
 RBAC = Path(__file__).parents[3] / "deploy" / "rbac.yaml"
@@ -133,7 +141,7 @@ def test_the_deployed_role_has_every_permission(permission: Permission) -> None:
 def test_the_deployed_role_grants_nothing_else() -> None:
     asked = {
         (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb)
-        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW)
+        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EXACT_DELETE)
     }
     granted = {
         (group, resource, verb)
