@@ -57,14 +57,17 @@ class BucketDriver:
         raise PathNotFoundError(path, NAME)
 
     def delete(self, path: str, *, refused: OSError | None = None) -> None:
-        """Remove all that is below a path.
+        """Remove an object, or all that is below a path.
 
         :param refused: an ordered fault: fail so.
         :raises PathNotFoundError, RegistryError:
         """
         if refused is not None:
             raise RegistryError(f"{NAME}: AccessDenied: {refused.strerror}")
-        keys = [key for page in self._pages(f"{path}/") for key in page]
+        key_itself = path.lstrip("/")
+        found = (key for page in self._pages(path) for key in page)
+        # The prefix alone would take the neighbour whose name begins so.
+        keys = [key for key in found if key == key_itself or key.startswith(f"{key_itself}/")]
         if not keys:
             raise PathNotFoundError(path, NAME)
         for first in range(0, len(keys), 1000):

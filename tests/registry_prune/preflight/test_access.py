@@ -14,6 +14,7 @@ from include.registry_prune.names import OUR_BINDING
 from include.registry_prune.preflight.access import (
     BASE_PRUNE,
     EVENTS,
+    EXACT_DELETE,
     LOOK,
     ROLE,
     WINDOW,
@@ -142,7 +143,7 @@ def test_the_deployed_role_has_every_permission(permission: Permission) -> None:
 def test_the_deployed_role_grants_nothing_else() -> None:
     asked = {
         (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb)
-        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS)
+        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS, *EXACT_DELETE)
     }
     granted = {
         (group, resource, verb)
