@@ -167,7 +167,7 @@ class ClustersFile:
                 yield Fault(source.line_of(place), source.name, problem + _suggestion(place, problem))
 
     def _same_connections(self) -> Iterator[Fault]:
-        """Entries with the connection of an earlier one. They keep their DAGs: ``verify_access`` lets no run begin."""
+        """Entries with the connection of an earlier one. They keep their DAGs: the lease keeps their windows apart."""
         first: dict[str, str] = {}
         for entry in self.entries:
             written = _merged(self.defaults.values, entry.values).get("connection")

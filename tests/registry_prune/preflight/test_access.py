@@ -143,7 +143,7 @@ def test_the_deployed_role_has_every_permission(permission: Permission) -> None:
 def test_the_deployed_role_grants_nothing_else() -> None:
     asked = {
         (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb)
-        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS, *EXACT_DELETE)
+        for each in (*LOOK, *ROLE, *BASE_PRUNE, *WINDOW, *EVENTS)
     }
     granted = {
         (group, resource, verb)
@@ -154,6 +154,17 @@ def test_the_deployed_role_grants_nothing_else() -> None:
         for verb in rule["verbs"]
     }
     assert granted == asked
+
+
+def test_what_an_exact_delete_needs_is_in_a_file_of_its_own() -> None:
+    """Guards the least rights: who may create pods in the registry's namespace may read its secrets."""
+    documents = yaml.safe_load_all(RBAC.with_name("exact-delete-rbac.yaml").read_text(encoding="utf-8"))
+    (role,) = (each for each in documents if each["kind"] == "Role")
+    (rule,) = role["rules"]
+    assert [each for each in EXACT_DELETE if not grants(rule, each)] == [
+        each for each in EXACT_DELETE if each.subresource
+    ]
+    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
 
 
 def registry(**changes: Any) -> RegistryState:
