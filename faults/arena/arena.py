@@ -270,6 +270,10 @@ class Arena:
         """Let Airflow's guard look once."""
         guard_round(self.cluster)
 
+    def guard_round_of_living_run(self) -> None:
+        """Let Airflow's guard look once, which knows that the run is at work."""
+        guard_round(self.cluster, over=False)
+
     def in_cluster_guard_round(self) -> None:
         """Let the guard in the cluster look once; it knows of the lease alone."""
         self._in_cluster_guard.round()

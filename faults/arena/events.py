@@ -114,6 +114,14 @@ def guard_closes(arena: Arena) -> None:
     arena.meanwhile(lambda: True, arena.guard_round)
 
 
+def end_comes(arena: Arena) -> None:
+    """The window's end comes, however far its lease was renewed, and a guard closes it beside whatever the run does."""
+    lease = json.loads(arena.admin.config()["metadata"]["annotations"][ANNOTATION])
+    annotations = {ANNOTATION: json.dumps({**lease, "must_end_by": datetime.now(UTC).isoformat()})}
+    arena.admin.patch_config({"metadata": {"annotations": annotations}})
+    arena.meanwhile(lambda: True, arena.guard_round_of_living_run)
+
+
 def leaves_window(arena: Arena) -> None:
     """Another run has died in its window and left its delete at work; its lease has run out."""
     holder = Holder(run="registry_prune/dead", token="dead")

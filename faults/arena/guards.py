@@ -26,10 +26,13 @@ LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=5, reopen_anyway_seconds=
 JOB_SECONDS = 300
 
 
-def guard_round(cluster: Cluster) -> None:
-    """One look of Airflow's guard, without Airflow; it knows that the run is over."""
+def guard_round(cluster: Cluster, *, over: bool = True) -> None:
+    """One look of Airflow's guard, without Airflow.
+
+    :param over: it knows that the run is over.
+    """
     try:
-        guard(cluster, limits=LIMITS, run_is_over=lambda _holder: True)
+        guard(cluster, limits=LIMITS, run_is_over=lambda _holder: over)
     except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
         log.warning("The guard's round failed: %s", error)
 

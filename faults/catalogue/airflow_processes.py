@@ -144,6 +144,15 @@ def dead() -> Iterator[Fault[ProcessArena]]:
             in_cluster_guard=True,
         )
     for task, moment in ((SET, AFTER), (DELETE, MID_DELETE)):
+        yield _one(
+            "all of Airflow killed for good, its lease is long, the window's end comes",
+            task,
+            moment,
+            airflow_killed(),
+            in_cluster_guard=True,
+            settings={**LONG_LEASE, "window_limit": "60s"},
+        )
+    for task, moment in ((SET, AFTER), (DELETE, MID_DELETE)):
         goes_on = _GOES_ON if moment == MID_DELETE else {}
         yield _one("all of Airflow killed, restart after 15 s", task, moment, airflow_killed(15), **goes_on)
 

@@ -9,6 +9,7 @@ from faults.arena.events import (
     all_of,
     api_server_away,
     edits_deployment,
+    end_comes,
     evict_a_pod,
     evict_pruner,
     guard_closes,
@@ -87,6 +88,18 @@ def closers() -> Iterator[Fault[Arena]]:
         "dead run's window and delete are there", "verify_access, before its call", leaves_window,
         slow_delete=True, settings=LONG_LEASE, closed_by="run", ends="success",
     )  # fmt: skip
+
+
+def ends() -> Iterator[Fault[Arena]]:
+    """The window's end comes in each of its tasks, while the run is alive and renews its lease."""
+    what = "the window's end comes"
+    yield Fault(what, "set_read_only, in mid-wait", when(Arena.read_only_wanted, end_comes), settings=LONG_LEASE)
+    yield Fault(what, "dry_run, in mid-work", when(Arena.listing, end_comes), slow_check=True, settings=LONG_LEASE)
+    yield Fault(what, "blob_threshold, before its call", before("blob_threshold", end_comes), settings=LONG_LEASE)
+    yield Fault(
+        what, "hard_prune, in mid-delete", when(Arena.deleting, end_comes), slow_delete=True, settings=LONG_LEASE
+    )
+    yield Fault(what, "restore_read_write, in mid-wait", when(Arena.closing, end_comes), settings=LONG_LEASE)
 
 
 def persons() -> Iterator[Fault[Arena]]:
@@ -179,4 +192,4 @@ def pairs() -> Iterator[Fault[Arena]]:
 
 def cluster_faults() -> list[Fault[Arena]]:
     """All of them."""
-    return [*cluster_events(), *api_server(), *closers(), *persons(), *pairs()]
+    return [*cluster_events(), *api_server(), *closers(), *ends(), *persons(), *pairs()]
