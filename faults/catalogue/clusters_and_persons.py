@@ -92,14 +92,14 @@ def closers() -> Iterator[Fault[Arena]]:
 
 def ends() -> Iterator[Fault[Arena]]:
     """The window's end comes in each of its tasks, while the run is alive and renews its lease."""
-    what = "the window's end comes"
-    yield Fault(what, "set_read_only, in mid-wait", when(Arena.read_only_wanted, end_comes), settings=LONG_LEASE)
-    yield Fault(what, "dry_run, in mid-work", when(Arena.listing, end_comes), slow_check=True, settings=LONG_LEASE)
-    yield Fault(what, "blob_threshold, before its call", before("blob_threshold", end_comes), settings=LONG_LEASE)
-    yield Fault(
-        what, "hard_prune, in mid-delete", when(Arena.deleting, end_comes), slow_delete=True, settings=LONG_LEASE
-    )
-    yield Fault(what, "restore_read_write, in mid-wait", when(Arena.closing, end_comes), settings=LONG_LEASE)
+    for point, strike, more in (
+        ("set_read_only, in mid-wait", when(Arena.read_only_wanted, end_comes), {}),
+        ("dry_run, in mid-work", when(Arena.listing, end_comes), {"slow_check": True}),
+        ("blob_threshold, before its call", before("blob_threshold", end_comes), {}),
+        ("hard_prune, in mid-delete", when(Arena.deleting, end_comes), {"slow_delete": True}),
+        ("restore_read_write, in mid-wait", when(Arena.closing, end_comes), {}),
+    ):
+        yield Fault("the window's end comes", point, strike, settings=LONG_LEASE, **more)
 
 
 def persons() -> Iterator[Fault[Arena]]:
