@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from faults.arena.arena import LONG_LEASE, Arena
 from faults.arena.events import (
@@ -92,13 +93,14 @@ def closers() -> Iterator[Fault[Arena]]:
 
 def ends() -> Iterator[Fault[Arena]]:
     """The window's end comes in each of its tasks, while the run is alive and renews its lease."""
-    for point, strike, more in (
+    moments: tuple[tuple[str, Callable[[Arena], None], dict[str, Any]], ...] = (
         ("set_read_only, in mid-wait", when(Arena.read_only_wanted, end_comes), {}),
         ("dry_run, in mid-work", when(Arena.listing, end_comes), {"slow_check": True}),
         ("blob_threshold, before its call", before("blob_threshold", end_comes), {}),
         ("hard_prune, in mid-delete", when(Arena.deleting, end_comes), {"slow_delete": True}),
         ("restore_read_write, in mid-wait", when(Arena.closing, end_comes), {}),
-    ):
+    )
+    for point, strike, more in moments:
         yield Fault("the window's end comes", point, strike, settings=LONG_LEASE, **more)
 
 

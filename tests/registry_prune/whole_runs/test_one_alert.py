@@ -43,10 +43,16 @@ def before(monkeypatch: pytest.MonkeyPatch, task: type[Any], happens: Callable[[
 
 
 def alerts(run: Ended) -> list[str]:
-    """The alerts of a run, in their order: kind and text. In a run like this an alert about the run itself has no API
-    from which to read the report that it begins with."""
+    """The alerts of a run, in their order: kind and text; without those that tell of every window. In a run like this
+    an alert about the run itself has no API from which to read the report that it begins with."""
     told = re.findall(r" ALERT (.*?)(?=\n\S+ +\S+:\S+:\d+ |\Z)", run.log, flags=re.DOTALL)
-    return [each.replace("Hard prune of default: no report", RunReport.from_json(run.report).text()) for each in told]
+    report = RunReport.from_json(run.report).text()
+    of_every_window = ("read-only: ", "read-write: ")
+    return [
+        each.replace("Hard prune of default: no report", report)
+        for each in told
+        if not each.startswith(of_every_window)
+    ]
 
 
 def test_an_operator_that_stops_in_the_window(seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
