@@ -132,7 +132,7 @@ class TestApproval:
             "22:00-05:00 UTC",
         ):
             assert part in asked["body"]
-        assert "ALERT approval: Open the read-only window of cluster asking?\nThe registry of cluster" in caplog.text
+        assert "ALERT approval: Open the read-only window of cluster asking?\nThis run is about to make" in caplog.text
 
     def test_a_rejection_skips_the_rest_and_is_reported(self, rest_api: TestClient) -> None:
         run, _ = answered_run(rest_api, "Reject")
@@ -177,6 +177,7 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.problems: tuple[str, ...] = ()
+        self.settings = ClusterSettings()
         self.obstacles: list[list[Obstacle]] = [[]]
         self.asked: list[Action] = []
         self.first_look: datetime | None = None
@@ -189,12 +190,13 @@ class Looks:
 
     def run(self, **conf: Any) -> Any:
         """As much of a run as the right moment needs."""
-        settings = ClusterSettings()
+        parameters = self.settings.parameters.model_copy(update=conf)
         return SimpleNamespace(
             cluster=None,
+            hours=Run.hours.fget(SimpleNamespace(settings=self.settings, parameters=parameters)),  # type: ignore[attr-defined]
             window=Holder(run="dag/run", token="run-1"),
             close_dead_window=lambda: None,
-            parameters=settings.parameters.model_copy(update=conf),
+            parameters=parameters,
             result=lambda task_id, kind: Verdict(action=Action.PRUNE, reasons=("enough",)),
             context={"ti": SimpleNamespace(get_first_reschedule_date=lambda context: self.first_look)},
         )
@@ -257,6 +259,7 @@ class TestRightMoment:
         now = datetime.now(UTC)
         hours = f"{now - timedelta(hours=3):%H:%M}-{now - timedelta(hours=2):%H:%M}"
         task = self.task(opening_hours=hours)
+        looks.settings = task.cluster
         verdict = task.verdict(looks.run())
         assert verdict is not None
         assert verdict.action is Action.SKIP

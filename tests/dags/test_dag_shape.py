@@ -161,7 +161,7 @@ def test_every_task_is_bounded_in_time(dag: DAG) -> None:
         ("integrity_before", "integrity_limit"),
         ("set_read_only", "settle_limit"),
         ("dry_run", "dry_run_limit"),
-        ("hard_prune", "delete_limit"),
+        ("hard_prune", "window_limit"),
         ("restore_read_write", "settle_limit"),
         ("reconcile", "dry_run_limit"),
         ("integrity_after", "integrity_limit"),

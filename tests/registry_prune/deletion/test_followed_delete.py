@@ -495,7 +495,7 @@ def test_somebody_who_takes_the_lease_away_ends_the_delete(window: Sandbox, clus
     meanwhile(window, lambda: cluster.patch_config({"metadata": {"annotations": {"registry-prune/lease": None}}}), 3)
     end = follow(cluster, attempt)
     assert end.lost is not None
-    assert "somebody took it away" in end.lost
+    assert "somebody removed the lease" in end.lost
     assert window.pruners_alive() == 0
     with pytest.raises(LeaseError):
         begin(cluster, end)
