@@ -153,8 +153,9 @@ class Report(RegistryOperator):
         super().__init__(cluster=cluster, inlets=[history_asset(cluster)], **kwargs)
 
     def work(self, run: Run) -> Record:
+        from include.registry_prune.report.building import build_report
+        from include.registry_prune.report.facts import Facts
         from include.registry_prune.report.kept_reports import ReportsError, keep_report
-        from include.registry_prune.report.report import Facts, build_report
 
         states = run.task_states()
         tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]

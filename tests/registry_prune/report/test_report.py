@@ -18,7 +18,9 @@ from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
-from include.registry_prune.report.report import Facts, Outcome, RunReport, build_report
+from include.registry_prune.report.building import build_report
+from include.registry_prune.report.facts import Facts
+from include.registry_prune.report.report import Outcome, RunReport
 from include.registry_prune.report.report import past_run as past_run_of
 from include.registry_prune.verdict.decision import Action, Ceiling, Verdict
 from include.registry_prune.verdict.estimate import Estimate
