@@ -30,3 +30,6 @@ WINDOW_ANNOTATION = "registry-prune/window"
 
 TAKE_PUSHES_COMMAND = f"""oc patch {CONFIG} --type=merge -p '{{"spec":{{"readOnly":false}}}}'"""
 """What a person types to make the registry read-write again."""
+EXACT_DELETE_GRACE_SECONDS = 30
+"""How long the exact delete's pod may take to end: for the batches that are at work; a request to an object storage may
+take long."""

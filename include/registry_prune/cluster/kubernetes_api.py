@@ -5,9 +5,11 @@ Objects come and go as JSON, so that pure modules can read them without the clie
 
 from __future__ import annotations
 
+import base64
 import http.client
+import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +21,6 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from include.registry_prune.cluster import requests
 from include.registry_prune.cluster.error import ClusterError, not_trusted
 from include.registry_prune.cluster.requests import Request
-from include.registry_prune.cluster.token import token_expires_at
 
 LONGEST_RETRY_AFTER_SECONDS = 10.0
 """A server that asks for more patience is asked again after so long all the same: the registry may be read-only
@@ -162,3 +163,20 @@ class KubernetesApi:
             yield from page["items"]
             if not page["metadata"].get("continue"):
                 return
+
+
+def token_expires_at(authorization: str) -> datetime | None:
+    """When a token ends.
+
+    :param authorization: the header. A service account's token is a JWT, which carries its end (``exp``); a person's
+        (``sha256~…``) does not tell.
+    :return: None if it does not tell.
+    """
+    parts = authorization.removeprefix("Bearer ").strip().split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return None

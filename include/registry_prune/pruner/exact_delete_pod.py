@@ -14,6 +14,7 @@ from typing import Any
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.names import (
+    EXACT_DELETE_GRACE_SECONDS,
     EXACT_DELETE_LABEL,
     EXACT_DELETE_POD,
     MANAGED_BY,
@@ -26,8 +27,6 @@ from include.registry_prune.records import Record
 log = logging.getLogger(__name__)
 
 DELETE, PLACEHOLDER = "delete", "placeholder"
-GRACE_SECONDS = 30
-"""For the batches that are at work; a request to an object storage may take long."""
 _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
 """For the kubelet, and the object to go."""
@@ -76,7 +75,9 @@ def _view(pod: Mapping[str, Any]) -> ExactPod:
     )
 
 
-def end_exact_pod(cluster: Cluster, pod: ExactPod, *, limit_seconds: float = GRACE_SECONDS + _MARGIN_SECONDS) -> None:
+def end_exact_pod(
+    cluster: Cluster, pod: ExactPod, *, limit_seconds: float = EXACT_DELETE_GRACE_SECONDS + _MARGIN_SECONDS
+) -> None:
     """Delete a pod and wait until its object is gone: it ends between two batches, and says how far it came.
 
     :raises PrunerLivesError: if it is still there: a process may live in it.
@@ -93,7 +94,9 @@ def end_exact_pod(cluster: Cluster, pod: ExactPod, *, limit_seconds: float = GRA
         time.sleep(_POLL_SECONDS)
 
 
-def take_name(cluster: Cluster, *, window: str, limit_seconds: float = GRACE_SECONDS + _MARGIN_SECONDS) -> None:
+def take_name(
+    cluster: Cluster, *, window: str, limit_seconds: float = EXACT_DELETE_GRACE_SECONDS + _MARGIN_SECONDS
+) -> None:
     """End a delete of whatever window, and hold the name, so that nobody starts another one while this one is closed.
 
     Another pod of that name that deletes nothing (an undo) holds it as well, and is left alone.

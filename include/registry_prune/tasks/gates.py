@@ -8,19 +8,20 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.registry_prune.preflight.right_moment import judge
-from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.records import WindowRecord
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.held_survey import HELD, Held, hold
 from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.verdict.estimate import WindowPlan
+from include.registry_prune.verdict.references import ReferenceAudit, StreamAudit, audit, audit_streams
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 from include.registry_prune.window.lease import LeaseError
 
@@ -30,6 +31,60 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.settings.clusters import ClusterSettings
+
+
+HELD = "held"
+"""The XCom in which ``dry_run`` hands over what it held the survey's list against, so that the gate need not ask the
+cluster for all of it once more."""
+
+
+class Held(WindowRecord):
+    """What was found.
+
+    :param images: the Images, with the blobs of the list held against them; ``streams``: likewise the repositories.
+    """
+
+    version: Literal[1] = 1
+    images: ReferenceAudit
+    streams: StreamAudit
+
+
+class Revived(NamedTuple):
+    """What the list has, and somebody needs again: it came to be named while pushes were taken.
+
+    :param blobs: digests, 32 bytes each; ``repositories``: ``NS/NAME``.
+    """
+
+    blobs: set[bytes]
+    repositories: set[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.blobs or self.repositories)
+
+
+def hold(run: Run, artifact: str | None, *, older_than: datetime | None) -> tuple[Held, Revived]:
+    """Hold a list against the cluster.
+
+    :param artifact: the list; None: only the Images are looked at.
+    :param older_than: Images and image streams that were made later revive what they name; None: nothing is revived.
+    :raises OSError: if the list cannot be read.
+    :raises MalformedObjectError: if an Image or image stream cannot be read.
+    """
+    from include.registry_prune.lists.artifacts import candidate_digests, read_candidates
+
+    revived = Revived(set(), set())
+    digests = candidate_digests(artifact) if artifact else set()
+    images = audit(digests, run.cluster.images(), older_than=older_than, revived=revived.blobs)
+    repositories = set(read_candidates(artifact, kind=LineKind.REPOSITORY)) if artifact else set()
+    named = images.named_images()
+    streams = audit_streams(
+        repositories,
+        run.cluster.image_streams() if repositories or named else (),
+        images=named,
+        older_than=older_than,
+        revived=revived.repositories,
+    )
+    return Held(images=images.with_tags(streams.tags), streams=streams), revived
 
 
 class Gate(BaseSensorOperator):

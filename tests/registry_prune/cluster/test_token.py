@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.registry_prune.cluster.token import token_expires_at
+from include.registry_prune.cluster.kubernetes_api import token_expires_at
 
 
 def token(claims: Any) -> str:
