@@ -625,8 +625,10 @@ def test_a_follower_that_is_ended_leaves_the_delete_alone(window: Sandbox, clust
 
 def test_silence_is_noticed_once_in_its_time(window: Sandbox, cluster: Cluster, caplog: Any) -> None:
     caplog.set_level("INFO")
-    slow(window, 4.0)
-    follow(cluster, begin(cluster), silence=1.5, follow_every=1.0)
+    slow(window, 6.0)
+    delete = delete_of(begin(cluster)).model_copy(update={"ends_by": datetime.now(UTC) + timedelta(seconds=14)})
+    settings = SETTINGS.model_copy(update={"silence": 1.5, "follow_every": 1.0})
+    asyncio.run(follower(cluster, delete, settings=settings).follow())
     assert "scans the storage before the first blob" in caplog.text
     assert "has not gone on to another blob for" in caplog.text
 

@@ -27,9 +27,10 @@ from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters
 from include.registry_prune.tasks import gates as sensors
-from include.registry_prune.tasks.gates import BlobThreshold, Gate, SurveyGate
+from include.registry_prune.tasks.gates import HELD, BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Mode, Verdict
 from include.registry_prune.verdict.history import History
+from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 from include.registry_prune.window.lease import Holder
 from sandbox.assembly.composition import Cluster as AssembledCluster
 from sandbox.cluster import Sandbox
@@ -49,14 +50,16 @@ class GateRun:
     cluster: Cluster
     dry_run: PrunerResult
     parameters: RunParameters = ENOUGH
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
+    surveyed_at: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
     asked_by: str = "ada"
     handed_over: list[Verdict] = field(default_factory=list)
 
     window: Holder = field(default_factory=lambda: Holder(run="dag/run", token="run-1"))
 
-    def result(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
-        return self.dry_run
+    def result(self, task_id: str, kind: type[Any], key: str = "return_value") -> Any:
+        if key == BASIS:
+            return SurveyBasis(began_at=self.surveyed_at, older_images=0, registry="")
+        return None if key == HELD else self.dry_run
 
     def of_window(self, task_id: str, kind: type[PrunerResult]) -> PrunerResult:
         return self.dry_run
@@ -212,7 +215,7 @@ def test_an_image_that_was_pushed_during_the_survey_stops_nothing(seeded: Sandbo
         "dockerImageMetadata": {"Id": "sha256:" + "cd" * 32},
     }
     seeded.call(lambda inside: inside.store.create("images.image.openshift.io", pushed))
-    bench.ask(SurveyGate, result, started_at=datetime.now(UTC))
+    bench.ask(SurveyGate, result, surveyed_at=datetime.now(UTC))
     assert "an Image names it" in bench.stopped(BlobThreshold, result)
 
 
