@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
@@ -34,7 +35,7 @@ from include.registry_prune.report.kept_reports import KeptReports, kept_reports
 from include.registry_prune.report.links import PAGE_NAME
 from include.registry_prune.report.view import ClusterView, StoredRun, view_runs, with_kept
 from include.registry_prune.settings.clusters import BASE_DAG_ID
-from include.registry_prune.settings.clusters_file import load_clusters
+from include.registry_prune.settings.clusters_file import ClustersFile
 from include.registry_prune.settings.parameters import SettingsError
 
 REPORT_TASK = "report"
@@ -107,10 +108,16 @@ def report_page(
 def _kept(dag_ids: list[str], count: int) -> Mapping[str, KeptReports]:
     """The reports that the runs of each DAG have kept; where they cannot be read, that is what is said."""
     try:
-        places = {cluster.dag_id: cluster.artifacts for cluster in load_clusters()}
+        file = ClustersFile.read()
     except SettingsError as error:
         why = f"Runs that Airflow has forgotten are not shown: the api-server cannot read the settings. {error}"
         return {dag_id: KeptReports(damaged=(why,)) for dag_id in dag_ids}
+    places: dict[str, str] = {}
+    for name in file.names:
+        # A wrong entry is that cluster's own trouble.
+        with suppress(SettingsError):
+            cluster = file.settings(name)
+            places[cluster.dag_id] = cluster.artifacts
     reading = {dag_id: _begun(places[dag_id], dag_id, count) if dag_id in places else _nothing() for dag_id in dag_ids}
     wait(reading.values(), timeout=KEPT_PATIENCE_SECONDS)
     return {dag_id: _what_came(future) for dag_id, future in reading.items()}

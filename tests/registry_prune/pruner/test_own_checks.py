@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.pod_exec import run_in_pod
+from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.pruner.checks import end_leftovers
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -26,6 +27,7 @@ from include.registry_prune.tasks.in_window import DryRun
 from include.registry_prune.window.closing import ClosingLimits
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import arm, open_window
+from include.registry_prune.window.window_end import WindowEnd
 from sandbox.cluster import Sandbox
 from sandbox.kubelet.exec_faults import ExecFault
 from sandbox.registry.faults import PrunerFaults
@@ -49,7 +51,10 @@ def run(seeded: Sandbox, cluster: Cluster) -> Any:
         name=HOLDER,
         identity=HOLDER,
         window=WINDOW,
-        hand_over=lambda result: None,
+        hand_over=lambda result, key="": None,
+        result=lambda *_: None,
+        of_window=lambda *_: Settled(read_only=True, seconds=1.0, pods=2),
+        window_end=WindowEnd(datetime.now(UTC) + timedelta(days=1)),
         lease_keeper=nullcontext,
         parameters=SimpleNamespace(surveys=True, integrity_check=True),
     )

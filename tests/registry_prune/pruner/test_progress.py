@@ -99,12 +99,12 @@ def test_silence_during_the_scan_is_no_fault_and_later_it_is_a_warning(
         clock.now += 700
         said.tick()
     assert [record.levelname for record in caplog.records] == ["INFO"] * 3
-    assert "scans the storage before the first blob: for 35 min 00 s" in last(caplog)
+    assert "scans the storage, before the first blob; so far for 35 min 00 s" in last(caplog)
     said.blobs(5)
     clock.now += 700
     said.tick()
     assert caplog.records[-1].levelname == "WARNING"
-    assert "has not gone on to another blob for 11 min 40 s" in last(caplog)
+    assert "has named no new blob for 11 min 40 s" in last(caplog)
 
 
 def test_silence_of_zero_says_nothing(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
