@@ -111,7 +111,7 @@ def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run
         limits=LIMITS,
     )
     run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
-    assert f"The window of {HOLDER.run} is closed: its lease ran out" in run.log
+    assert f"The guard closes the window of {HOLDER.run}: its lease ran out" in run.log
     assert run.state == "success", run.errors
     assert run.report["outcome"] == "pruned"
     assert_as_before(seeded)
@@ -170,7 +170,7 @@ def test_a_test_of_the_alerts_goes_to_every_channel_and_names_those_that_do_not_
         assert run_guard(caplog, {"alert_test": True}, alert_channels=channels) == "failed"
         assert [body["alert"] for body in good.bodies] == ["test"]
         assert "3 channels were tried, and these did not take the test:\n  - http bad: " in caplog.text
-        assert "event: it took the test" in caplog.text
+        assert "- event" not in caplog.text, "it took the test"
         bad.status = 200
         assert run_guard(caplog, {"alert_test": True}, alert_channels=channels) == "success"
         assert run_guard(caplog, alert_channels=channels) == "success"

@@ -223,7 +223,7 @@ def test_a_delete_looks_for_itself_that_the_registry_is_read_only(
     """Guards the look before the delete: without it `find_or_begin` starts one in a pod that takes pushes. The dry run
     looks, too."""
     armed(cluster)
-    with pytest.raises(NotSettledError, match="nothing is deleted"):
+    with pytest.raises(NotSettledError, match="this run deletes nothing"):
         looks(cluster)
     assert sandbox.pruner_journal() == []
 
