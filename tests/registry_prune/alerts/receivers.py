@@ -71,10 +71,13 @@ def http_receiver() -> Iterator[HttpReceiver]:
     with HttpReceiver() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server
-        server.may_answer.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            # Also for a test that fails: its process would never end.
+            server.may_answer.set()
+            server.shutdown()
+            thread.join()
 
 
 def closed_port() -> int:
