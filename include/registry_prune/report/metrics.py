@@ -63,7 +63,7 @@ def report_figures(reports: Iterable[RunReport]) -> dict[str, float]:
         "left_blobs": left(newest),
         "freed_bytes": newest.freed_bytes,
         "read_only_seconds": newest.read_only_seconds,
-        "slices_left": newest.to_json().get("slices_left"),
+        "slices_left": newest.slices_left,
         "verdict": VERDICTS.get(str(newest.verdict)),
         "run_failed": int(newest.outcome in _BAD),
     }

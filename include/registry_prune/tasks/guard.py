@@ -73,11 +73,8 @@ class GuardWindow(RegistryOperator):
         figures: dict[str, float] = {}
         try:
             lease = held_lease(run.cluster.config())
-            held = lease.to_json() if lease else {}
-            ends = held.get("must_end_by") or held.get("expires_at")
-            figures = window_figures(
-                lease.armed_at if lease else None, datetime.fromisoformat(ends) if ends else None, now=datetime.now(UTC)
-            )
+            ends = (lease.must_end_by or lease.expires_at) if lease else None
+            figures = window_figures(lease.armed_at if lease else None, ends, now=datetime.now(UTC))
             if lease is None:
                 figures["restore_failed"] = 0.0
         except (ClusterError, LeaseError) as error:

@@ -113,18 +113,18 @@ class DryRun(CandidateList):
 
     def work(self, run: Run) -> Record:
         with run.lease_keeper():
-            reasons = self._reasons_to_scan(run)
-            result = None if reasons else self._hold_survey(run, reasons)
+            survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
+            reasons = self._reasons_to_scan(run, survey, basis)
+            result = None if reasons else self._hold_survey(run, survey, basis, reasons)
             if result is not None:
                 return result
             self.log.info("The storage is scanned again, with the registry read-only: %s", "; ".join(reasons))
             return self.list_candidates(run)
 
-    def _reasons_to_scan(self, run: Run) -> list[str]:
+    def _reasons_to_scan(self, run: Run, survey: PrunerResult | None, basis: SurveyBasis | None) -> list[str]:
         """Why the survey cannot stand for the dry run, as far as is known without a look at the Images."""
         if self.cluster.dry_run_in_window == "always":
             return ["the setting dry_run_in_window is always"]
-        survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
         if survey is None or basis is None or not survey.complete or survey.artifact is None:
             return ["there is no survey"]
         # Before the look at the cluster: only then nothing can be pushed any more.
@@ -132,12 +132,13 @@ class DryRun(CandidateList):
         lasts = timedelta(seconds=self.cluster.seconds("survey_lasts"))
         return basis.reasons_against(registry_deployment(run), now=datetime.now(UTC), lasts=lasts)
 
-    def _hold_survey(self, run: Run, reasons: list[str]) -> PrunerResult | None:
+    def _hold_survey(
+        self, run: Run, survey: PrunerResult | None, basis: SurveyBasis | None, reasons: list[str]
+    ) -> PrunerResult | None:
         """The survey without what is needed again by now; None if it cannot stand for the dry run.
 
         :param reasons: gets why not.
         """
-        survey, basis = run.result("survey", PrunerResult), run.result("survey", SurveyBasis, BASIS)
         assert survey is not None
         assert survey.artifact is not None
         assert basis is not None

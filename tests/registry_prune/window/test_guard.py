@@ -13,10 +13,10 @@ from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.guard import Found, GuardRound, guard, guard_to_the_end
 from include.registry_prune.window.lease import Holder
-from include.registry_prune.window.opening import arm, open_window
+from include.registry_prune.window.opening import open_window
 from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import kubectl
-from tests.registry_prune.window.test_opening import LIMITS, pruner_at_work
+from tests.registry_prune.window.test_opening import LIMITS, armed, pruner_at_work
 
 HOLDER = Holder(run="registry_prune/gone", token="gone-1")
 NEXT = Holder(run="registry_prune/next", token="next-1")
@@ -35,15 +35,7 @@ def always(_holder: Holder) -> bool:
 def leave_window_open(cluster: Cluster, lasts: timedelta = EXPIRED) -> None:
     """What a run leaves that dies in its window; by default its lease has run out."""
     grant_role(cluster)
-    arm(
-        cluster,
-        holder=HOLDER,
-        run_url="",
-        lasts=timedelta(days=1),
-        must_end_by=datetime.now(UTC) + timedelta(days=1),
-        binding_ours=True,
-        limits=LIMITS,
-    )
+    armed(cluster, HOLDER)
     open_window(cluster, holder=HOLDER, limit_seconds=300)
     change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + lasts))
 
@@ -84,15 +76,7 @@ def test_a_living_pruner_ends_before_the_guard_lets_pushes_in(seeded: Sandbox, c
 
 
 def test_an_armed_lease_of_a_dead_run_gives_the_image_pruner_back(sandbox: Sandbox, cluster: Cluster) -> None:
-    arm(
-        cluster,
-        holder=HOLDER,
-        run_url="",
-        lasts=EXPIRED,
-        must_end_by=datetime.now(UTC) + timedelta(days=1),
-        binding_ours=False,
-        limits=LIMITS,
-    )
+    armed(cluster, HOLDER, EXPIRED, binding_ours=False)
     seen = guard(cluster, limits=LIMITS, run_is_over=never)
     assert seen.found is Found.CLOSED
     assert seen.message.endswith("was never opened: its run did not make the registry read-only.")
@@ -162,15 +146,7 @@ def test_the_role_stays_where_another_run_has_taken_it_over(sandbox: Sandbox, cl
 
 def test_the_next_run_closes_the_window_of_a_dead_one_and_arms_its_own(sandbox: Sandbox, cluster: Cluster) -> None:
     leave_window_open(cluster)
-    lease = arm(
-        cluster,
-        holder=NEXT,
-        run_url="",
-        lasts=timedelta(hours=1),
-        must_end_by=datetime.now(UTC) + timedelta(days=1),
-        binding_ours=False,
-        limits=LIMITS,
-    )
+    lease = armed(cluster, NEXT, timedelta(hours=1), binding_ours=False)
     assert lease.holder == NEXT.run
     assert not cluster.registry_state().read_only
     close_window(cluster, holder=NEXT, limits=LIMITS)
@@ -237,18 +213,10 @@ def test_a_delete_whose_lease_was_removed_with_its_window_is_ended(seeded: Sandb
 
 def leave_window_that_ends(cluster: Cluster, seconds: float) -> datetime:
     """Its run renews the lease for ever; returns when it has to end."""
-    end = datetime.now(UTC) + timedelta(seconds=seconds)
-    arm(
-        cluster,
-        holder=HOLDER,
-        run_url="",
-        lasts=timedelta(days=1),
-        must_end_by=end,
-        binding_ours=False,
-        limits=LIMITS,
-    )
+    lease = armed(cluster, HOLDER, ends_in=timedelta(seconds=seconds), binding_ours=False)
     open_window(cluster, holder=HOLDER, limit_seconds=300)
-    return end
+    assert lease.must_end_by is not None
+    return lease.must_end_by
 
 
 def guarded_to_the_end(cluster: Cluster, *, warning: float, within: float = 300.0) -> tuple[GuardRound, list[str]]:

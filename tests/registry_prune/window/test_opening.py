@@ -27,7 +27,7 @@ from include.registry_prune.window import config_lease
 from include.registry_prune.window import opening as window
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.in_the_way import InTheWayError
-from include.registry_prune.window.lease import ANNOTATION, DeleteAttempt, Holder, LeaseError
+from include.registry_prune.window.lease import ANNOTATION, DeleteAttempt, Holder, Lease, LeaseError
 from include.registry_prune.window.leftovers import leftovers
 from include.registry_prune.window.opening import arm, open_window, require_settled_read_only
 from sandbox.cluster import Sandbox
@@ -42,14 +42,21 @@ DAY = timedelta(days=1)
 LIMITS = ClosingLimits(settle_seconds=60, stop_seconds=1, reopen_anyway_seconds=3600)
 
 
-def armed(cluster: Cluster, holder: Holder = HOLDER, lasts: timedelta = DAY) -> None:
-    arm(
+def armed(
+    cluster: Cluster,
+    holder: Holder = HOLDER,
+    lasts: timedelta = DAY,
+    *,
+    ends_in: timedelta = DAY,
+    binding_ours: bool = True,
+) -> Lease:
+    return arm(
         cluster,
         holder=holder,
         run_url="",
         lasts=lasts,
-        must_end_by=datetime.now(UTC) + timedelta(days=1),
-        binding_ours=True,
+        must_end_by=datetime.now(UTC) + ends_in,
+        binding_ours=binding_ours,
         limits=LIMITS,
     )
 
