@@ -18,7 +18,8 @@ from include.registry_prune.pruner.processes import PrunerLivesError
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.units import parse_duration
 from include.registry_prune.window.closing import ClosingLimits
-from include.registry_prune.window.guard import Found, guard, guard_to_the_end
+from include.registry_prune.window.guard import guard, guard_to_the_end
+from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.lease import LeaseError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

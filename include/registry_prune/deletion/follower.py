@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, end_tasks
 from include.registry_prune.cluster.error import ClusterError
@@ -27,6 +27,11 @@ from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_count, format_seconds
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from include.registry_prune.pruner.progress import DeleteProgress
+
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 30.0
@@ -37,6 +42,8 @@ LOOK_MARGIN_SECONDS = 20.0
 ENDED_PATIENCE_SECONDS = 30.0
 """How long a delete that had to be ended is followed; then its task fails, and whoever closes the window ends it."""
 _ENDING_SECONDS = 2.0
+TOLD_EVERY_SECONDS = 3.0
+"""How often it is told how far the delete is: somebody may be looking."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
 
 
@@ -62,6 +69,7 @@ class DeleteFollower:
 
     :param connect: makes a connection to the cluster; called again after trouble, so that renewed credentials count.
     :param deleted: gets what was deleted.
+    :param tell: gets how far the delete is, every few seconds. It must not wait.
     """
 
     def __init__(
@@ -70,12 +78,14 @@ class DeleteFollower:
         delete: Delete,
         settings: FollowSettings,
         deleted: DeletedSink,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
     ) -> None:
         self._connect = connect
         self._delete = delete
         self._attempt = delete.attempt
         self._settings = settings
         self._deleted = deleted
+        self._tell, self._told = tell, float("-inf")
         self._log = DeleteLog(delete.position, self._take_line)
         self._kinds = dict.fromkeys(LineKind, 0)
         self._last_blob = delete.last_blob
@@ -227,6 +237,13 @@ class DeleteFollower:
         self._log.feed(stream, line)
         self._progress.blobs(self._log.blobs)
         self._progress.tick()
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._told = now
+            self._tell(self._progress.figures())
 
     def _take_line(self, line: Line) -> None:
         if line.kind in DELETABLE:

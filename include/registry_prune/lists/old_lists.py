@@ -14,7 +14,7 @@ from include.registry_prune.lists.artifacts import artifact_folder
 
 log = logging.getLogger(__name__)
 
-_LIST = re.compile(r"[a-z_]+-(candidates|deleted-[0-9A-Za-z-]+)\.(txt\.gz|json)")
+_LIST = re.compile(r"[a-z_]+-(candidates\.(txt\.gz|json)|deleted-[0-9A-Za-z-]+\.(txt\.gz|json)|progress\.json)")
 
 
 def remove_old_lists(configured: str, dag_id: str, *, before: datetime) -> int:

@@ -7,8 +7,11 @@ import time
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.pruner.output import Line
+from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,26 @@ def show(pod: str, line: Line, count: int) -> None:
         log.warning("%s | %s: %s", pod, line.kind, line.subject[:_SHOWN_CHARACTERS])
     elif line.kind is LineKind.UNKNOWN:
         log.info("%s | %s", pod, line.subject[:_SHOWN_CHARACTERS])
+
+
+class DeleteProgress(Record):
+    """How far a delete is, for the page.
+
+    :param at: when that was so.
+    :param blobs: deleted so far, in all attempts; ``expected_blobs``: by the dry run, if it is known.
+    :param blobs_per_second: of late; 0 before the first.
+    :param seconds: that the delete has worked; ``estimated_seconds``: what was expected, if it is known.
+    :param ends_by: when it is ended, whatever is left then.
+    """
+
+    version: Literal[1] = 1
+    at: AwareDatetime
+    blobs: int
+    expected_blobs: int | None = None
+    blobs_per_second: float = 0.0
+    seconds: float
+    estimated_seconds: float | None = None
+    ends_by: AwareDatetime | None = None
 
 
 class Progress:
@@ -117,6 +140,19 @@ class Progress:
         if self._estimated:
             when += f"; so far {self._so_far()}"
         log.info("progress: %s%s blobs %s%s, %.0f blobs/s%s", f"{done:,}", of, self._verb, share, rate, when)
+
+    def figures(self) -> DeleteProgress:
+        """As figures, for who shows them."""
+        now = time.monotonic()
+        return DeleteProgress(
+            at=datetime.now(UTC),
+            blobs=self._most,
+            expected_blobs=self._expected,
+            blobs_per_second=round(self._rate(now), 3),
+            seconds=round(now - self._started, 1),
+            estimated_seconds=self._estimated,
+            ends_by=self._ends_by,
+        )
 
     def _so_far(self) -> str:
         """How long it has been at work, and how long that was expected to be."""

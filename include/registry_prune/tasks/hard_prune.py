@@ -132,6 +132,7 @@ class HardPrune(RegistryOperator):
         from include.registry_prune.cluster.async_cluster import AsyncCluster
         from include.registry_prune.deletion.follower import DeleteFollower
         from include.registry_prune.lists.deleted_list import DeletedList
+        from include.registry_prune.lists.kept_progress import KeptProgress
 
         seconds = self.cluster.seconds("defer_after")
         if seconds == 0:
@@ -141,7 +142,8 @@ class HardPrune(RegistryOperator):
             return AsyncCluster.like(run.cluster.configuration)
 
         deleted = DeletedList(self._place(run), attempt=delete.attempt.number, pod=delete.attempt.pod)
-        follower = DeleteFollower(connect, delete, self._settings(), deleted)
+        told = KeptProgress(self._place(run))
+        follower = DeleteFollower(connect, delete, self._settings(), deleted, told.keep)
         end = asyncio.run(follower.follow(seconds))
         return end, follower.handed_on()
 

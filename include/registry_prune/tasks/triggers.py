@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.registry_prune.deletion.follower import DeleteFollower
 from include.registry_prune.deletion.handover import Delete, FollowSettings
 from include.registry_prune.lists.deleted_list import DeletedList, DeletedListPlace
+from include.registry_prune.lists.kept_progress import KeptProgress
 
 if TYPE_CHECKING:
     from include.registry_prune.cluster.async_cluster import AsyncCluster
@@ -52,7 +53,8 @@ class DeleteTrigger(BaseTrigger):
         """Follow the delete."""
         attempt = self.delete.attempt
         deleted = DeletedList(self.place, attempt=attempt.number, pod=attempt.pod)
-        end = await DeleteFollower(self._connect, self.delete, self.settings, deleted).follow()
+        told = KeptProgress(self.place)
+        end = await DeleteFollower(self._connect, self.delete, self.settings, deleted, told.keep).follow()
         assert end is not None
         yield TriggerEvent(end.to_json())
 

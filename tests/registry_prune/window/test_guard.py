@@ -11,7 +11,8 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
-from include.registry_prune.window.guard import Found, GuardRound, guard, guard_to_the_end
+from include.registry_prune.window.guard import guard, guard_to_the_end
+from include.registry_prune.window.guard_round import Found, GuardRound
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import open_window
 from sandbox.cluster import Sandbox

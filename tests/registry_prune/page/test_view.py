@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from include.registry_prune.report.view import ClusterView, RunView, StoredRun, view_run, view_runs, with_kept
 
 from include.registry_prune.report.report import Outcome, RunReport
-from include.registry_prune.report.view import ClusterView, RunView, StoredRun, view_run, view_runs, with_kept
 
 BEGAN = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
 REPORT = RunReport(
