@@ -101,9 +101,7 @@ def open_window(session: Session, dag_id: str) -> OpenWindow | None:
         closed = closing is not None and closing.state in ("success", "skipped")
         if opening is None or opening.state not in _OPENED or opening.started_at is None or closed:
             continue
-        return OpenWindow(
-            f"{dag_id}/{run_id}", opening.started_at, _lease(handed_over(session, dag_id, run_id, ARMING_TASK))
-        )
+        return OpenWindow(f"{dag_id}/{run_id}", opening.started_at, window_lease(session, dag_id, run_id))
     return None
 
 

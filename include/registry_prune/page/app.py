@@ -7,6 +7,7 @@ Every route asks for Airflow's login; what tells of a cluster asks for the right
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,9 @@ from include.registry_prune.page.kept import NoSettingsError, in_time, reports_o
 from include.registry_prune.page.rights import ReadableDag, ReadableDags
 from include.registry_prune.page.view import RunDetail, RunView, StoredRun, view_run, view_runs, with_kept
 from include.registry_prune.pruner.progress import DeleteProgress
+from include.registry_prune.report.kept_reports import kept_report
 from include.registry_prune.report.links import PAGE_NAME
+from include.registry_prune.report.report import RunReport
 from include.registry_prune.settings.clusters import ClusterSettings
 
 RUNS, MOST_RUNS = 100, 1000
@@ -229,8 +232,13 @@ def _known_run(session: Session, dag: DagModel, run_id: str, settings: dict[str,
     :raises HTTPException: 404 if there is neither.
     """
     stored = stored_runs(session, dag.dag_id, count=1, run_id=run_id)
-    kept = reports_of([dag.dag_id], MOST_RUNS, settings)[dag.dag_id].reports if settings else ()
-    found = with_kept(stored, [report for report in kept if report.run_id == run_id], most=1)
+    cluster = (settings or {}).get(dag.dag_id)
+    reports: tuple[RunReport, ...] = ()
+    if cluster is not None:
+        # Where the store does not answer, what Airflow has is shown.
+        with suppress(OSError):
+            reports = in_time(lambda: kept_report(cluster.artifacts, dag.dag_id, run_id)).reports
+    found = with_kept(stored, reports, most=1)
     if not found:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{dag.dag_id} has no run {run_id}")
     return found[0]
