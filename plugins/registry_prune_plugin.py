@@ -1,4 +1,4 @@
-"""Airflow's plugin: a page in the UI with the registry's prunes, and a note on the dashboard when one needs a person."""
+"""Airflow's plugin: a page in the UI with the registry's prunes, and a note on the dashboard where a person is needed."""
 
 from __future__ import annotations
 
