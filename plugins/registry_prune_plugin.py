@@ -1,4 +1,4 @@
-"""Airflow's plugin: a page in the UI with the registry's prunes, and a note on the dashboard where a person is needed."""
+"""Airflow's plugin: a page in the UI of the prunes, and a note on the dashboard where one needs a person."""
 
 from __future__ import annotations
 

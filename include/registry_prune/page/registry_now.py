@@ -97,19 +97,12 @@ def registry_now(
 
 
 def attention(
-    registry: RegistryNow,
-    *,
-    paused: bool,
-    runs_by_hand: bool,
-    failed_in_a_row: int,
-    due_at: datetime | None,
-    now: datetime,
+    registry: RegistryNow, *, paused: bool, failed_in_a_row: int, due_at: datetime | None, now: datetime
 ) -> tuple[str, ...]:
     """What somebody should look at, besides a registry that is read-only.
 
-    :param runs_by_hand: the DAG has no schedule.
     :param failed_in_a_row: the last runs that ended badly, up to the first that did not.
-    :param due_at: when the next run is due; in the past if nothing begins it.
+    :param due_at: when the next run is due; in the past if nothing begins it; None: there is no schedule.
     """
     found = []
     if registry.told_by != "run" and registry.known_at is not None and now - registry.known_at > GUARD_SILENT:
