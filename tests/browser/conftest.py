@@ -60,7 +60,7 @@ class Airflow:
 
 
 @pytest.fixture(scope="module")
-def airflow(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(airflow_database: None, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """One api-server for all tests of a module: it alone is enough, nothing is scheduled."""
     from tests.browser.prepared_runs import CLUSTERS, prepare
 
