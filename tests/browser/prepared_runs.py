@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dags.registry_guard import build_guard
@@ -81,6 +83,9 @@ def prepare(home: Path, now: datetime) -> None:
         store(build_guard(settings))
         if name != "idle":
             _guard_round(name, now)
+    with create_session() as session:
+        for dag in session.scalars(select(DagModel)):
+            dag.is_paused, dag.next_dagrun_create_after = False, newest_due(now) + timedelta(days=2)
     _berlin(home, now)
     _munich(now)
     for number in range(1000):

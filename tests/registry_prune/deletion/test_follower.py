@@ -129,6 +129,22 @@ def test_a_look_that_brings_something_and_overruns_its_time_is_not_nothing_known
     assert follow(Pod([*late, last_look(clock)]), tmp_path).result.complete
 
 
+def test_how_far_the_delete_is_is_told_while_it_works(clock: Clock, tmp_path: Path) -> None:
+    """Guards the page: it asks no cluster, and knows it from this alone."""
+    line = b'{"level":"info","msg":"Deleting blob: /docker/registry/v2/blobs/sha256/00/%064x"}\n'
+
+    def deleted(segment: int, before: int) -> Look:
+        head = b"counts %d 0 0 %d\n" % (before, before)
+        data = base64.b64encode(head + b"".join(line % (before + number) for number in range(10))).decode()
+        return look(clock, f"log {segment} 0 {data}")
+
+    told: list[int] = []
+    followed = follower(Pod([deleted(1_000_000, 0), deleted(1_000_001, 10), last_look(clock)]), tmp_path)
+    followed._tell = lambda progress: told.append(progress.blobs)
+    asyncio.run(followed.follow())
+    assert told[:2] == [10, 20]
+
+
 def test_trouble_of_the_connection_itself_counts_too(clock: Clock, tmp_path: Path) -> None:
     async def refused(on_line: LineHandler) -> ExecEnd:
         raise ClusterError("the API server does not answer")

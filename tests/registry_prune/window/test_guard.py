@@ -64,7 +64,9 @@ def test_a_window_whose_run_is_over_is_closed_before_its_lease_runs_out(seeded: 
 
 def test_a_run_that_works_is_left_alone(cluster: Cluster) -> None:
     leave_window_open(cluster, lasts=timedelta(hours=1))
-    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.AT_WORK
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert (seen.found, seen.read_only, seen.holder) == (Found.AT_WORK, True, HOLDER.run)
+    assert seen.read_only_since is not None
     assert cluster.registry_state().read_only
 
 
@@ -92,6 +94,8 @@ def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone
     seen = guard(cluster, limits=LIMITS, run_is_over=always)
     assert seen.found is Found.UNEXPLAINED
     assert "no lease of this project says why" in seen.message
+    assert (seen.read_only, seen.holder) == (True, "")
+    assert seen.read_only_since is not None
     assert cluster.registry_state().read_only
 
 

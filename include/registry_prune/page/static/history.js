@@ -8,7 +8,7 @@ const PER_PAGE = 15;
 
 export function History({ dagId, name, pick }) {
   const [most, setMost] = useState(100);
-  const { data, problem: wrong } = useJson(clusterRoute(dagId, "runs", { count: most }), 30);
+  const { data, problem: wrong } = useJson(clusterRoute(dagId, "runs", { count: most }), 60);
   const runs = data?.runs ?? [];
   return h(
     "section",

@@ -18,24 +18,29 @@ export function clusterRoute(dagId, what, parameters) {
   return route(`clusters/${encodeURIComponent(dagId)}/${what}`, parameters);
 }
 
-/** JSON from a route: `{ data, problem }`. Asked for again every so many seconds while somebody looks; 0: once. */
+/**
+ * JSON from a route: `{ data, problem }`. Asked for again after so many seconds while somebody looks; 0: once; a function
+ * (always the same one) is asked with what came.
+ */
 export function useJson(url, everySeconds = 0) {
   const [answer, setAnswer] = useState({});
   useEffect(() => {
     if (!url) return setAnswer({});
     const ended = new AbortController();
     let timer;
+    let came;
     const ask = async () => {
       if (!document.hidden) {
         try {
-          const data = await fetched(url, ended.signal);
-          if (!ended.signal.aborted) setAnswer({ url, data });
+          came = await fetched(url, ended.signal);
+          if (!ended.signal.aborted) setAnswer({ url, data: came });
         } catch (error) {
           // What was known stays on the page, beside what is wrong now.
           if (!ended.signal.aborted) setAnswer((before) => ({ ...(before.url === url ? before : {}), url, problem: error.message }));
         }
       }
-      if (everySeconds && !ended.signal.aborted) timer = setTimeout(ask, everySeconds * 1000);
+      const seconds = typeof everySeconds === "function" ? everySeconds(came) : everySeconds;
+      if (seconds && !ended.signal.aborted) timer = setTimeout(ask, seconds * 1000);
     };
     ask();
     return () => {

@@ -5,9 +5,10 @@ import { ago, badge, between, clock, clusterRoute, count, h, here, nouns, proble
 
 const DELETE = "hard_prune";
 const AT_WORK = ["running", "deferred"];
+const whileItWorks = (data) => (data && data.detail.run.tone !== "busy" ? 0 : 5);
 
 export function Run({ dagId, runId, card }) {
-  const { data, problem: wrong } = useJson(clusterRoute(dagId, "run", { run_id: runId }), 5);
+  const { data, problem: wrong } = useJson(clusterRoute(dagId, "run", { run_id: runId }), whileItWorks);
   if (!data) return h("section", null, problem(wrong), wrong ? null : h("p", { className: "rp-empty" }, "Loading …"));
   const { detail, tasks, now } = data;
   const { run } = detail;
