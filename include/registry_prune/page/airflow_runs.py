@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.models.dag import DagModel
@@ -21,6 +21,8 @@ from include.registry_prune.window.guard_round import GuardRound
 from include.registry_prune.window.lease import Lease
 
 REPORT_TASK, OPENING_TASK, CLOSING_TASK, ARMING_TASK = "report", "set_read_only", "restore_read_write", "arm_window"
+GUARD_LOOKED_FOR = timedelta(days=1)
+_ROUNDS = 20
 _OPENED = {"running", "success", "failed", "up_for_retry"}
 
 
@@ -105,29 +107,28 @@ def open_window(session: Session, dag_id: str) -> OpenWindow | None:
     return None
 
 
-def guard_seen(session: Session, guard_dag_id: str) -> GuardSeen:
-    """What is known of a guard."""
+def guard_seen(session: Session, guard_dag_id: str, *, now: datetime) -> GuardSeen:
+    """What is known of a guard from its rounds of the last day."""
     dag = session.get(DagModel, guard_dag_id)
-    row = session.execute(
-        select(XComModel.value, XComModel.timestamp)
-        .where(XComModel.dag_id == guard_dag_id, XComModel.key == "return_value")
-        .order_by(XComModel.timestamp.desc())
-        .limit(1)
-    ).first()
-    newest = session.scalar(
-        select(DagRun.state)
-        .where(DagRun.dag_id == guard_dag_id, DagRun.end_date.is_not(None))
+    of_round = and_(XComModel.dag_run_id == DagRun.id, XComModel.key == "return_value", XComModel.map_index == -1)
+    # With 200 clusters there are millions of rounds: the index on run_after finds those of a day.
+    rounds = session.execute(
+        select(DagRun.state, DagRun.end_date, XComModel.value, XComModel.timestamp)
+        .outerjoin(XComModel, of_round)
+        .where(DagRun.dag_id == guard_dag_id, DagRun.run_after >= now - GUARD_LOOKED_FOR)
         .order_by(DagRun.run_after.desc())
-        .limit(1)
-    )
-    paused, failing = dag is not None and bool(dag.is_paused), str(newest) == "failed"
-    if row is None:
-        return GuardSeen(failing=failing, paused=paused)
-    try:
-        last = GuardRound.from_json(_json(row[0]))
-    except (ValidationError, ValueError):
-        return GuardSeen(failing=failing, paused=paused)
-    return GuardSeen(last, last.looked_at or row[1], failing, paused)
+        .limit(_ROUNDS)
+    ).all()
+    ended = next((str(state) for state, end, _, _ in rounds if end is not None), "")
+    seen = GuardSeen(failing=ended == "failed", paused=dag is not None and bool(dag.is_paused))
+    for _, _, value, told_at in rounds:
+        try:
+            last = None if value is None else GuardRound.from_json(_json(value))
+        except (ValidationError, ValueError):  # of another release
+            continue
+        if last is not None:
+            return replace(seen, last=last, looked_at=last.looked_at or told_at)
+    return seen
 
 
 def handed_over(session: Session, dag_id: str, run_id: str, task_id: str) -> Any:

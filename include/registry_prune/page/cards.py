@@ -77,7 +77,7 @@ def _card(
     session: Session, dag: DagModel, user: BaseUser, runs: Sequence[RunView], *, notes: tuple[str, ...], now: datetime
 ) -> ClusterCard:
     guard_dag_id = _guard_of(dag.dag_id)
-    seen = guard_seen(session, guard_dag_id) if may_read(user, guard_dag_id) else None
+    seen = guard_seen(session, guard_dag_id, now=now) if may_read(user, guard_dag_id) else None
     guard = seen or GuardSeen()
     window = open_window(session, dag.dag_id)
     registry = registry_now(guard.last, guard.looked_at, window, now=now)

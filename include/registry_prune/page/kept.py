@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 from typing import TypeVar
 
@@ -59,7 +60,7 @@ def reports_of(
     if settings is None:
         return {dag_id: KeptReports(damaged=(_not_shown(why_none),)) for dag_id in dag_ids}
     reading = {
-        dag_id: begun(lambda dag_id=dag_id: kept_reports(settings[dag_id].artifacts, dag_id, newest=count))  # type: ignore[misc]
+        dag_id: begun(partial(kept_reports, settings[dag_id].artifacts, dag_id, newest=count))
         for dag_id in dag_ids
         if dag_id in settings
     }

@@ -81,7 +81,7 @@ def registry_now(
             told_by="run",
         )
     if guard is None or looked_at is None:
-        return RegistryNow("not known", text="The guard has not looked yet, or its rounds are not yours to see.")
+        return RegistryNow("not known", text="The guard has not looked for a day, or its rounds are not yours to see.")
     if guard.read_only is None:
         return RegistryNow("not known", known_at=looked_at, text=guard.message, told_by="guard")
     return RegistryNow(
