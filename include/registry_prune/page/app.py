@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
-from fastapi import Depends, FastAPI, HTTPException, Query, Response, status
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response, status
+from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from include.registry_prune.lists.artifacts import name_in_files
@@ -39,11 +40,11 @@ RUNS, MOST_RUNS = 100, 1000
 """Of a cluster: how many runs are told of, and how many may be asked for."""
 DELETE_TASK = "hard_prune"
 
-_STATIC = Path(__file__).parent / "static"
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _FILES = {
-    file.name: {".js": "text/javascript", ".css": "text/css"}[file.suffix]
-    for file in _STATIC.iterdir()
-    if file.suffix in (".js", ".css")
+    file.name: (file.read_bytes(), _TYPES[file.suffix])
+    for file in (Path(__file__).parent / "static").iterdir()
+    if file.suffix in _TYPES
 }
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 
@@ -107,15 +108,20 @@ def _no_store(response: Response) -> None:
     response.headers.update({**_HEADERS, "Cache-Control": "no-store"})
 
 
-def static_file(name: str, user: GetUserDep) -> FileResponse:
+def static_file(name: str, user: GetUserDep, if_none_match: Annotated[str, Header()] = "") -> Response:
     """A file of the page. It tells of no cluster: whoever has logged in may read it.
 
     :raises HTTPException: 401 for an unknown user, 404 for anything else than one of the page's files.
     """
     if name not in _FILES:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "No such file")
+    content, media_type = _FILES[name]
     # Asked for again each time, and sent only if it is another one: no page is made of files of two releases.
-    return FileResponse(_STATIC / name, media_type=_FILES[name], headers={**_HEADERS, "Cache-Control": "no-cache"})
+    tag = f'"{sha256(content).hexdigest()}"'
+    headers = {**_HEADERS, "Cache-Control": "no-cache", "ETag": tag}
+    if if_none_match == tag:
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def overview(dags: ReadableDags, user: GetUserDep, session: SessionDep) -> Overview:
@@ -132,7 +138,7 @@ def history(
 
     :param count: at most this many.
     """
-    settings, why_none = _settings()
+    settings, why_none = _settings(dag.dag_id)
     kept = reports_of([dag.dag_id], count, settings, why_none=why_none)[dag.dag_id]
     runs = with_kept(stored_runs(session, dag.dag_id, count=count), kept.reports, most=count)
     cluster = (settings or {}).get(dag.dag_id)
@@ -145,7 +151,7 @@ def one_run(dag: ReadableDag, run_id: str, session: SessionDep) -> OneRun:
 
     :raises HTTPException: 404 if neither Airflow nor the store knows it.
     """
-    settings, why_none = _settings()
+    settings, why_none = _settings(dag.dag_id)
     cluster = (settings or {}).get(dag.dag_id)
     run = _known_run(session, dag, run_id, settings)
     lists, problem = [], why_none
@@ -209,16 +215,16 @@ def _opened(cluster: ClusterSettings, dag_id: str, run_id: str, name: str) -> It
         return HTTPException(status.HTTP_409_CONFLICT, str(error))
 
 
-def _settings() -> tuple[dict[str, ClusterSettings] | None, str]:
-    """Of each cluster, by DAG; or None, and why not."""
+def _settings(only: str | None = None) -> tuple[dict[str, ClusterSettings] | None, str]:
+    """Of each cluster, or of one, by DAG; or None, and why not."""
     try:
-        return settings_by_dag(), ""
+        return settings_by_dag(only), ""
     except NoSettingsError as error:
         return None, str(error)
 
 
 def _cluster(dag: DagModel) -> ClusterSettings:
-    settings, why_none = _settings()
+    settings, why_none = _settings(dag.dag_id)
     cluster = (settings or {}).get(dag.dag_id)
     if cluster is None:
         why = why_none or f"the settings have no right entry for {dag.dag_id}"

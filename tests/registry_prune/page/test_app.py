@@ -71,11 +71,13 @@ def list_path(run: PlayedRun, task: str, what: str) -> Any:
     return artifact_path("", dag_id=DAG, run_id=run.run_id, task_id=task, what=what)
 
 
-def get(client: TestClient, path: str, *, role: str | None = "VIEWER", **parameters: Any) -> Any:
+def get(client: TestClient, path: str, *, role: str | None = "VIEWER", headers: Any = None, **parameters: Any) -> Any:
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role))
     client.cookies.set("_token", token)
     try:
-        return client.get(path if path.startswith("/api/") else f"{PAGE_ROUTES}{path}", params=parameters)
+        return client.get(
+            path if path.startswith("/api/") else f"{PAGE_ROUTES}{path}", params=parameters, headers=headers
+        )
     finally:
         client.cookies.clear()
 
@@ -272,6 +274,8 @@ def test_the_pages_own_files(client: TestClient, name: str) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].split(";")[0] == ("text/css" if name.endswith("css") else "text/javascript")
     assert answer.headers["cache-control"] == "no-cache"
+    again = get(client, f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("name", ["app.py", "..%2Fapp.py", "%2Fetc%2Fpasswd", "none.js"])
