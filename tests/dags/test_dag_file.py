@@ -19,7 +19,9 @@ from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import process
 
 DAGS = Path(__file__).parents[2] / "dags"
-DAG_FILE, GUARD_FILE, SETTINGS_FILE = (DAGS / f"registry_{name}.py" for name in ("prune", "guard", "settings"))
+DAG_FILE, GUARD_FILE, UNDO_FILE, SETTINGS_FILE = (
+    DAGS / f"registry_{name}.py" for name in ("prune", "guard", "undo", "settings")
+)
 
 TWO_CLUSTERS = """
 default: {}
@@ -197,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_every_dag_file(clusters_file:
     clusters_file.write_text("- berlin", encoding="utf-8")
     bag = DagBag(dag_folder=str(DAGS))
     assert bag.dags == {}
-    assert sorted(bag.import_errors) == sorted(str(file) for file in (DAG_FILE, GUARD_FILE, SETTINGS_FILE))
+    assert sorted(bag.import_errors) == sorted(str(file) for file in (DAG_FILE, GUARD_FILE, UNDO_FILE, SETTINGS_FILE))
 
 
 @pytest.fixture
