@@ -58,6 +58,7 @@ _STEPS: Mapping[str, tuple[int, int]] = {
     "restore_read_write": (1691, 1734),
     "reconcile": (1735, 1760),
     "integrity_after": (1735, 2010),
+    "remove_deleted": (2011, 2012),
     "revoke_image_pruner": (2011, 2012),
     "verify_restored": (2013, 2015),
     "report": (2016, 2017),

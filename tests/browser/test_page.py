@@ -154,7 +154,7 @@ def test_a_run_is_opened_with_its_verdict_its_figures_and_its_window(page: Page,
     for shown in ("pruned", "184,220 orphaned blobs ≥ 1,000", "freed 4.138 GiB", "0 before, 0 after", "10 min 07 s"):
         expect(run).to_contain_text(shown)
     tasks = run.get_by_role("list", name="Tasks of the run")
-    expect(tasks.get_by_role("listitem")).to_have_count(20)
+    expect(tasks.get_by_role("listitem")).to_have_count(21)
     band, bar = tasks.locator(".rp-window").first, tasks.get_by_role("listitem").filter(has_text="hard_prune")
     window, delete = band.bounding_box(), bar.locator(".rp-time").bounding_box()
     assert window is not None

@@ -42,8 +42,6 @@ LOOK_MARGIN_SECONDS = 20.0
 ENDED_PATIENCE_SECONDS = 30.0
 """How long a delete that had to be ended is followed; then its task fails, and whoever closes the window ends it."""
 _ENDING_SECONDS = 2.0
-TOLD_EVERY_SECONDS = 3.0
-"""How often it is told how far the delete is: somebody may be looking."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 10.0
 
 
@@ -85,7 +83,6 @@ class DeleteFollower:
         self._attempt = delete.attempt
         self._settings = settings
         self._deleted = deleted
-        self._tell, self._told = tell, float("-inf")
         self._log = DeleteLog(delete.position, self._take_line)
         self._kinds = dict.fromkeys(LineKind, 0)
         self._last_blob = delete.last_blob
@@ -109,6 +106,7 @@ class DeleteFollower:
             ends_by=delete.ends_by,
             estimated_seconds=delete.estimated_seconds,
             silence_seconds=settings.silence,
+            tell=tell,
         )
 
     async def follow(self, seconds: float | None = None) -> DeleteEnd | None:
@@ -237,13 +235,6 @@ class DeleteFollower:
         self._log.feed(stream, line)
         self._progress.blobs(self._log.blobs)
         self._progress.tick()
-        self._tell_progress()
-
-    def _tell_progress(self) -> None:
-        now = time.monotonic()
-        if now - self._told >= TOLD_EVERY_SECONDS:
-            self._told = now
-            self._tell(self._progress.figures())
 
     def _take_line(self, line: Line) -> None:
         if line.kind in DELETABLE:

@@ -37,7 +37,7 @@ from include.registry_prune.exact_pod.record import DeleteRecord, Listener
 from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
-from include.registry_prune.pruner.progress import Progress
+from include.registry_prune.pruner.progress import DeleteProgress, Progress
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.in_the_way import require_clear_way
 from include.registry_prune.window.lease import Holder
@@ -118,9 +118,16 @@ class ListDelete:
     """One delete by the list.
 
     :param connect: makes a connection for those who watch beside it.
+    :param tell: gets how far it is, every few seconds, in the loop that :meth:`carry_out` runs in. It must not wait.
     """
 
-    def __init__(self, cluster: Cluster, connect: Connect, work: ListWork) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        connect: Connect,
+        work: ListWork,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
+    ) -> None:
         self._cluster = cluster
         self._connect = connect
         self._work = work
@@ -132,7 +139,12 @@ class ListDelete:
         self._earlier = DeleteRecord()
         self._started = time.monotonic()
         expected = work.seal.counts.get("blob", 0)
-        self._progress = Progress("delete", expected, ends_by=work.ends_by)
+        self._progress = Progress(
+            "delete",
+            expected,
+            ends_by=work.ends_by,
+            tell=lambda progress: self._loop.call_soon_threadsafe(tell, progress),
+        )
 
     async def carry_out(self) -> ListEnd:
         """Do it, to its end.

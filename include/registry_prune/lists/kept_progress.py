@@ -16,8 +16,6 @@ from include.registry_prune.pruner.progress import DeleteProgress
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-    from include.registry_prune.lists.deleted_list import DeletedListPlace
-
 log = logging.getLogger(__name__)
 
 
@@ -32,11 +30,11 @@ def progress_path(configured: str, *, dag_id: str, run_id: str, task_id: str) ->
 class KeptProgress:
     """Keeps the progress of one run's delete. It waits for nothing, and what goes wrong is the page's loss alone.
 
-    :param place: of the lists of the same delete.
+    :param path: as :func:`progress_path` has it.
     """
 
-    def __init__(self, place: DeletedListPlace) -> None:
-        self._path = progress_path(place.configured, dag_id=place.dag_id, run_id=place.run_id, task_id=place.task_id)
+    def __init__(self, path: ObjectStoragePath) -> None:
+        self._path = path
         self._work: asyncio.Task[None] | None = None
         self._failed = False
 

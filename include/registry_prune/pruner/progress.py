@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_PROGRESS_SECONDS = 0.5
 PROGRESS_SHARE = 0.05
 """Progress is said again after this share of the time so far."""
+TOLD_EVERY_SECONDS = 3.0
+"""Whoever shows it is told so often: somebody may be looking."""
 
 _SHOWN_LINES = 100
 _SHOWN_CHARACTERS = 1000
@@ -68,6 +71,7 @@ class Progress:
     :param running_for: seconds since it began.
     :param ends_by: when it is ended, whatever is left then; None: it goes on to its end.
     :param estimated_seconds: how long it was expected to take in all, if that is known.
+    :param tell: gets how far it is, every few seconds. It must not wait.
     :param silence_seconds: after this many seconds without another blob the log says so; None or 0: never.
     """
 
@@ -82,7 +86,9 @@ class Progress:
         ends_by: datetime | None = None,
         estimated_seconds: float | None = None,
         silence_seconds: float | None = None,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
     ) -> None:
+        self._tell, self._told = tell, float("-inf")
         self._verb = "listed" if mode == "check" else "deleted"
         self._expected = expected
         self._before, self._most = done_before, done_before + counted
@@ -103,6 +109,9 @@ class Progress:
             self._reckon_from(self._looked, self._most)
             self._most, self._heard, self._silence_said = self._before + count, now, 0
         self._looked = now
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._told = now
+            self._tell(self.figures())
         pause = max(FIRST_PROGRESS_SECONDS, PROGRESS_SHARE * (now - self._started))
         if now - self._said >= pause:
             self._said = now

@@ -40,13 +40,16 @@ def delete_by_list(run: Run, dry_run: PrunerResult, *, ends_by: datetime) -> Pru
     from include.registry_prune.cluster.settling import NotSettledError
     from include.registry_prune.exact_pod.deletion import EndedError, ListDelete
     from include.registry_prune.exact_pod.pod import ExactPodError
+    from include.registry_prune.lists.kept_progress import KeptProgress, progress_path
     from include.registry_prune.pruner.processes import PrunerLivesError
     from include.registry_prune.window.in_the_way import InTheWayError
 
     work = _work(run, dry_run, ends_by)
     configuration = run.cluster.configuration
+    path = progress_path(run.settings.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id="hard_prune")
+    tell = KeptProgress(path).keep
     try:
-        end = asyncio.run(ListDelete(run.cluster, lambda: AsyncCluster.like(configuration), work).carry_out())
+        end = asyncio.run(ListDelete(run.cluster, lambda: AsyncCluster.like(configuration), work, tell).carry_out())
     except (ExactPodError, EndedError, NotSettledError, InTheWayError) as error:
         raise AirflowFailException(str(error)) from error
     except PrunerLivesError as error:

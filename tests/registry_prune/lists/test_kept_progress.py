@@ -11,17 +11,12 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from include.registry_prune.lists import kept_progress
-from include.registry_prune.lists.deleted_list import DeletedListPlace
 from include.registry_prune.lists.kept_progress import KeptProgress, progress_path, read_progress
 from include.registry_prune.pruner.progress import DeleteProgress
 
 
 def progress(blobs: int) -> DeleteProgress:
     return DeleteProgress(at=datetime.now(UTC), blobs=blobs, expected_blobs=100, seconds=1.0)
-
-
-def place(configured: str) -> DeletedListPlace:
-    return DeletedListPlace(configured=configured, dag_id="d", run_id="r+1", task_id="hard_prune", server="s")
 
 
 def path_of(folder: Path) -> ObjectStoragePath:
@@ -36,7 +31,7 @@ async def kept(progress_keeper: KeptProgress, blobs: int) -> None:
 
 def test_the_last_one_is_read(tmp_path: Path) -> None:
     async def work() -> None:
-        keeper = KeptProgress(place(f"file://{tmp_path}"))
+        keeper = KeptProgress(path_of(tmp_path))
         for blobs in (3, 7):
             await kept(keeper, blobs)
 
@@ -57,7 +52,7 @@ def test_a_storage_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(kept_progress, "write_whole", hang)
 
     async def work() -> None:
-        keeper = KeptProgress(place(f"file://{tmp_path}"))
+        keeper = KeptProgress(path_of(tmp_path))
         for blobs in range(5):
             keeper.keep(progress(blobs))
             await asyncio.sleep(0)
@@ -73,7 +68,7 @@ def test_a_storage_that_fails_is_logged_once(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "d").write_text("no folder")
 
     async def work() -> None:
-        keeper = KeptProgress(place(f"file://{tmp_path}"))
+        keeper = KeptProgress(path_of(tmp_path))
         for blobs in (1, 2):
             await kept(keeper, blobs)
 
