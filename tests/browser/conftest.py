@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from local_airflow.airflow_instance import free_port
 from local_airflow.environment import AirflowSettings, Secrets, airflow_environment
@@ -38,6 +38,10 @@ BELOW = "/airflow"
 """Airflow lives below a path here: whatever forgets that is not found."""
 PASSWORDS = {"admin": "of the tests", GUEST: "of the guest"}
 STARTED_WITHIN_SECONDS = 120
+
+
+# For a machine with other work: a test ends as soon as it sees what it waits for.
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True)

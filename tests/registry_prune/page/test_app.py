@@ -411,12 +411,13 @@ def test_a_guard_is_told_of_only_to_who_may_read_its_dag(
 
 
 def test_a_thousand_runs_are_told_of_in_short(client: TestClient, played: PlayedRun) -> None:
-    """The browser's share is in tests/browser; this is the server's, with room for a busy machine."""
+
     report = json.loads(kept_file().read_text())
+    folder = kept_file().parent
     written = []
     for number in range(1000):
         due = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=number)
-        path = kept_file().with_name(f"{due:%Y%m%dT%H%M%S}Z-manual__{number}.json")
+        path = folder / f"{due:%Y%m%dT%H%M%S}Z-manual__{number}.json"
         path.write_text(json.dumps({**report, "run_id": f"manual__{number}", "run_after": due.isoformat()}))
         written.append(path)
     try:
