@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.browser.prepared_runs import (
     BLOBS,
     DAMAGED,
     HAMBURG,
+    LEIPZIG,
     LOG_LINE,
     MUNICH,
     MUNICH_EXPECTED,
@@ -35,7 +37,13 @@ AS_GUEST = {"user": GUEST}
 DARK = {"color_scheme": "dark"}
 CONTRAST = """
 (selector) => {
-  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const channels = (text) => {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = text;
+    pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data];
+  };
   const light = (colour) => {
     const [r, g, b] = colour.map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
@@ -43,14 +51,15 @@ CONTRAST = """
   const under = (element) => {
     for (let at = element; at; at = at.parentElement) {
       const colour = channels(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour.slice(0, 3);
+      if (colour[3] > 0) return colour.slice(0, 3);
     }
     return [255, 255, 255];
   };
-  return Math.min(...[...document.querySelectorAll(selector)].map((element) => {
+  return [...document.querySelectorAll(selector)].flatMap((element) => {
     const [a, b] = [channels(getComputedStyle(element).color).slice(0, 3), under(element)].map(light);
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  }));
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    return contrast < 4.5 ? [`${element.className}: ${contrast.toFixed(2)}`] : [];
+  });
 }
 """
 
@@ -97,7 +106,7 @@ def test_a_card_says_whether_pushes_are_taken_since_when_and_until_when(page: Pa
     expect(munich).to_contain_text(f"It must end by {airflow.now + timedelta(hours=3):%Y-%m-%d %H:%M} UTC")
     berlin = page.locator('[data-cluster="berlin"]')
     expect(berlin).to_contain_text("184,220 blobs")
-    expect(berlin).to_contain_text("looked 2 min")
+    expect(berlin).to_contain_text(re.compile(r"looked \d+ min"))
     expect(page.locator('[data-cluster="idle"]')).to_contain_text("not known")
     expect(plot(page, "Backlog").locator("svg[role=img]")).to_be_visible()
     picture(page, "page-overview")
@@ -122,7 +131,7 @@ def test_the_plots_have_the_figures_of_the_reports(page: Page, airflow: Airflow)
 def test_all_of_it_can_be_read_in_light_and_in_dark(
     page: Page, airflow: Airflow, request: pytest.FixtureRequest
 ) -> None:
-    dark = "dark" in request.node.name
+    dark = request.node.callspec.id == "dark"
     opened(page, airflow, cluster=BERLIN)
     expect(plot(page, "Freed").locator("svg[role=img]")).to_be_visible()
     background = page.evaluate("getComputedStyle(document.querySelector('.rp-card')).backgroundColor")
@@ -130,7 +139,7 @@ def test_all_of_it_can_be_read_in_light_and_in_dark(
     shown = (
         ".rp-badge, .rp-card dd, .rp-card dt, .rp-note, .rp-link, .rp-table td, .rp-table th, .rp-legend, .rp-page h2"
     )
-    assert page.evaluate(CONTRAST, shown) >= 4.5
+    assert page.evaluate(CONTRAST, shown) == []
     picture(page, f"page-{'dark' if dark else 'light'}")
 
 
@@ -195,7 +204,7 @@ def test_the_progress_of_a_delete_moves(page: Page, airflow: Airflow) -> None:
     picture(page, "page-progress")
 
 
-def test_a_thousand_runs_are_thinned_and_paged_and_a_damaged_report_is_named(page: Page, airflow: Airflow) -> None:
+def test_a_thousand_runs_are_thinned_and_paged(page: Page, airflow: Airflow) -> None:
     opened(page, airflow, cluster=HAMBURG)
     expect(plot(page, "Freed").locator("rect.rp-hit")).to_have_count(100)
     page.get_by_label("the last").select_option("1000")
@@ -209,9 +218,9 @@ def test_a_thousand_runs_are_thinned_and_paged_and_a_damaged_report_is_named(pag
 
 
 def test_a_damaged_report_is_named(page: Page, airflow: Airflow) -> None:
-    opened(page, airflow, cluster=HAMBURG)
-    page.get_by_label("the last").select_option("1000")
+    opened(page, airflow, cluster=LEIPZIG)
     expect(page.get_by_text(DAMAGED)).to_be_visible()
+    expect(page.get_by_role("table", name="Runs").locator("tbody tr")).to_have_count(1)
 
 
 def test_a_run_that_airflow_has_forgotten_is_shown_by_what_it_kept(page: Page, airflow: Airflow) -> None:
@@ -228,7 +237,7 @@ def test_the_dashboard_tells_of_a_registry_that_is_read_only_and_of_no_other(pag
     expect(widget).to_contain_text("It must end by")
     expect(widget).not_to_contain_text("berlin")
     picture(page, "page-widget")
-    widget.get_by_role("link", name="munich").click()
+    widget.get_by_role("link", name="munich", exact=True).click()
     expect(page.get_by_role("heading", name="Runs of munich")).to_be_visible()
 
 
