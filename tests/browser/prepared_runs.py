@@ -13,6 +13,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -78,7 +79,10 @@ def run_id_of(due: datetime) -> str:
 
 
 def prepare(home: Path, now: datetime) -> None:
-    """Fill Airflow's database and the store."""
+    """Fill Airflow's database and the store; it may be done again."""
+    with create_session() as session:
+        for earlier in session.scalars(select(DagRun)):
+            session.delete(earlier)
     for name in CLUSTERS:
         settings = ClusterSettings.from_mapping(name, {})
         store(build_dag(settings))
@@ -186,7 +190,7 @@ def _berlin(home: Path, now: datetime) -> None:
     for age in range(BERLIN_RUNS):
         keep_report(berlin_report(BERLIN, newest - timedelta(days=age), age), "")
     with create_session() as session:
-        run = _run(session, BERLIN, run_id_of(newest), newest, state="success")
+        run = _run(session, BERLIN, run_id_of(newest), newest, state=DagRunState.SUCCESS)
         run.end_date = newest + timedelta(seconds=2017)
         for task in run.task_instances:
             begin, end = _STEPS[task.task_id]
@@ -201,7 +205,7 @@ def _berlin(home: Path, now: datetime) -> None:
             for blob in BLOBS:
                 kept.add(LineKind.BLOB, blob)
     log = home / "logs" / f"dag_id={BERLIN}" / f"run_id={run_id_of(newest)}" / "task_id=hard_prune" / "attempt=1.log"
-    log.parent.mkdir(parents=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(json.dumps({"timestamp": newest.isoformat(), "level": "info", "event": LOG_LINE}) + "\n")
 
 
@@ -211,7 +215,7 @@ def _munich(now: datetime) -> None:
     for age in range(8):
         keep_report(berlin_report(MUNICH, newest_due(now) - timedelta(days=age), age + 21), "")
     with create_session() as session:
-        run = _run(session, MUNICH, "manual__munich", began, state="running")
+        run = _run(session, MUNICH, "manual__munich", began, state=DagRunState.RUNNING)
         for task in run.task_instances:
             begin, end = _STEPS[task.task_id]
             if task.task_id == "hard_prune":
@@ -223,7 +227,7 @@ def _munich(now: datetime) -> None:
     munich_progress(30_000)
 
 
-def _run(session: Session, dag_id: str, run_id: str, due: datetime, *, state: str) -> DagRun:
+def _run(session: Session, dag_id: str, run_id: str, due: datetime, *, state: DagRunState) -> DagRun:
     stored = SerializedDagModel.get(dag_id, session=session)
     assert stored is not None
     run = stored.dag.create_dagrun(
@@ -246,7 +250,7 @@ def _guard_round(name: str, now: datetime) -> None:
     looked_at = now - timedelta(minutes=2)
     seen = GuardRound(found=Found.NOTHING, message="the registry takes pushes", looked_at=looked_at, read_only=False)
     with create_session() as session:
-        run = _run(session, dag_id, run_id_of(looked_at), looked_at, state="success")
+        run = _run(session, dag_id, run_id_of(looked_at), looked_at, state=DagRunState.SUCCESS)
         run.end_date = looked_at
     _hand_over(dag_id, run_id_of(looked_at), f"guard_{name}", seen.to_json())
 

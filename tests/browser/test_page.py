@@ -64,8 +64,9 @@ CONTRAST = """
 """
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, *, height: int = 1000) -> None:
     if SCREENSHOTS:
+        page.set_viewport_size({"width": 1440, "height": height})
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
@@ -109,7 +110,7 @@ def test_a_card_says_whether_pushes_are_taken_since_when_and_until_when(page: Pa
     expect(berlin).to_contain_text(re.compile(r"looked \d+ min"))
     expect(page.locator('[data-cluster="idle"]')).to_contain_text("not known")
     expect(plot(page, "Backlog").locator("svg[role=img]")).to_be_visible()
-    picture(page, "page-overview")
+    picture(page, "page-overview", height=1130)
 
 
 def test_the_plots_have_the_figures_of_the_reports(page: Page, airflow: Airflow) -> None:
@@ -120,7 +121,7 @@ def test_the_plots_have_the_figures_of_the_reports(page: Page, airflow: Airflow)
     assert "found 184,220, deleted 184,220" in str(newest.text_content())
     expect(plot(page, "Read-only minutes")).to_contain_text("limit, 4 h 00 min")
     expect(plot(page, "Backlog")).to_contain_text("blobs left to the next run")
-    expect(orphans.locator("path.rp-cross")).to_have_count(1)
+    expect(orphans.locator("figcaption ~ svg path.rp-cross")).to_have_count(1)
     orphans.get_by_role("button", name="as a table").click()
     reports = [berlin_report(BERLIN, newest_due(airflow.now) - timedelta(days=age), age) for age in range(BERLIN_RUNS)]
     expect(orphans.locator("tbody td:nth-child(2)")).to_have_text([f"{report.orphaned_blobs:,}" for report in reports])
@@ -169,7 +170,7 @@ def test_a_run_is_opened_with_its_verdict_its_figures_and_its_window(page: Page,
     assert window is not None
     assert delete is not None
     assert window["x"] < delete["x"] < delete["x"] + delete["width"] < window["x"] + window["width"]
-    picture(page, "page-run")
+    picture(page, "page-run", height=1250)
 
 
 def test_a_task_leads_to_its_log(page: Page, airflow: Airflow) -> None:

@@ -47,7 +47,7 @@ def readable_dag(dag_id: str, user: GetUserDep, session: SessionDep) -> DagModel
     """
     if not may_read(user, dag_id):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"Forbidden: you may not read the runs of {dag_id}")
-    dag = session.scalar(_our_dags().where(DagModel.dag_id == dag_id))
+    dag: DagModel | None = session.scalar(_our_dags().where(DagModel.dag_id == dag_id))
     if dag is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{dag_id} is no DAG of this project")
     return dag

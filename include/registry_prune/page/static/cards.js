@@ -23,6 +23,11 @@ export function windowText(registry, now) {
   );
 }
 
+/** Whether somebody should look at it. */
+export function stands(card) {
+  return card.registry.state === "read-only" || card.attention.length > 0;
+}
+
 export function Card({ card, now, chosen }) {
   const { registry, last_prune: prune, last } = card;
   return h(
@@ -41,7 +46,7 @@ export function Card({ card, now, chosen }) {
       ...entry("Next run", card.paused ? "none: the DAG is paused" : card.next_run_at ? `${time(card.next_run_at)} (${ago(card.next_run_at, now)})` : "when somebody triggers it"),
       ...entry("Guard", guardText(card, now)),
     ),
-    ...card.notes.map((note) => h("p", { key: note, className: "rp-note" }, note)),
+    card.notes.length ? h("p", { className: "rp-note" }, "Something of it cannot be shown: see its runs.") : null,
   );
 }
 

@@ -1,6 +1,6 @@
 // The page "Registry prune" in Airflow's UI. Airflow loads this module and shows the component that it leaves behind.
 
-import { Card } from "./cards.js";
+import { Card, stands } from "./cards.js";
 import { History } from "./history.js";
 import { Run } from "./run.js";
 import { h, problem, route, style, useJson, useState } from "./parts.js";
@@ -11,7 +11,8 @@ const MANY = 8;
 function Page() {
   const [address, setAddress] = useSearchParams();
   const { data, problem: wrong } = useJson(route("clusters"), 15);
-  const clusters = data?.clusters ?? [];
+  // What somebody should look at comes first.
+  const clusters = [...(data?.clusters ?? [])].sort((a, b) => stands(b) - stands(a));
   const chosen = clusters.find((card) => card.dag_id === address.get("cluster")) ?? clusters[0];
   const runId = address.get("run");
   return h(

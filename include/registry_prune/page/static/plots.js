@@ -36,7 +36,7 @@ export function Plot({ title, runs, series, axis, limit, text, pick, note }) {
       "figcaption",
       null,
       h("strong", null, title),
-      h("span", { className: "rp-legend" }, ...series.map((each, index) => legend(each, index, hatch)), limit && legendOfLimit(limit)),
+      h("span", { className: "rp-legend" }, ...series.map((each, index) => legend(each, index, hatch)), limit && legendOfLimit(limit), groups.some((group) => group.bad) && legendOfFailed()),
       h("button", { type: "button", className: "rp-quiet-button", "aria-pressed": asTable, onClick: () => setAsTable(!asTable) }, asTable ? "as a plot" : "as a table"),
     ),
     asTable
@@ -162,6 +162,10 @@ function legend(each, index, hatch) {
 
 function legendOfLimit(limit) {
   return h("span", { key: "limit" }, h("svg", { viewBox: "0 0 14 12", className: "rp-swatch", "aria-hidden": true }, h("line", { className: "rp-limit", x1: 0, x2: 14, y1: 6, y2: 6 })), limit.name);
+}
+
+function legendOfFailed() {
+  return h("span", { key: "failed" }, h("svg", { viewBox: "0 0 14 12", className: "rp-swatch", "aria-hidden": true }, cross(7, 6, "legend")), "failed");
 }
 
 function told(group, text) {

@@ -1,11 +1,11 @@
 // On Airflow's dashboard: only what is read-only or needs a person. Nothing otherwise, nor for who may see no cluster.
 
-import { stateBadge, windowText } from "./cards.js";
+import { stands, stateBadge, windowText } from "./cards.js";
 import { h, route, style, to, useJson } from "./parts.js";
 
 function Widget() {
   const { data } = useJson(route("clusters"), 60);
-  const found = (data?.clusters ?? []).filter((card) => card.registry.state === "read-only" || card.attention.length);
+  const found = (data?.clusters ?? []).filter(stands);
   if (!found.length) return null;
   return h(
     "section",
