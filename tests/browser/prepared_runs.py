@@ -22,7 +22,6 @@ from dags.registry_guard import build_guard
 from dags.registry_prune import build_dag
 from include.registry_prune.lists.artifacts import artifact_path, list_writer, name_in_files, write_whole
 from include.registry_prune.lists.kept_progress import progress_path
-from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.pruner.progress import DeleteProgress
 from include.registry_prune.report.kept_reports import keep_report, report_folder
 from include.registry_prune.report.report import Outcome, RunReport
@@ -39,7 +38,9 @@ LEIPZIG = "registry_prune_leipzig"
 BERLIN_RUNS = 60
 DAMAGED = "20200101T000000Z-damaged.json"
 LOG_LINE = "progress: 184,220 of 184,220 blobs deleted (100 %)"
-BLOBS = ("sha256:" + "a" * 64, "sha256:" + "b" * 64)
+NEWEST_BLOBS = 184_220
+DIGESTS = [b"%064x" % number for number in range(NEWEST_BLOBS)]
+"""Of the blobs that the newest run of Berlin deleted."""
 MUNICH_EXPECTED = 90_000
 
 _STEPS: Mapping[str, tuple[int, int]] = {
@@ -126,7 +127,7 @@ def berlin_report(dag_id: str, due: datetime, age: int) -> RunReport:
     :param age: 0 for the newest.
     """
     kind = _kind(age)
-    found = 184_220 if age == 0 else 1_000 * (11 + (age * 37) % 23) + 4 * age
+    found = NEWEST_BLOBS if age == 0 else 1_000 * (11 + (age * 37) % 23) + 4 * age
     if 20 <= age < 26:
         found = 60_000 + 52_000 * (age - 19)
     if kind is Outcome.NOT_WORTH_IT:
@@ -202,8 +203,7 @@ def _berlin(home: Path, now: datetime) -> None:
         with list_writer(
             artifact_path("", dag_id=BERLIN, run_id=run_id_of(newest), task_id=task, what=what), {}
         ) as kept:
-            for blob in BLOBS:
-                kept.add(LineKind.BLOB, blob)
+            kept.add_blobs(DIGESTS)
     log = home / "logs" / f"dag_id={BERLIN}" / f"run_id={run_id_of(newest)}" / "task_id=hard_prune" / "attempt=1.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(json.dumps({"timestamp": newest.isoformat(), "level": "info", "event": LOG_LINE}) + "\n")

@@ -16,8 +16,8 @@ from tests.browser.conftest import BELOW, PASSWORDS, Airflow
 from tests.browser.prepared_runs import (
     BERLIN,
     BERLIN_RUNS,
-    BLOBS,
     DAMAGED,
+    DIGESTS,
     HAMBURG,
     LEIPZIG,
     LOG_LINE,
@@ -110,7 +110,7 @@ def test_a_card_says_whether_pushes_are_taken_since_when_and_until_when(page: Pa
     expect(berlin).to_contain_text(re.compile(r"looked \d+ min"))
     expect(page.locator('[data-cluster="idle"]')).to_contain_text("not known")
     expect(plot(page, "Backlog").locator("svg[role=img]")).to_be_visible()
-    picture(page, "page-overview", height=1130)
+    picture(page, "page-overview", height=1105)
 
 
 def test_the_plots_have_the_figures_of_the_reports(page: Page, airflow: Airflow) -> None:
@@ -190,7 +190,7 @@ def test_a_list_is_downloaded(page: Page, airflow: Airflow, tmp_path: Path) -> N
             page.get_by_role("link", name=title).click()
         begun.value.save_as(tmp_path / file)
         assert begun.value.suggested_filename.endswith(f"{file}.txt")
-        assert (tmp_path / file).read_text() == "".join(f"blob {blob}\n" for blob in BLOBS)
+        assert (tmp_path / file).read_text() == "".join(f"blob sha256:{digest.decode()}\n" for digest in DIGESTS)
 
 
 def test_the_progress_of_a_delete_moves(page: Page, airflow: Airflow) -> None:

@@ -155,7 +155,7 @@ function lists({ data, dagId }) {
     h("h3", null, "Lists"),
     problem(data.lists_problem),
     data.lists.length
-      ? h("ul", { className: "rp-lists" }, ...data.lists.map((list) => h("li", { key: list.name }, h("a", { className: "rp-link", href: clusterRoute(dagId, "list", { run_id: runId, name: list.name }), download: "" }, `⭳ ${list.title}`), `: ${content(list.counts)}`, list.problem ? h("span", { className: "rp-problem" }, ` ${list.problem}`) : null)))
+      ? h("ul", { className: "rp-lists" }, ...data.lists.map((list) => h("li", { key: list.name }, h("a", { className: "rp-link", href: clusterRoute(dagId, "list", { run_id: runId, name: list.name }), download: "" }, `↓ ${list.title}`), `: ${content(list.counts)}`, list.problem ? h("span", { className: "rp-problem" }, ` ${list.problem}`) : null)))
       : data.lists_problem ? null : h("p", { className: "rp-note" }, "None was kept, or it is older than lists are kept."),
   );
 }
