@@ -76,6 +76,7 @@ def test_exactly_the_list_is_deleted(sandbox: Sandbox, cluster: Cluster, caplog:
     reconciled = report["reconciliation"]
     assert (reconciled["candidates"], reconciled["deleted"], reconciled["unlisted"]) == (len(listed), len(listed), 0)
     assert exact_pod(cluster) is None
+    assert len(list(tmp_path.rglob("hard_prune-progress.json"))) == 1, "the page shows how far the delete is"
     assert [line for line in sandbox.pruner_journal() if line["event"] == "start" and line["mode"] == "delete"] == []
 
 
