@@ -16,6 +16,7 @@ from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import PROJECT, kubectl
 from tests.registry_prune.documented import blocks, run_as_typed
 from tests.registry_prune.test_in_cluster_guard import guard_manifests
+from tests.registry_prune.window.test_guard import leave_window_open
 
 INSTALL = "docs/install.md"
 ACCOUNT = "2. The account and its connection"
@@ -94,3 +95,25 @@ def test_the_token_is_made_as_the_page_of_the_connection_says(sandbox: Sandbox) 
     assert datetime.fromisoformat(end) > datetime.now(UTC)
     (grant,) = blocks("docs/connection.md", "Airflow in the cluster itself")
     run_as_typed(grant, sandbox.kubeconfig)
+
+
+LOOKS = (
+    "oc get $CONFIG -o jsonpath='{.metadata.annotations.registry-prune/lease}' | python3 -m json.tool",
+    "oc get configs.imageregistry.operator.openshift.io/cluster -o yaml",
+    "oc describe configs.imageregistry.operator.openshift.io cluster",
+    "oc describe pod -n registry-prune",
+    "oc get cronjob,job -n registry-prune",
+)
+
+
+def test_a_look_that_a_text_names_works(sandbox: Sandbox, cluster: Cluster, root: Path) -> None:
+    leave_window_open(cluster)
+    kubectl(sandbox.kubeconfig, "apply", "-f", str(root / "deploy" / "guard.yaml"))
+    said = [
+        run_as_typed(f"CONFIG=configs.imageregistry.operator.openshift.io/cluster\n{look}", sandbox.kubeconfig)
+        for look in LOOKS
+    ]
+    assert '"holder": ' in said[0]
+    assert "readOnly: true" in said[1]
+    assert "registry-prune/lease" in said[2]
+    assert "cronjob.batch/registry-guard" in said[4]
