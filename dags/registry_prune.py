@@ -18,10 +18,11 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `arm_window` | | writes the lease, suspends the ImagePruner |
 | `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
-| `hard_prune` | 6 delete | `dockerregistry -prune=delete` |
+| `hard_prune` | 6 delete | `dockerregistry -prune=delete`; or, by setting, exactly the list in a pod of its own |
 | `restore_read_write` | 7 read-write | runs whatever happens: no pruner lives, pushes are taken again |
 | `reconcile` | | which candidates were deleted, and was anything else? |
 | `integrity_after` | | an image broken now that was whole before fails the run |
+| `remove_deleted` | | what deletes by the list have kept long enough is removed for good |
 | `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
 
 **Trigger it by hand** with the form: `dry_run_only` shows what would be deleted, deletes nothing, and the registry is
@@ -59,6 +60,7 @@ from include.registry_prune.tasks.dag_file import clusters_to_prune
 from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
+from include.registry_prune.tasks.kept import RemoveDeleted
 from include.registry_prune.tasks.reconcile import Reconcile
 from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
@@ -193,6 +195,10 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 execution_timeout=limit("integrity_limit"),
                 on_failure_callback=[note_problem, Alert(AlertKind.IMAGES_BROKEN, cluster)],
             )
+            # None failed: on a quiet day it removes what earlier runs have kept long enough.
+            remove_deleted = RemoveDeleted(
+                task_id="remove_deleted", trigger_rule="none_failed", execution_timeout=limit("dry_run_limit")
+            )
             revoke = RevokeImagePruner(
                 task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
             ).as_teardown(setups=[verify_access, grant])
@@ -205,7 +211,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         integrity_before >> approve_window >> right_moment >> arm_window
         arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
-        restore >> [reconcile, integrity_after] >> revoke
+        restore >> [reconcile, integrity_after] >> remove_deleted >> revoke
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.

@@ -11,10 +11,10 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.pod_exec import feed_pod
 from include.registry_prune.cluster.registry_state import pod_state
-from include.registry_prune.exact_delete.events import Begun, Ended, Event, parse_line
+from include.registry_prune.exact_delete.events import Begun, Ended, Event, Note, parse_line
 from include.registry_prune.exact_pod.manifest import PROGRAM, WORK_FOLDER_OPTION
 from include.registry_prune.names import EXACT_DELETE_LABEL, EXACT_DELETE_POD, WINDOW_ANNOTATION
-from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, exact_pod, release_name
+from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, end_exact_pod, exact_pod, release_name
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 120.0
 """For the pod to check a list that it was given: one of a million takes two seconds."""
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 _LOG_SILENCE_SECONDS = 30.0
 _LOG_TRIES = 5
 """The log of a pod that has ended is asked for so often: an evicted one may have none."""
@@ -72,6 +72,8 @@ def create(cluster: Cluster, manifest: Mapping[str, Any]) -> str:
     there = exact_pod(cluster)
     if there is not None and there.purpose == PLACEHOLDER and there.window != _window(manifest):
         release_name(cluster)
+    if there is not None and there.over:
+        end_exact_pod(cluster, there)
     try:
         return cluster.create_pod(manifest)
     except ClusterError as error:
@@ -149,20 +151,32 @@ class Follower:
             return None
         return PodEnd(ended=self.ended, exit_status=_exit_status(pod), why=_why(pod))
 
-    def follow(self, *, limit_seconds: float, tick: Callable[[], None] = lambda: None) -> PodEnd | None:
+    def follow(
+        self,
+        *,
+        limit_seconds: float | None,
+        tick: Callable[[], None] = lambda: None,
+        patience_seconds: float | None = None,
+    ) -> PodEnd | None:
         """Look again and again until it has ended; None after the limit, when it works still.
 
+        :param limit_seconds: None: to its end.
         :param tick: called before each look; what it raises goes to the caller, and the pod works on.
+        :param patience_seconds: how long the cluster may tell nothing; None: for ever.
+        :raises ClusterError: after that time; the pod works on.
         """
-        deadline = time.monotonic() + limit_seconds
+        told = began = time.monotonic()
         while True:
             tick()
             try:
                 end = self.look()
+                told = time.monotonic()
             except ClusterError as error:
+                if patience_seconds is not None and time.monotonic() - told > patience_seconds:
+                    raise
                 log.warning("Pod %s cannot be looked at, and works on: %s", EXACT_DELETE_POD, error)
                 end = None
-            if end is not None or time.monotonic() > deadline:
+            if end is not None or (limit_seconds is not None and time.monotonic() - began > limit_seconds):
                 return end
             time.sleep(_POLL_SECONDS)
 
@@ -182,6 +196,11 @@ class Follower:
                 self.ended = event
             self._take(event)
         return True
+
+
+def show_note(note: Note) -> None:
+    """What the pod wants a person to read, in the log."""
+    log.log(logging.WARNING if note.warning else logging.INFO, "%s | %s", EXACT_DELETE_POD, note.message)
 
 
 def _window(manifest: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
+from include.registry_prune.exact_pod.kept import Removal
 from include.registry_prune.lists.reconciliation import Reconciliation
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -61,6 +62,7 @@ class Facts:
         self.restored = read(Settled, "restore_read_write")
         self.before = read(IntegrityCheck, "integrity_before")
         self.after = read(IntegrityCheck, "integrity_after")
+        self.removal = read(Removal, "remove_deleted")
         self.reconciliation = read(Reconciliation, "reconcile")
 
     @property

@@ -179,6 +179,7 @@ class Report(RegistryOperator):
             dry_run_only=dry_run_only,
             history=run.history(),
             most_slices=self.cluster.most_slices,
+            keep_seconds=self.cluster.seconds("keep_deleted"),
         )
         report = report.model_copy(
             update={
