@@ -50,6 +50,10 @@ RUN: dict[tuple[str, str], list[str]] = {
         "not run: there is no container engine here",
         f"{INSTALL}::test_the_guard_is_tried_and_all_of_it_is_taken_away_again",
     ],
+    ("docs/install.md", "Only for a delete by the list"): [
+        "not run: there is no container engine here",
+        f"{INSTALL}::test_the_account_of_the_connection_has_every_right_of_a_run",
+    ],
     ("docs/install.md", "4. The clusters' file"): [f"{INSTALL}::test_the_example_of_the_clusters_file_is_checked"],
     ("docs/install.md", "With the official chart"): [
         f"{INSTALL}::test_secret_and_file_of_clusters_are_made_and_replaced",

@@ -39,6 +39,10 @@ def test_the_account_of_the_connection_has_every_right_of_a_run(sandbox: Sandbox
     kube_config = json.loads(written.read_text())["extra"]["kube_config"]
     cluster = Cluster(config.new_client_from_config_dict(kube_config))
     assert missing_permissions(cluster, needed_permissions({"role": True, "base_prune": True, "window": True})) == []
+    by_list = needed_permissions({"exact_delete": True})
+    assert [each.verb for each in missing_permissions(cluster, by_list)] == ["create"]
+    run_as_typed(blocks(INSTALL, "Only for a delete by the list")[1], sandbox.kubeconfig, root)
+    assert missing_permissions(cluster, by_list) == []
     assert run_as_typed(check, sandbox.kubeconfig, root).strip() == "yes"
     assert not (root / "account.json").exists()
 
