@@ -25,7 +25,6 @@ from include.registry_prune.exact_delete.events import Event, Keeps, Note
 from include.registry_prune.exact_pod.errand import START_SECONDS
 from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
-    ExactPodError,
     Follower,
     PodEnd,
     create,
