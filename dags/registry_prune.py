@@ -37,6 +37,9 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.run.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
+from include.registry_prune.run.dag_file import clusters_to_prune
+from include.registry_prune.run.tries import note_earlier_tries, note_problem, told_once
 from include.registry_prune.settings.clusters import ClusterSettings, Limit
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
@@ -46,7 +49,6 @@ from include.registry_prune.tasks.after_window import (
     RevokeImagePruner,
     VerifyRestored,
 )
-from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.before_window import (
     ApproveWindow,
     BasePruneImages,
@@ -56,13 +58,11 @@ from include.registry_prune.tasks.before_window import (
     Survey,
     VerifyAccess,
 )
-from include.registry_prune.tasks.dag_file import clusters_to_prune
 from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
 from include.registry_prune.tasks.kept import RemoveDeleted
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -195,15 +195,15 @@ def build_dag(cluster: ClusterSettings) -> DAG:
                 execution_timeout=limit("integrity_limit"),
                 on_failure_callback=[note_problem, Alert(AlertKind.IMAGES_BROKEN, cluster)],
             )
-            # None failed: on a quiet day it removes what earlier runs have kept long enough.
-            remove_deleted = RemoveDeleted(
-                task_id="remove_deleted", trigger_rule="none_failed", execution_timeout=limit("dry_run_limit")
-            )
             revoke = RevokeImagePruner(
                 task_id="revoke_image_pruner", retries=8, retry_delay=5 * SECOND, retry_exponential_backoff=True
             ).as_teardown(setups=[verify_access, grant])
             # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
             verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
+            # none_failed: on a quiet day it removes what earlier runs have kept long enough.
+            remove_deleted = RemoveDeleted(
+                task_id="remove_deleted", trigger_rule="none_failed", execution_timeout=limit("dry_run_limit")
+            )
         report = Report(task_id="report", on_success_callback=Alert(AlertKind.BACKLOG, cluster)).as_teardown()
 
         # Tasks are wired, never groups: what `>>` makes of a group leaves teardowns out.
@@ -211,11 +211,13 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         integrity_before >> approve_window >> right_moment >> arm_window
         arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
-        restore >> [reconcile, integrity_after] >> remove_deleted >> revoke
+        restore >> [reconcile, integrity_after] >> revoke
+        # Beside the rest: it may take long, and the role is not needed for it.
+        [reconcile, integrity_after] >> remove_deleted
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.
-        [revoke, verify_restored] >> report
+        [revoke, verify_restored, remove_deleted] >> report
     # After the tasks, which read the run's `conf`: each would hold a copy of them, which Airflow stores. An update is
     # not validated, which would take longer than all the rest; the settings have been.
     form = trigger_form(cluster.parameters)

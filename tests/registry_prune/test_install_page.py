@@ -41,7 +41,7 @@ def test_the_account_of_the_connection_has_every_right_of_a_run(sandbox: Sandbox
     assert missing_permissions(cluster, needed_permissions({"role": True, "base_prune": True, "window": True})) == []
     by_list = needed_permissions({"exact_delete": True})
     assert [each.verb for each in missing_permissions(cluster, by_list)] == ["create"]
-    run_as_typed(blocks(INSTALL, "Only for a delete by the list")[1], sandbox.kubeconfig, root)
+    run_as_typed("oc apply -f deploy/exact-delete-rbac.yaml", sandbox.kubeconfig, root)
     assert missing_permissions(cluster, by_list) == []
     assert run_as_typed(check, sandbox.kubeconfig, root).strip() == "yes"
     assert not (root / "account.json").exists()

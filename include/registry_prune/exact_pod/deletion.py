@@ -25,7 +25,6 @@ from include.registry_prune.exact_delete.events import Event, Keeps, Note
 from include.registry_prune.exact_pod.errand import START_SECONDS
 from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
-    ExactPodError,
     Follower,
     PodEnd,
     create,
@@ -38,7 +37,6 @@ from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
 from include.registry_prune.pruner.progress import Progress
-from include.registry_prune.units import format_seconds
 from include.registry_prune.window.in_the_way import require_clear_way
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import begin_by_list, require_open_window
@@ -319,14 +317,3 @@ _KEPT = {
     Keeps.VERSIONS: "kept as versions by the bucket, and can be put back",
     Keeps.NOTHING: "gone for good",
 }
-
-
-def no_time_left(work: ListWork) -> str | None:
-    """Why it is not begun at all; None if there is time."""
-    left = (work.ends_by - datetime.now(UTC)).total_seconds() - LAST_WORDS_SECONDS
-    if left > 0:
-        return None
-    return f"the window's work has to end in {format_seconds(max(left, 0.0))}"
-
-
-__all__ = ["EndedError", "ExactPodError", "ListDelete", "ListEnd", "ListWork"]

@@ -144,7 +144,7 @@ class Follower:
         pod = _pod(self._cluster, self._uid)
         if pod is None:
             return PodEnd(ended=self.ended, why=f"Pod {EXACT_DELETE_POD} is gone.")
-        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") and not _runs(pod)
         readable = self._read()
         self._unread += over and not readable
         if not over or 0 < self._unread < _LOG_TRIES:
@@ -209,6 +209,12 @@ def _window(manifest: Mapping[str, Any]) -> str:
 
 def _pod(cluster: Cluster, uid: str) -> dict[str, Any] | None:
     return next((pod for pod in cluster.pods(EXACT_DELETE_LABEL) if pod["metadata"]["uid"] == uid), None)
+
+
+def _runs(pod: Mapping[str, Any]) -> bool:
+    """Whether a container works on: a pod whose deadline is over may be called failed before its end."""
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any((container.get("state") or {}).get("running") for container in containers)
 
 
 def _exit_status(pod: Mapping[str, Any]) -> int | None:
