@@ -70,7 +70,7 @@ docs: $(READY) ## writes the tables of docs/settings.md, the example and the sch
 
 chart: $(READY) ## deploy/values* against the JSON schema of Airflow's chart; SCHEMA=… [VALUES="a.yaml b.yaml"]
 	@test -n "$(SCHEMA)" || { echo "Where is the chart's schema? \`helm pull apache-airflow/airflow --untar\`, then \`make chart SCHEMA=airflow/values.schema.json\`."; exit 2; }
-	@$(BIN)/python deploy/check_values.py $(SCHEMA) $(VALUES)
+	@$(BIN)/python -m local_airflow.chart_values $(SCHEMA) $(VALUES)
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -55,7 +55,7 @@ RUN: dict[tuple[str, str], list[str]] = {
     ("docs/install.md", "With the official chart"): [
         f"{INSTALL}::test_secret_and_file_of_clusters_are_made_and_replaced",
         "not run: Helm and the chart are not part of this project; `make chart` checks the files",
-        "not run: the chart is not part of this project; tests/project/test_chart_values.py has a schema of its own",
+        "not run: the chart is not part of this project; test_chart_values.py has a schema of its own",
     ],
     ("docs/install.md", "In an Airflow that is there"): [NO_AIRFLOW],
     ("docs/install.md", "6. The first runs"): [NO_AIRFLOW],

@@ -12,7 +12,7 @@ FOLDERS = ("deploy", "docs", "sandbox", "faults", "benchmarks", "include", "dags
 DOCUMENTS = sorted(
     [*PROJECT.glob("*.md"), *(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.md"))],
 )
-CODE = ("benchmarks", "dags", "deploy", "faults", "include", "local_airflow", "plugins", "sandbox", "tests")
+CODE = ("benchmarks", "dags", "faults", "include", "local_airflow", "plugins", "sandbox", "tests")
 FILES = [f"/{path.relative_to(PROJECT)}" for folder in CODE for path in (PROJECT / folder).rglob("*.py")]
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft7Validator
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "deploy"
 VALUES = FOLDER / "values.yaml"
 CODE = (("image",), ("image", "git-sync"))
 EXECUTORS = ((), ("celery",), ("kubernetes",))
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :return: the exit status: 1 if something is wrong.
     """
-    parser = argparse.ArgumentParser(prog="python deploy/check_values.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local_airflow.chart_values", description=__doc__)
     parser.add_argument("schema", type=Path, help="values.schema.json of the chart")
     parser.add_argument(
         "values", type=Path, nargs="*", help="files as for `helm -f`, in this order (deploy/values.yaml)"

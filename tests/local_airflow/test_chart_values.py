@@ -38,8 +38,8 @@ def check(folder: Path, *values: dict[str, Any]) -> tuple[int, list[str]]:
     names = [str(folder / f"{number}.yaml") for number in range(len(values))]
     for name, each in zip(names, values, strict=True):
         Path(name).write_text(yaml.safe_dump(each), encoding="utf-8")
-    command = [sys.executable, str(PROJECT / "deploy" / "check_values.py"), str(folder / "schema.json"), *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "local_airflow.chart_values", str(folder / "schema.json"), *names]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.returncode, [line.strip() for line in done.stdout.splitlines()[1:]]
 
