@@ -21,7 +21,14 @@ from include.registry_prune.deletion.ending import DeleteEnding
 from include.registry_prune.deletion.image_watch import ImageWatch, evidence
 from include.registry_prune.deletion.tripwire import Trip, Tripped, Tripwire
 from include.registry_prune.deletion.window_watch import WindowWatch
-from include.registry_prune.exact_delete.events import Event, Keeps, Note
+from include.registry_prune.exact_delete.events import (
+    EXIT_DONE,
+    EXIT_NOT_ALL,
+    EXIT_UNTOUCHED,
+    Event,
+    Keeps,
+    Note,
+)
 from include.registry_prune.exact_pod.errand import START_SECONDS
 from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
@@ -203,8 +210,7 @@ class ListDelete:
             else:
                 end = self._follow(uid)
                 self._clear_away(uid)
-                interrupted = end.ended is None and end.exit_status not in (1, 2) and self._ending.why is None
-                if last or not interrupted or "DeadlineExceeded" in end.why:
+                if last or self._ending.why is not None or not _interrupted(end):
                     return end
                 log.warning("The delete was interrupted (%s); it is begun again", end.text())
                 self._earlier = self._record()
@@ -321,6 +327,15 @@ class ListDelete:
         pod = exact_pod(self._cluster)
         if pod is not None and pod.uid == uid:
             end_exact_pod(self._cluster, pod)
+
+
+def _interrupted(end: PodEnd) -> bool:
+    """Whether somebody else has ended it, so that another one can go on: not the pod itself, with its reasons, and not
+    its time."""
+    if end.complete or "DeadlineExceeded" in end.why:
+        return False
+    told = end.ended is not None and end.exit_status in (EXIT_DONE, EXIT_NOT_ALL, EXIT_UNTOUCHED)
+    return not told or (end.ended is not None and end.ended.ended_by == "SIGTERM")
 
 
 _KEPT = {
