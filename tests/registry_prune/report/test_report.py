@@ -16,6 +16,7 @@ from include.registry_prune.base_prune.output import PruneFigures
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
 from include.registry_prune.exact_delete.events import Kept
 from include.registry_prune.exact_pod.kept import Removal
+from include.registry_prune.preflight.access import AccessReview
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import ByList, PrunerResult, Summary
 from include.registry_prune.pruner.integrity import IntegrityCheck
@@ -517,6 +518,12 @@ def test_a_delete_by_the_list_says_what_is_kept_and_until_when(
     built = build_report(facts(run), run_id="r", cluster="c", phases={}, dry_run_only=False, keep_seconds=7 * 86_400)
     assert (built.deleted_by, built.keeps) == ("list", keeps)
     assert said in dict(built.lines)["kept"]
+
+
+@pytest.mark.parametrize(("driver", "said"), [("s3", True), ("pvc", False)])
+def test_what_freed_means_in_a_bucket_is_said_where_the_figure_stands(driver: str, said: bool) -> None:
+    run = FULL | {"verify_access": AccessReview(user="u", server="s", storage=driver)}
+    assert ("nothing before its own rules remove them" in report(run).text()) is said
 
 
 def test_what_an_image_came_to_name_and_was_put_back_is_said() -> None:
