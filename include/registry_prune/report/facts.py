@@ -11,7 +11,6 @@ from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
 from include.registry_prune.exact_pod.kept import Removal
 from include.registry_prune.lists.reconciliation import Reconciliation
-from include.registry_prune.preflight.access import AccessReview
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
@@ -48,9 +47,8 @@ class Facts:
 
         self.states = states
         self.problems = problems
-        access = read(AccessReview, "verify_access")
-        self.storage = access.storage if access else ""
-        """Its driver, as the Config names it."""
+        self.storage = str((results.get("verify_access") or {}).get("storage", ""))
+        """Its driver, as the Config names it: of ``AccessReview``, whose module looks at clusters."""
         self.base = read(BasePrune, "base_prune")
         self.restart = read(Restart, "restart_registry")
         self.survey = read(PrunerResult, "survey")
