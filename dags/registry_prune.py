@@ -37,6 +37,9 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.run.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
+from include.registry_prune.run.dag_file import clusters_to_prune
+from include.registry_prune.run.tries import note_earlier_tries, note_problem, told_once
 from include.registry_prune.settings.clusters import ClusterSettings, Limit
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
@@ -46,7 +49,6 @@ from include.registry_prune.tasks.after_window import (
     RevokeImagePruner,
     VerifyRestored,
 )
-from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.before_window import (
     ApproveWindow,
     BasePruneImages,
@@ -56,13 +58,11 @@ from include.registry_prune.tasks.before_window import (
     Survey,
     VerifyAccess,
 )
-from include.registry_prune.tasks.dag_file import clusters_to_prune
 from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
 from include.registry_prune.tasks.kept import RemoveDeleted
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 

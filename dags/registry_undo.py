@@ -18,11 +18,11 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
+from include.registry_prune.run.base import NO_BACKFILLS
+from include.registry_prune.run.dag_file import clusters_to_undo
+from include.registry_prune.run.tries import note_problem
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks.base import NO_BACKFILLS
-from include.registry_prune.tasks.dag_file import clusters_to_undo
 from include.registry_prune.tasks.kept import UndoDelete
-from include.registry_prune.tasks.tries import note_problem
 
 
 def build_undo(cluster: ClusterSettings) -> DAG:

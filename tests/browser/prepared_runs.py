@@ -42,6 +42,7 @@ NEWEST_BLOBS = 184_220
 DIGESTS = [b"%064x" % number for number in range(NEWEST_BLOBS)]
 """Of the blobs that the newest run of Berlin deleted."""
 MUNICH_EXPECTED = 90_000
+EVIL = '<img src=x onerror="document.title = 1"><script>document.title = 1</script>'
 
 _STEPS: Mapping[str, tuple[int, int]] = {
     "verify_access": (0, 2),
@@ -102,7 +103,8 @@ def prepare(home: Path, now: datetime) -> None:
         else:  # without waiting for the disk a thousand times
             name = f"{report.run_after:%Y%m%dT%H%M%S}Z-{name_in_files(report.run_id)}.json"
             (folder / name).write_text(report.model_dump_json())
-    keep_report(berlin_report(LEIPZIG, newest_due(now), 1), "")
+    evil = {"reasons": (EVIL,), "lines": ((EVIL, EVIL),)}
+    keep_report(berlin_report(LEIPZIG, newest_due(now), 1).model_copy(update=evil), "")
     (Path(report_folder("", LEIPZIG).path) / DAMAGED).write_text('{"version": 3, "run_id"')
 
 

@@ -18,6 +18,7 @@ from tests.browser.prepared_runs import (
     BERLIN_RUNS,
     DAMAGED,
     DIGESTS,
+    EVIL,
     HAMBURG,
     LEIPZIG,
     LOG_LINE,
@@ -222,6 +223,15 @@ def test_a_damaged_report_is_named(page: Page, airflow: Airflow) -> None:
     opened(page, airflow, cluster=LEIPZIG)
     expect(page.get_by_text(DAMAGED)).to_be_visible()
     expect(page.get_by_role("table", name="Runs").locator("tbody tr")).to_have_count(1)
+
+
+def test_what_a_report_says_is_text_and_never_markup(page: Page, airflow: Airflow) -> None:
+    """Guards whoever looks: who may write a report would act with his rights."""
+    opened(page, airflow, cluster=LEIPZIG)
+    page.get_by_role("table", name="Runs").get_by_text(EVIL).wait_for()
+    page.get_by_role("table", name="Runs").get_by_role("link").first.click()
+    expect(page.locator(".rp-lines").get_by_text(EVIL)).to_have_count(2)
+    assert page.locator(".rp-page").locator("img, script").count() == 0
 
 
 def test_a_run_that_airflow_has_forgotten_is_shown_by_what_it_kept(page: Page, airflow: Airflow) -> None:

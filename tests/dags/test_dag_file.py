@@ -103,7 +103,7 @@ def test_parsing_imports_neither_kubernetes_nor_what_posts_alerts() -> None:
     # Of the providers the one with the approval alone: a few small modules, which take a hundredth of a second.
     light = ("airflow.providers.standard", "airflow.providers.common.compat")
     assert [name for name in imported if name.startswith(heavy) and not name.startswith(light)] == []
-    assert "include.registry_prune.tasks.base" in imported
+    assert "include.registry_prune.run.base" in imported
 
 
 def test_each_cluster_of_the_file_makes_a_dag(clusters_file: Path) -> None:

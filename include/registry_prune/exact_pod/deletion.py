@@ -21,13 +21,21 @@ from include.registry_prune.deletion.ending import DeleteEnding
 from include.registry_prune.deletion.image_watch import ImageWatch, evidence
 from include.registry_prune.deletion.tripwire import Trip, Tripped, Tripwire
 from include.registry_prune.deletion.window_watch import WindowWatch
-from include.registry_prune.exact_delete.events import Event, Keeps, Note
+from include.registry_prune.exact_delete.events import (
+    EXIT_DONE,
+    EXIT_NOT_ALL,
+    EXIT_UNTOUCHED,
+    Event,
+    Keeps,
+    Note,
+)
 from include.registry_prune.exact_pod.errand import START_SECONDS
 from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
     ExactPodError,
     Follower,
     PodEnd,
+    PodGoneError,
     create,
     hand_over,
     show_note,
@@ -38,7 +46,6 @@ from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
 from include.registry_prune.pruner.progress import DeleteProgress, Progress
-from include.registry_prune.units import format_seconds
 from include.registry_prune.window.in_the_way import require_clear_way
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import begin_by_list, require_open_window
@@ -204,16 +211,22 @@ class ListDelete:
     def _delete(self) -> PodEnd:
         number = 1
         while True:
-            uid = self._find_or_begin()
-            end = self._follow(uid)
-            self._clear_away(uid)
-            interrupted = end.ended is None and end.exit_status not in (1, 2) and self._ending.why is None
-            over = number >= self._work.attempts or "DeadlineExceeded" in end.why
-            if not interrupted or over:
-                return end
-            log.warning("The delete was interrupted (%s); it is begun again", end.text())
-            self._earlier = self._record()
-            self._listener = Listener()
+            last = number >= self._work.attempts
+            try:
+                uid = self._find_or_begin()
+            except PodGoneError as error:
+                self._require_going_on()
+                if last:
+                    raise
+                log.warning("%s Another one is made", error)
+            else:
+                end = self._follow(uid)
+                self._clear_away(uid)
+                if last or self._ending.why is not None or not _interrupted(end):
+                    return end
+                log.warning("The delete was interrupted (%s); it is begun again", end.text())
+                self._earlier = self._record()
+                self._listener = Listener()
             number += 1
 
     def _find_or_begin(self) -> str:
@@ -281,8 +294,10 @@ class ListDelete:
             self._require_going_on()
             try:
                 hand_over(self._cluster, self._work.blocks())
-            except ClusterError as error:
-                if time.monotonic() > deadline:
+            except (ClusterError, ExactPodError) as error:
+                # The command ends with its pod: the next look tells.
+                refused = isinstance(error, ExactPodError) and follower.look() is None
+                if refused or time.monotonic() > deadline:
                     raise
                 log.warning("The list could not be handed over; trying again: %s", error)
                 time.sleep(_RETRY_SECONDS)
@@ -326,19 +341,17 @@ class ListDelete:
             end_exact_pod(self._cluster, pod)
 
 
+def _interrupted(end: PodEnd) -> bool:
+    """Whether somebody else has ended it, so that another one can go on: not the pod itself, with its reasons, and not
+    its time."""
+    if end.complete or "DeadlineExceeded" in end.why:
+        return False
+    told = end.ended is not None and end.exit_status in (EXIT_DONE, EXIT_NOT_ALL, EXIT_UNTOUCHED)
+    return not told or (end.ended is not None and end.ended.ended_by == "SIGTERM")
+
+
 _KEPT = {
     Keeps.RENAMED: "kept beside the registry's folder, and can be put back",
     Keeps.VERSIONS: "kept as versions by the bucket, and can be put back",
     Keeps.NOTHING: "gone for good",
 }
-
-
-def no_time_left(work: ListWork) -> str | None:
-    """Why it is not begun at all; None if there is time."""
-    left = (work.ends_by - datetime.now(UTC)).total_seconds() - LAST_WORDS_SECONDS
-    if left > 0:
-        return None
-    return f"the window's work has to end in {format_seconds(max(left, 0.0))}"
-
-
-__all__ = ["EndedError", "ExactPodError", "ListDelete", "ListEnd", "ListWork"]

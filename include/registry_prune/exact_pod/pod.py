@@ -32,6 +32,10 @@ class ExactPodError(Exception):
     """The pod could not be made, did not get to work, or is another one; the message says why and what to do."""
 
 
+class PodGoneError(ExactPodError):
+    """The pod was deleted by somebody before it had its list."""
+
+
 class PodEnd(Record):
     """How the pod ended.
 
@@ -89,6 +93,7 @@ def create(cluster: Cluster, manifest: Mapping[str, Any]) -> str:
 def wait_until_running(cluster: Cluster, uid: str, *, limit_seconds: float) -> None:
     """Return when its process can be given the list, or has ended.
 
+    :raises PodGoneError: if it was deleted.
     :raises ExactPodError: if it does not run in that time: no room, no image.
     :raises ClusterError: if the cluster does not answer.
     """
@@ -96,7 +101,7 @@ def wait_until_running(cluster: Cluster, uid: str, *, limit_seconds: float) -> N
     while True:
         pod = _pod(cluster, uid)
         if pod is None:
-            raise ExactPodError(f"Pod {EXACT_DELETE_POD} was deleted before it ran.")
+            raise PodGoneError(f"Pod {EXACT_DELETE_POD} was deleted before it ran.")
         state = pod_state(pod)
         if state.phase in ("Running", "Succeeded", "Failed"):
             return

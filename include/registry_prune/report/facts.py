@@ -47,6 +47,8 @@ class Facts:
 
         self.states = states
         self.problems = problems
+        self.storage = str((results.get("verify_access") or {}).get("storage", ""))
+        """Its driver, as the Config names it: of ``AccessReview``, whose module looks at clusters."""
         self.base = read(BasePrune, "base_prune")
         self.restart = read(Restart, "restart_registry")
         self.survey = read(PrunerResult, "survey")

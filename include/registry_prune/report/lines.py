@@ -21,6 +21,7 @@ from include.registry_prune.units import format_count, format_seconds, format_si
 
 _WARNINGS = 3
 """At most this many of the pruner's warnings are in the report."""
+_BUCKETS = ("s3", "gcs", "azure", "oss", "ibmcos")
 
 
 def lines_of(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -32,6 +33,14 @@ def lines_of(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "base prune", report.base_prune
     yield ORPHANS, _amount(report.orphaned_blobs, report.orphaned_bytes)
     yield DELETED, _amount(report.deleted_blobs, report.freed_bytes)
+    if report.deleted_blobs and facts.storage in _BUCKETS:
+        yield (
+            "freed",
+            (
+                "in a bucket with versions nothing before its own rules remove them; unfinished uploads are no part of "
+                "it (docs/delete-by-list.md)"
+            ),
+        )
     yield from _kept_lines(report, facts)
     yield from _slice_lines(report)
     yield from _read_only_lines(report, facts)

@@ -99,9 +99,10 @@ class RunParameters(StrictModel):
     never read-only."""
 
     delete_by: Annotated[DeleteBy, Field(strict=False), _shown("Delete by", _THE_RUN)] = DeleteBy.DOCKERREGISTRY
-    """dockerregistry: the documented delete, which the vendor supports; it decides anew what it deletes, one blob after
-    another. list: exactly the list that the gate judged, in batches, by a pod of this project's small image: seconds
-    where the other takes hours. Needs the setting small_image, and storage on a file system or S3."""
+    """How the hard prune deletes. dockerregistry: the documented delete, which the vendor supports; it decides anew
+    what it deletes, one blob after another. list: exactly the list that the gate judged, in batches, by a pod of this
+    project's small image: seconds where the other takes hours. Needs the setting small_image, and storage on a file
+    system or S3."""
 
     survey: Annotated[bool, _shown("Survey", _THE_RUN)] = True
     """Do a dry run first, while the registry takes pushes, and open the read-only window only if it is worth it. Off:

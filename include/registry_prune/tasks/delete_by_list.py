@@ -18,7 +18,7 @@ from include.registry_prune.tasks.gates import hold
 
 if TYPE_CHECKING:
     from include.registry_prune.exact_pod.deletion import ListEnd, ListWork
-    from include.registry_prune.tasks.run_context import Run
+    from include.registry_prune.run.run_context import Run
 
 log = logging.getLogger(__name__)
 

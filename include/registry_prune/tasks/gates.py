@@ -16,8 +16,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.registry_prune.preflight.right_moment import judge
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.records import WindowRecord
+from include.registry_prune.run.run_context import Run, history_asset
 from include.registry_prune.settings.parameters import DeleteBy, SettingsError
-from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
 from include.registry_prune.verdict.estimate import WindowPlan

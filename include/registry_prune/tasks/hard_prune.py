@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.pruner.dockerregistry import PrunerResult
+from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.parameters import DeleteBy
-from include.registry_prune.tasks.base import RegistryOperator
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import LeaseError
 

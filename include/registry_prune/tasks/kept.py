@@ -12,9 +12,9 @@ from include.registry_prune.exact_pod.kept import Removal, StorageLook, Undone
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.report import Outcome, RunReport
+from include.registry_prune.run.base import RegistryOperator
 from include.registry_prune.settings.clusters import SMALL_IMAGE_NEEDED
 from include.registry_prune.settings.parameters import DeleteBy, SettingsError
-from include.registry_prune.tasks.base import RegistryOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from include.registry_prune.exact_pod.errand import Done
     from include.registry_prune.lists.candidate_list import Seal
     from include.registry_prune.records import Record
-    from include.registry_prune.tasks.run_context import Run
+    from include.registry_prune.run.run_context import Run
 
 LOOK = "storage"
 """The XCom in which ``verify_access`` hands over its look at the storage."""

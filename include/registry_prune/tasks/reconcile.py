@@ -12,8 +12,8 @@ from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.lists.digests import SHORT_BYTES, DigestSet
 from include.registry_prune.lists.reconciliation import KEPT_NAMES, Basis, Comparison, Reconciliation, compare
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.tasks.base import CandidateList
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.run.base import CandidateList
+from include.registry_prune.run.run_context import Run
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record

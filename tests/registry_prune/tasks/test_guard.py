@@ -19,7 +19,7 @@ from airflow.utils.types import DagRunType
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.window.guard import guard
 from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.opening import arm

@@ -11,16 +11,18 @@ from kubernetes import client
 
 from dags.registry_undo import build_undo
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.exact_pod import deletion
+from include.registry_prune.exact_pod import deletion, pod
 from include.registry_prune.pruner.exact_delete_pod import exact_pod
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
+from include.registry_prune.window.config_lease import remove_lease
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.inventory import SeedInventory
 from sandbox.registry.seed.seed import SeedPlan
 from tests.registry_prune.conftest import IMAGES, ORPHANS, PROJECT, kubectl
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag, run_to_its_end
+from tests.registry_prune.window.test_opening import armed
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -117,6 +119,22 @@ def test_an_undo_of_an_unknown_run_names_those_that_there_are(sandbox: Sandbox, 
     assert f"There are: {run.report['run_id']}" in undone.errors["put_back"]
 
 
+def test_an_undo_is_refused_while_a_window_is_open_and_what_is_there_already_stays(
+    sandbox: Sandbox, cluster: Cluster, caplog: Any, tmp_path: Path
+) -> None:
+    before = sandbox.stored_digests()
+    run = by_list(caplog, tmp_path, keep_deleted="168h")
+    deleted = sandbox.stored_digests()
+    lease = armed(cluster)
+    refused = undo(caplog, tmp_path, run.report["run_id"])
+    assert refused.state == "failed"
+    assert "holds the read-only window" in refused.errors["put_back"]
+    assert sandbox.stored_digests() == deleted
+    remove_lease(cluster, lease)
+    assert undo(caplog, tmp_path, run.report["run_id"]).state == "success"
+    assert sandbox.stored_digests() == before
+
+
 def test_what_no_run_saw_to_be_needless_is_kept_a_week(sandbox: Sandbox, caplog: Any, tmp_path: Path) -> None:
     run = run_dag(
         caplog,
@@ -136,7 +154,7 @@ Meanwhile = Callable[[Callable[[], object]], None]
 @pytest.fixture
 def before_the_list_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     def order(change: Callable[[], object]) -> None:
-        real = deletion.hand_over
+        real = pod.hand_over
 
         def changed(*arguments: Any) -> None:
             change()
