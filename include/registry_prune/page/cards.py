@@ -45,6 +45,7 @@ class ClusterCard:
     last: RunView | None
     last_prune: RunView | None
     guard_dag_id: str
+    guard_looked_at: datetime | None
     guard_failing: bool
     guard_paused: bool
     attention: tuple[str, ...]
@@ -95,10 +96,13 @@ def _card(
         last=ended[0] if ended else None,
         last_prune=next((run for run in ended if run.tone == "good"), None),
         guard_dag_id=guard_dag_id if seen is not None else "",
+        guard_looked_at=guard.looked_at,
         guard_failing=guard.failing,
         guard_paused=guard.paused,
         attention=attention(
             registry,
+            guard_looked_at=guard.looked_at,
+            guard_paused=guard.paused,
             paused=bool(dag.is_paused),
             failed_in_a_row=_count(takewhile(lambda run: run.tone == "bad", ended)),
             due_at=None if running else due_at,

@@ -97,18 +97,28 @@ def registry_now(
 
 
 def attention(
-    registry: RegistryNow, *, paused: bool, failed_in_a_row: int, due_at: datetime | None, now: datetime
+    registry: RegistryNow,
+    *,
+    guard_looked_at: datetime | None,
+    guard_paused: bool,
+    paused: bool,
+    failed_in_a_row: int,
+    due_at: datetime | None,
+    now: datetime,
 ) -> tuple[str, ...]:
     """What somebody should look at, besides a registry that is read-only.
 
+    :param guard_looked_at: None: it is not known, or may not be seen.
     :param failed_in_a_row: the last runs that ended badly, up to the first that did not.
     :param due_at: when the next run is due; in the past if nothing begins it; None: there is no schedule.
     """
     found = []
-    if registry.told_by != "run" and registry.known_at is not None and now - registry.known_at > GUARD_SILENT:
-        found.append("The guard has not looked for more than half an hour: a window whose run dies would stay open.")
     if registry.overdue:
         found.append("The registry should take pushes again by now.")
+    if guard_paused and not paused:
+        found.append("The guard is paused: nobody closes a window whose run is gone.")
+    elif guard_looked_at is not None and now - guard_looked_at > GUARD_SILENT:
+        found.append("The guard has not looked for more than half an hour: a window whose run dies would stay open.")
     if failed_in_a_row >= FAILED_IN_A_ROW:
         found.append(f"A prune is overdue: the last {failed_in_a_row} runs have all failed.")
     if not paused and due_at is not None and now - due_at > LATE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -81,24 +82,36 @@ def test_a_window_past_its_end() -> None:
 
 
 FINE = registry_now(QUIET, LOOKED, None, now=NOW)
+LATE = registry_now(None, None, WINDOW, now=END + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(
-    ("registry", "failed", "due_at", "paused", "said"),
+    ("changes", "said"),
     [
-        (FINE, 2, NOW + timedelta(hours=1), False, None),
-        (FINE, 3, None, False, "the last 3 runs have all failed"),
-        (FINE, 0, NOW - timedelta(hours=2), False, "Airflow has not begun it"),
-        (FINE, 0, NOW - timedelta(minutes=30), False, None),
-        (FINE, 0, NOW - timedelta(hours=2), True, None),
-        (registry_now(QUIET, NOW - timedelta(minutes=31), None, now=NOW), 0, None, False, "The guard has not looked"),
-        (registry_now(None, None, WINDOW, now=END + timedelta(minutes=1)), 0, None, False, "should take pushes again"),
-        (RegistryNow("not known"), 0, None, False, None),
+        ({}, None),
+        ({"failed_in_a_row": 2}, None),
+        ({"failed_in_a_row": 3}, "the last 3 runs have all failed"),
+        ({"due_at": NOW - timedelta(hours=2)}, "Airflow has not begun it"),
+        ({"due_at": NOW - timedelta(minutes=30)}, None),
+        ({"due_at": None}, None),
+        ({"due_at": NOW - timedelta(hours=2), "paused": True}, None),
+        ({"guard_looked_at": NOW - timedelta(minutes=31)}, "The guard has not looked"),
+        ({"guard_looked_at": None}, None),
+        ({"guard_paused": True}, "The guard is paused"),
+        ({"guard_paused": True, "paused": True}, None),
+        ({"registry": LATE}, "should take pushes again"),
+        ({"registry": RegistryNow("not known")}, None),
     ],
 )
-def test_what_somebody_should_look_at(
-    registry: RegistryNow, failed: int, due_at: datetime | None, paused: bool, said: str | None
-) -> None:
-    found = attention(registry, paused=paused, failed_in_a_row=failed, due_at=due_at, now=NOW)
-    assert bool(found) == (said is not None)
+def test_what_somebody_should_look_at(changes: dict[str, Any], said: str | None) -> None:
+    facts: dict[str, Any] = {
+        "registry": FINE,
+        "guard_looked_at": LOOKED,
+        "guard_paused": False,
+        "paused": False,
+        "failed_in_a_row": 0,
+        "due_at": NOW + timedelta(hours=1),
+    }
+    found = attention(**{**facts, **changes}, now=NOW)
+    assert len(found) == (said is not None)
     assert said is None or said in found[0]

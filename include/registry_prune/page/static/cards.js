@@ -53,7 +53,7 @@ export function Card({ card, now, chosen }) {
 function guardText(card, now) {
   if (!card.guard_dag_id) return "its rounds are not yours to see";
   if (card.guard_paused) return badge("bad", "paused: nobody closes a window whose run is gone");
-  const known = card.registry.told_by === "guard" ? `looked ${ago(card.registry.known_at, now)}` : card.registry.told_by === "run" ? "a run is at work, and tells more" : "has not looked for a day";
+  const known = card.guard_looked_at ? `looked ${ago(card.guard_looked_at, now)}` : "has not looked for a day";
   return h("span", null, to(`/dags/${encodeURIComponent(card.guard_dag_id)}`, known), card.guard_failing ? h("span", null, " ", badge("bad", "its last round failed")) : null);
 }
 
