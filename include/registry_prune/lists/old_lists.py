@@ -14,7 +14,9 @@ from include.registry_prune.lists.artifacts import artifact_folder
 
 log = logging.getLogger(__name__)
 
-_LIST = re.compile(r"[a-z_]+-(candidates\.(txt\.gz|json)|deleted-[0-9A-Za-z-]+\.(txt\.gz|json)|progress\.json)")
+_LIST = re.compile(
+    r"[a-z_]+-(candidates\.(txt\.gz|json)|deleted(-[0-9A-Za-z-]+)?\.(txt\.gz|json)|progress\.json|record\.json)"
+)
 
 
 def remove_old_lists(configured: str, dag_id: str, *, before: datetime) -> int:
