@@ -65,7 +65,7 @@ LOOK = (
 """What every run does."""
 ROLE = (
     *_each("list create", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    *_each("delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
+    *_each("get delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
     *_each("bind", "rbac.authorization.k8s.io", "clusterroles", name=IMAGE_PRUNER_ROLE),
 )
 """What a survey needs: the registry's service account gets its role."""
@@ -93,6 +93,15 @@ EXACT_DELETE = (
 RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and each.resource != "images")
 """What replacing the registry's pods after the base prune needs."""
 
+GUARD = (
+    *_each("get patch watch", OPERATOR_GROUP, "configs", name="cluster"),
+    *_each("get patch", OPERATOR_GROUP, "imagepruners", name="cluster"),
+    *_each("get watch", "apps", "deployments", namespace=NAMESPACE, name=DEPLOYMENT),
+    *_each("list watch delete", "", "pods", namespace=NAMESPACE),
+    *_each("get create", "", "pods", subresource="exec", namespace=NAMESPACE),
+    *_each("get delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
+)
+"""What the guard in the cluster needs to close a window (deploy/guard.yaml)."""
 EVENTS = _each("get create patch", "", "events", namespace="default")
 """What Events on the Config CR need. A run works without."""
 

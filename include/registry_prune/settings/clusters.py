@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
@@ -26,8 +27,9 @@ from include.registry_prune.settings.parameters import (
     StrictModel,
     validation_problem,
 )
-from include.registry_prune.units import format_size, parse_duration, parse_size
+from include.registry_prune.units import format_seconds, format_size, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import CeilingLimits
+from include.registry_prune.window.lease import LONGEST_LEASE, LONGEST_WINDOW
 
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
@@ -86,6 +88,15 @@ def _checked_log_size(text: str) -> str:
         smallest, largest = format_size(SMALLEST_LOG_BYTES), format_size(LARGEST_LOG_BYTES)
         raise ValueError(f"{text!r} should be {smallest} to {largest}: the pod's /dev/shm has 64 MiB")
     return text
+
+
+def _at_most(longest: timedelta) -> AfterValidator:
+    def check(text: str) -> str:
+        if parse_duration(text) > longest:
+            raise ValueError(f"{text!r} should be {format_seconds(longest.total_seconds())} at most")
+        return text
+
+    return AfterValidator(check)
 
 
 Time = Annotated[Duration, AfterValidator(_checked_time)]
@@ -167,10 +178,11 @@ class ClusterSettings(StrictModel):
     """A survey that began longer ago does not stand for the dry run in the window. A day covers a survey of 12 hours
     and an approval of 12 more."""
 
-    window_limit: Time = "4h"
+    window_limit: Annotated[Time, _at_most(LONGEST_WINDOW)] = "4h"
     """How long a window may last, from the patch to read-only until the registry takes pushes again. Shortly before its
     end, or the end of the opening hours, the delete is ended between two blobs and the window is closed: the run has
-    done a slice, and the next one goes on. 4 hours fit into a night with room on both sides."""
+    done a slice, and the next one goes on. 4 hours fit into a night with room on both sides. `336h`, 14
+    days, at most."""
 
     window_warning: Time = "1m"
     """Alert so long before a window must end, if nobody has begun to close it by then. A slice has: it is ended as long
@@ -213,9 +225,10 @@ class ClusterSettings(StrictModel):
     pruner_stop: Duration = "30s"
     """How long a pruner may take to end when it is asked to (it ends between two blobs); then it is killed."""
 
-    lease: Time = "15m"
+    lease: Annotated[Time, _at_most(LONGEST_LEASE)] = "15m"
     """A run that has not renewed its lease for this long counts as dead, and a guard closes its window. A run renews
-    its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server."""
+    its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server. A day at most: a
+    lease that claims more is no run's, and is taken away."""
 
     reopen_anyway: Time = "4h"
     """The registry takes pushes again after this long, even if a pod with a pruner in it can neither be searched nor be

@@ -89,7 +89,7 @@ def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Calla
     if lease.opened_at is not None and lease.closing_since is None and not read_only:
         return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
-        return lease.end_text()
+        return lease.end_text(now)
     if run_is_over(lease.owner):
         return "its run is over"
     return None
