@@ -27,7 +27,6 @@ BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 CRON_JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}"
-GUARD_CRON_JOB = f"/apis/batch/v1/namespaces/{GUARD_NAMESPACE}/cronjobs/{GUARD_NAME}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 EVENTS = "/api/v1/namespaces/default/events"
 MYSELF = "/apis/user.openshift.io/v1/users/~"
@@ -200,9 +199,9 @@ class Cluster(KubernetesApi):
         """The CronJob ``image-pruner``; None if there is none."""
         return self._json_or_none(Request("GET", CRON_JOB))
 
-    def guard_cron_job(self) -> dict[str, Any] | None:
+    def guard_cron_job(self, namespace: str = GUARD_NAMESPACE) -> dict[str, Any] | None:
         """The CronJob of the guard in the cluster; None if there is none."""
-        return self._json_or_none(Request("GET", GUARD_CRON_JOB))
+        return self._json_or_none(Request("GET", f"/apis/batch/v1/namespaces/{quote(namespace)}/cronjobs/{GUARD_NAME}"))
 
     def jobs(self) -> list[dict[str, Any]]:
         """The Jobs of the registry's namespace."""

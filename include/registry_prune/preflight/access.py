@@ -11,7 +11,9 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.jobs import active_jobs
 from include.registry_prune.names import (
+    ACCOUNT,
     DEPLOYMENT,
+    GUARD_NAMESPACE,
     IMAGE_PRUNER_CRON_JOB,
     IMAGE_PRUNER_ROLE,
     NAMESPACE,
@@ -172,7 +174,7 @@ def review_access(
         log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
     if problems:
         raise AccessError("\n".join(problems))
-    notes = [*ready.notes, *(_window_notes(cluster) if may_open_window else ())]
+    notes = [*ready.notes, *(_window_notes(cluster, user) if may_open_window else ())]
     return AccessReview(
         cluster_id=ready.cluster_id,
         user=user,
@@ -183,10 +185,20 @@ def review_access(
     )
 
 
-def _window_notes(cluster: Cluster) -> list[str]:
+def guard_namespace(user: str) -> str:
+    """Where the guard in the cluster is: beside the run's own account, by whatever name an overlay gave that namespace.
+
+    :param user: who the run is in the cluster.
+    """
+    kind, _, account = user.rpartition("system:serviceaccount:")
+    namespace, _, name = account.partition(":")
+    return namespace if not kind and name == ACCOUNT else GUARD_NAMESPACE
+
+
+def _window_notes(cluster: Cluster, user: str) -> list[str]:
     """What a run that opens a window would like to know, and cannot have or know; it stops nothing."""
     try:
-        notes = guard_notes(cluster.guard_cron_job(), now=datetime.now(UTC))
+        notes = guard_notes(cluster.guard_cron_job(guard_namespace(user)), now=datetime.now(UTC))
     except ClusterError as error:
         notes = [f"Whether a guard works in the cluster is not known: {error}"]
     if not cluster.serves_builds():

@@ -19,6 +19,7 @@ from include.registry_prune.preflight.access import (
     ROLE,
     WINDOW,
     Permission,
+    guard_namespace,
     needed_permissions,
 )
 from include.registry_prune.preflight.readiness import state_problems
@@ -204,3 +205,16 @@ def test_a_registry_that_cannot_be_pruned_and_why(state: RegistryState, parts: l
     (problem,) = state_problems(state)
     for part in parts:
         assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace"),
+    [
+        ("system:serviceaccount:registry-prune:registry-prune", "registry-prune"),
+        ("system:serviceaccount:production:registry-prune", "production"),
+        ("system:serviceaccount:airflow:airflow-worker", "registry-prune"),
+        ("kube:admin", "registry-prune"),
+    ],
+)
+def test_the_guard_is_looked_for_beside_the_runs_account(user: str, namespace: str) -> None:
+    assert guard_namespace(user) == namespace
