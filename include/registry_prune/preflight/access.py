@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from include.registry_prune.cluster.cluster import Cluster
@@ -207,6 +207,33 @@ def _window_notes(cluster: Cluster, user: str) -> list[str]:
             "none is waited for."
         )
     return notes
+
+
+def token_note(expires_at: datetime | None, *, now: datetime, warning: timedelta) -> str | None:
+    """What to say of a token that ends soon (pure); None if it does not, or does not tell.
+
+    :param warning: so long before its end it is said.
+    """
+    if expires_at is None or expires_at - now > warning:
+        return None
+    days = max((expires_at - now).days, 0)
+    return (
+        f"The token of the Airflow connection expires at {expires_at:%Y-%m-%d %H:%M %Z}, in {days} days: renew it "
+        "(docs/connection.md)."
+    )
+
+
+def token_problem(expires_at: datetime | None, *, ends_by: datetime) -> str | None:
+    """Why no window may be opened with a token (pure): who opens it has to be able to close it. None if it lasts.
+
+    :param ends_by: when the window has to be closed, at the latest.
+    """
+    if expires_at is None or expires_at > ends_by:
+        return None
+    return (
+        f"The token of the Airflow connection expires at {expires_at:%Y-%m-%d %H:%M %Z}, perhaps before a window that "
+        "is opened now is closed again: this run opens none. Renew it (docs/connection.md)."
+    )
 
 
 def needed_permissions(

@@ -61,6 +61,7 @@ Limit = Literal[
     "lease",
     "reopen_anyway",
     "unexplained_read_only",
+    "token_warning",
     "moment_wait",
     "approval_limit",
 ]
@@ -236,6 +237,9 @@ class ClusterSettings(StrictModel):
 
     unexplained_read_only: Duration = "1h"
     """Alert when the registry has been read-only for this long without a lease."""
+
+    token_warning: Duration = "336h"  # noqa: S105  a name, and no secret
+    """Alert so long before the token of the Airflow connection expires. Two weeks outlast somebody's holidays."""
 
     restart_after_base_prune: bool = False
     """Replace the registry's pods, one after another, when the base prune deleted something from the storage. Until

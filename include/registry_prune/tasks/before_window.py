@@ -34,7 +34,7 @@ class VerifyAccess(RegistryOperator):
 
     def work(self, run: Run) -> Record:
         from include.registry_prune.cluster.error import ClusterError
-        from include.registry_prune.preflight.access import needed_permissions, review_access
+        from include.registry_prune.preflight.access import needed_permissions, review_access, token_note
 
         parameters = run.parameters
         permissions = needed_permissions(
@@ -63,6 +63,9 @@ class VerifyAccess(RegistryOperator):
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
         self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        warning = timedelta(seconds=self.cluster.seconds("token_warning"))
+        token = token_note(run.cluster.token_expires_at, now=datetime.now(UTC), warning=warning)
+        review = review.model_copy(update={"notes": (*review.notes, *([token] if token else []))})
         for note in review.notes:
             self.log.warning("%s", note)
         self._warn_of_events(run)

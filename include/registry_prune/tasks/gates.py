@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -197,12 +197,16 @@ class RightMoment(Gate):
     of_window = True
 
     def verdict(self, run: Run) -> Verdict | None:
+        from include.registry_prune.preflight.access import token_problem
         from include.registry_prune.preflight.readiness import look, obstacles
 
         run.close_dead_window()
         ready = look(run.cluster, may_open_window=True)
-        if ready.problems:
-            return Verdict(action=Action.STOP, reasons=ready.problems)
+        lasts = timedelta(seconds=self.cluster.seconds("window_limit") + self.cluster.seconds("settle_limit"))
+        token = token_problem(run.cluster.token_expires_at, ends_by=datetime.now(UTC) + lasts)
+        problems = (*ready.problems, *([token] if token else []))
+        if problems:
+            return Verdict(action=Action.STOP, reasons=problems)
         builds = run.parameters.running_builds.action
         in_the_way = obstacles(run.cluster, holder=run.window, running_builds=builds)
         surveyed = run.result("survey_gate", Verdict)
