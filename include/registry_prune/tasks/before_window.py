@@ -10,11 +10,13 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.connection import connect
 from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.tasks.base import CandidateList, RegistryOperator
+from include.registry_prune.tasks.dag_file import other_entry
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.decision import Action, Verdict
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from include.registry_prune.cluster.cluster import Cluster
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
 
@@ -69,7 +72,25 @@ class VerifyAccess(RegistryOperator):
         for note in review.notes:
             self.log.warning("%s", note)
         self._warn_of_events(run)
+        self._require_only_entry(run)
         return review
+
+    def _require_only_entry(self, run: Run) -> None:
+        """Refuse a cluster that another entry prunes; else note that this one does.
+
+        :raises AirflowFailException: naming both entries.
+        """
+        from include.registry_prune.preflight.entry import note_entry, second_entry
+
+        def reach(name: str) -> Cluster | None:
+            other = other_entry(name)
+            return None if other is None else connect(other.connection)
+
+        problem = second_entry(run.cluster, self.cluster.name, reach)
+        if problem:
+            raise AirflowFailException(problem)
+        if run.parameters.may_open_window:
+            note_entry(run.cluster, self.cluster.name)
 
     def _warn_of_events(self, run: Run) -> None:
         """Without these rights a run works, and one of its alerts is missing."""

@@ -19,6 +19,7 @@ from airflow.utils.types import DagRunType
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.window.guard import Found, guard
 from include.registry_prune.window.opening import arm
@@ -194,3 +195,19 @@ def test_a_token_that_ends_soon_is_told_once_and_its_renewal_ends_that(
         for _ in range(2):
             assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
         assert [(body["alert"], body["status"]) for body in receiver.bodies[1:]] == [("token ending", "resolved")]
+
+
+def test_the_guard_of_a_renamed_entry_closes_the_window_of_the_old_name(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The old name's DAGs are gone with their runs; the lease is on the cluster, and runs out."""
+    from dags.registry_guard import build_guard
+
+    file = tmp_path / "clusters.yaml"
+    file.write_text("renamed: {connection: kubernetes_default}\n", encoding="utf-8")
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(file))
+    leave_window_open(cluster)
+    caplog.set_level(logging.INFO)
+    assert str(build_guard(ClustersFile.read().settings("renamed")).test().state) == "success"
+    assert f"The guard closed the window of {HOLDER.run}" in caplog.text
+    assert_as_before(seeded)
