@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from include.registry_prune.deletion.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
 from include.registry_prune.settings.alerting import (
@@ -44,6 +44,7 @@ def dag_id_of(base: str, name: str) -> str:
     return base if name == DEFAULT_CLUSTER else f"{base}_{name}"
 
 
+_LEAST_WAIT_SECONDS = 120
 Limit = Literal[
     "settle_limit",
     "base_prune_wait",
@@ -259,6 +260,15 @@ class ClusterSettings(StrictModel):
     """How long a run waits for the right moment: for builds that push to the registry to end, for a rollout, for the
     opening hours. Most builds take minutes; half an hour keeps a run from lasting all day."""
 
+    after: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Clusters that go first, such as `[staging]`: a window is opened only if the last one of each, on the same day
+    (`time_zone`), ended well. On a day on which one of them had no window, this one has none either."""
+
+    windows_at_once: Annotated[int, Field(ge=0, le=1_000), WHOLE_NUMBER] = 0
+    """How many clusters may be read-only at once; 0: any number. For `defaults`, as it counts the clusters that have it
+    too, in one Airflow. Who is ready first goes first, a minute later than without; who is not at his turn when
+    `moment_wait` is over, skips. No window is ever kept open by it."""
+
     approval: bool = False
     """Whether a person has to approve in Airflow's UI before the window is opened. Off, because people soon approve
     unread what they are asked every night."""
@@ -302,6 +312,12 @@ class ClusterSettings(StrictModel):
 
     parameters: RunParameters = RunParameters()
     """The defaults of the trigger form: what a run does that nobody asked anything else of."""
+
+    @model_validator(mode="after")
+    def _waits_for_its_turn(self) -> Self:
+        if self.windows_at_once and self.seconds("moment_wait") < _LEAST_WAIT_SECONDS:
+            raise ValueError("windows_at_once needs a moment_wait of 2m or more: a turn is claimed a minute ahead")
+        return self
 
     @field_validator("parameters")
     @classmethod

@@ -159,12 +159,41 @@ class ClustersFile:
         if "name" in entry.values:
             yield Fault(entry.line_of(("name",)), entry.name, "name: the key of the entry is the cluster's name")
             return
+        yield from self._after(entry)
         try:
             self._checked(entry)
         except ValidationError as error:
             for place, problem in each_problem(error):
                 source = entry if entry.has(place) or not self.defaults.has(place) else self.defaults
                 yield Fault(source.line_of(place), source.name, problem + _suggestion(place, problem))
+
+    def _after(self, entry: Entry) -> Iterator[Fault]:
+        """What is wrong with the clusters that an entry goes after."""
+        for name in self._first_ones(entry):
+            if entry is not self.defaults and name == entry.name:
+                problem = f"no cluster goes after itself: write after: [] for {name}"
+            elif name not in self.names:
+                meant = next(iter(difflib.get_close_matches(name, self.names, n=1)), None)
+                problem = f"there is no cluster {name}" + (f"; is {meant} meant?" if meant else "")
+            elif entry is not self.defaults and self._goes_after(self._entry(name), entry.name, {entry.name}):
+                problem = f"{name} goes after {entry.name}, so that each waits for the other"
+            else:
+                continue
+            source = entry if entry.has(("after",)) else self.defaults
+            yield Fault(source.line_of(("after",)), entry.name, f"after: {problem}")
+
+    def _first_ones(self, entry: Entry) -> list[str]:
+        named = _merged(self.defaults.values, entry.values).get("after")
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+    def _goes_after(self, entry: Entry, name: str, seen: set[str]) -> bool:
+        """Whether an entry waits for this one, directly or by others."""
+        for first in self._first_ones(entry):
+            if first == name:
+                return True
+            if first in self.names and first not in seen and self._goes_after(self._entry(first), name, seen | {first}):
+                return True
+        return False
 
     def _same_connections(self) -> Iterator[Fault]:
         """Entries with the connection of an earlier one. They keep their DAGs: the lease keeps their windows apart."""

@@ -15,6 +15,7 @@ from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
+from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.units import format_count
@@ -44,12 +45,16 @@ class RestoreReadWrite(RegistryOperator):
             if holder is None:
                 return None
             with run.lease_keeper(holder):
-                return close_window(run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False))
+                closed = close_window(
+                    run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False)
+                )
         except TakenOverError as error:
             # Not again: without its lease the window would be taken for one that lost it.
             raise AirflowFailException(str(error)) from error
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+        release_turn(self.cluster, run.name)
+        return closed
 
     def _open_window(self, run: Run) -> Holder | None:
         """This run's window, of this time or an earlier one; None if nothing of it is open.
@@ -163,6 +168,8 @@ class Report(RegistryOperator):
         from include.registry_prune.report.facts import Facts
         from include.registry_prune.report.kept_reports import ReportsError, keep_report
 
+        # A run that never came to its window has a turn no more.
+        release_turn(self.cluster, run.name)
         states = run.task_states()
         tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
         facts = Facts(

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.tasks.base import RegistryOperator
+from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.tasks.run_context import Run, closing_limits
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class GuardWindow(RegistryOperator):
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
         seen = seen.model_copy(update={"token_expires_at": run.cluster.token_expires_at})
+        release_turn(self.cluster, seen.closed_run)
         self._emit(run)
         if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
             self._try_alerts(run)

@@ -19,6 +19,7 @@ from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
+from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
 from include.registry_prune.window.window_end import WindowEnd
@@ -128,9 +129,10 @@ class Run:
             return holder.of_run(self.token) or self.is_over(holder)
 
         try:
-            guard(self.cluster, limits=closing_limits(self.settings), run_is_over=is_over)
+            seen = guard(self.cluster, limits=closing_limits(self.settings), run_is_over=is_over)
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+        release_turn(self.settings, seen.closed_run)
 
     def of_window(self, task_id: str, kind: type[W], key: str = "return_value") -> W:
         """What a task handed over for this run's window. Its state says nothing: a person may have marked it.

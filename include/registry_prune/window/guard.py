@@ -51,6 +51,7 @@ class GuardRound(Record):
     :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
     :param must_end_by: of an open window that nobody has begun to close.
     :param token_expires_at: when the account's token ends, if it tells.
+    :param closed_run: whose window it closed.
     """
 
     version: Literal[1] = 1
@@ -61,6 +62,7 @@ class GuardRound(Record):
     alert: bool = False
     alerted_at: AwareDatetime | None = None
     token_expires_at: AwareDatetime | None = None
+    closed_run: str = ""
 
     def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
         """The same round, with whether somebody should be told of it (pure).
@@ -134,7 +136,9 @@ def guard(
         else "The window had been armed and was never opened: its run did not make the registry read-only."
     )
     message = f"The guard closed the window of {lease.holder}: {dead}. {was_open}"
-    return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds)
+    return GuardRound(
+        found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds, closed_run=lease.holder
+    )
 
 
 def guard_to_the_end(

@@ -19,6 +19,9 @@ from airflow.utils.types import DagRunType
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.fleet.claims import own_claim, write_claim
+from include.registry_prune.fleet.turn import claim_of
+from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.window.guard import Found, guard
@@ -47,11 +50,15 @@ def run_guard(caplog: Any, conf: dict[str, Any] | None = None, **settings: Any) 
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
-    seeded: Sandbox, cluster: Cluster, caplog: Any
+    seeded: Sandbox, cluster: Cluster, caplog: Any, tmp_path: Path
 ) -> None:
+    """And it gives its turn to the next one."""
+    settings = ClusterSettings.from_mapping("default", {"windows_at_once": 1, "artifacts": str(tmp_path / "artifacts")})
+    write_claim(claim_of(None, cluster="default", run=HOLDER.run, now=datetime.now(UTC)), settings)
     leave_window_open(cluster)
-    assert run_guard(caplog) == "success"
+    assert run_guard(caplog, windows_at_once=1, artifacts=settings.artifacts) == "success"
     assert f"ALERT guard: The guard closed the window of {HOLDER.run}" in caplog.text
+    assert own_claim(settings) is None
     assert_as_before(seeded)
 
 
