@@ -224,8 +224,6 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
     The ImagePruner is read before the lease and written only if nothing has changed it since. Whoever closes the window
     meanwhile sets it back before the lease goes, so that this patch does not meet what the next window sets.
     """
-    if lease.image_pruner_suspended_before is not False:
-        return
     for _ in range(MAXIMUM_CONFLICTS):
         pruner = cluster.image_pruner()
         if pruner is None or not pruner["spec"].get("suspend") or not _is_held(cluster, lease):

@@ -64,6 +64,12 @@ def test_no_guard_suspends_the_image_pruner() -> None:
     assert closed(cluster)["suspended"] is False
 
 
+@pytest.mark.parametrize("said", [True, None])
+def test_what_the_lease_says_does_not_keep_the_image_pruner_suspended(said: bool | None) -> None:
+    """Guards base prunes: the mark of the window is on the ImagePruner."""
+    assert closed(cluster_with(FORGED.model_copy(update={"image_pruner_suspended_before": said})))["suspended"] is False
+
+
 OURS = {
     "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY, "annotations": {OWNER_ANNOTATION: "registry_prune/x run"}},
     "roleRef": {"kind": "ClusterRole", "name": "system:image-pruner"},
