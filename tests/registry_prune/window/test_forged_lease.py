@@ -70,7 +70,7 @@ def test_what_the_lease_says_does_not_keep_the_image_pruner_suspended(said: bool
     assert closed(cluster_with(FORGED.model_copy(update={"image_pruner_suspended_before": said})))["suspended"] is False
 
 
-OURS = {
+OURS: dict[str, Any] = {
     "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY, "annotations": {OWNER_ANNOTATION: "registry_prune/x run"}},
     "roleRef": {"kind": "ClusterRole", "name": "system:image-pruner"},
 }
