@@ -11,11 +11,11 @@ import pytest
 
 from include.registry_prune.fleet import turn
 from include.registry_prune.fleet.claims import own_claim
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.report.kept_reports import keep_report
 from include.registry_prune.report.report import Outcome, RunReport
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, load_clusters
 from include.registry_prune.tasks.gates import RightMoment
-from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.verdict.decision import Action, Verdict
 from tests.dags.test_before_window import Looks
 

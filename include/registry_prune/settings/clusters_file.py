@@ -220,6 +220,27 @@ def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
     return [read.settings(name) for name in read.names]
 
 
+def other_entry(name: str) -> ClusterSettings | None:
+    """The settings of another entry, as far as they are right; None if there is no such entry (any more).
+
+    :raises SettingsError: if the file cannot be read.
+    """
+    file = ClustersFile.read()
+    return file.guard_settings(name) if name in file.names else None
+
+
+def other_entries() -> Iterator[ClusterSettings]:
+    """Every entry of the file of which enough can be read for a guard.
+
+    :raises SettingsError: if the file cannot be read.
+    """
+    file = ClustersFile.read()
+    for name in file.names:
+        settings = file.guard_settings(name)
+        if settings is not None:
+            yield settings
+
+
 def _merged(defaults: Any, values: Any) -> dict[Any, Any]:
     """An entry's settings over the shared ones; ceilings and parameters one by one."""
     merged = dict(defaults) if isinstance(defaults, dict) else {}

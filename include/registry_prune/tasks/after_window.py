@@ -9,13 +9,13 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import ImagesBrokenError
 from include.registry_prune.cluster.registry_state import Opening, Settled
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
-from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
 from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.units import format_count

@@ -15,8 +15,8 @@ from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
+from include.registry_prune.settings.clusters_file import other_entry
 from include.registry_prune.tasks.base import CandidateList, RegistryOperator
-from include.registry_prune.tasks.dag_file import other_entry
 from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.decision import Action, Verdict

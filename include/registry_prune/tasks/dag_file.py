@@ -40,27 +40,6 @@ def clusters_to_guard() -> Iterator[ClusterSettings]:
             yield settings
 
 
-def other_entry(name: str) -> ClusterSettings | None:
-    """The settings of another entry, as far as they are right; None if there is no such entry (any more).
-
-    :raises SettingsError: if the file cannot be read.
-    """
-    file = ClustersFile.read()
-    return file.guard_settings(name) if name in file.names else None
-
-
-def other_entries() -> Iterator[ClusterSettings]:
-    """Every entry of the file of which enough can be read for a guard.
-
-    :raises SettingsError: if the file cannot be read.
-    """
-    file = ClustersFile.read()
-    for name in file.names:
-        settings = file.guard_settings(name)
-        if settings is not None:
-            yield settings
-
-
 def _wanted(file: ClustersFile, base: str, asked: str | None) -> list[str]:
     """A task's process needs no DAG but its own; with 200 clusters the others would cost it seconds of CPU."""
     return [name for name in file.names if asked in (None, dag_id_of(base, name))]

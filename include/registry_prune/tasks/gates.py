@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from include.registry_prune.fleet.others import canaries, release_turn, turn_obstacles
 from include.registry_prune.preflight.right_moment import Obstacle, judge
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.records import WindowRecord
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.others import canaries, release_turn, turn_obstacles
 from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide

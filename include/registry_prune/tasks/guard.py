@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.tasks.base import RegistryOperator
-from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.tasks.run_context import Run, closing_limits
 
 if TYPE_CHECKING:

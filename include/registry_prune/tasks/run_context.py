@@ -13,13 +13,13 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from include.registry_prune.connection import connect
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import RunParameters, parse_parameters
-from include.registry_prune.tasks.others import release_turn
 from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
 from include.registry_prune.window.window_end import WindowEnd

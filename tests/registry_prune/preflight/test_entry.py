@@ -10,8 +10,7 @@ import pytest
 
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.preflight.entry import ENTRY_ANNOTATION, note_entry, noted_entry, second_entry
-from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
-from include.registry_prune.tasks.dag_file import other_entry
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, other_entry
 
 
 class PlayedCluster:

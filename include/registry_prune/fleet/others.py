@@ -10,7 +10,7 @@ from include.registry_prune.fleet.claims import claims_of, own_claim, release_cl
 from include.registry_prune.fleet.turn import claim_of, why_not_yet
 from include.registry_prune.preflight.right_moment import Obstacle
 from include.registry_prune.report.kept_reports import kept_reports
-from include.registry_prune.tasks.dag_file import other_entries, other_entry
+from include.registry_prune.settings.clusters_file import other_entries, other_entry
 from include.registry_prune.verdict.decision import Action, Verdict
 
 if TYPE_CHECKING:
