@@ -20,7 +20,7 @@ typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
 	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down connection test quick lint types imports pure unit docs slow fuzz faults bench lock clean
+.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart slow fuzz faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,7 @@ setup: $(READY) ## virtual environment with the locked dependencies (the other t
 $(READY): requirements-dev.lock
 	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed and was not found. Say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
+	@test ! -L $(VENV) || { echo "$(VENV) is a link. Setting it up would empty the folder that it leads to: remove the link, or set that folder up where it is."; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about a minute, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
@@ -70,6 +71,10 @@ unit: $(READY) ## the tests; PYTEST=… for options of pytest
 
 docs: $(READY) ## writes the tables of docs/settings.md, the example and the schema of clusters.yaml from the code
 	@$(BIN)/python -m include.registry_prune.settings.document --write
+
+chart: $(READY) ## deploy/values* against the JSON schema of Airflow's chart; SCHEMA=… [VALUES="a.yaml b.yaml"]
+	@test -n "$(SCHEMA)" || { echo "Where is the chart's schema? \`helm pull apache-airflow/airflow --untar\`, then \`make chart SCHEMA=airflow/values.schema.json\`."; exit 2; }
+	@$(BIN)/python -m local_airflow.chart_values $(SCHEMA) $(VALUES)
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -12,7 +12,7 @@ Row = Mapping[str, Value]
 """One line of a table, by column. Raw figures: the table rounds them, the JSON does not. None: not measured."""
 
 MODULES: tuple[str, ...] = (
-    "read_only.read_only_time", "read_only.slices", "read_only.quiet_day", "read_only.timeline",
+    "read_only.read_only_time", "read_only.by_list", "read_only.slices", "read_only.quiet_day", "read_only.timeline",
     "stream.dry_run", "stream.parsing", "stream.following", "stream.tripwire",
     "fleet.parse",
 )  # fmt: skip

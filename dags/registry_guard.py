@@ -23,9 +23,9 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.run.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
+from include.registry_prune.run.dag_file import clusters_to_guard
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
-from include.registry_prune.tasks.dag_file import clusters_to_guard
 from include.registry_prune.tasks.guard import ALERT_TEST, PERIOD, GuardWindow
 
 

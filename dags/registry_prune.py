@@ -18,10 +18,11 @@ read-write again. On a day with nothing to prune the registry is never read-only
 | `arm_window` | | writes the lease, suspends the ImagePruner |
 | `set_read_only` | 3 read-only | patches, then waits until no pod takes pushes any more |
 | `dry_run`, `blob_threshold` | 5 dry run | what the delete will do; no candidate may be named by an Image |
-| `hard_prune` | 6 delete | `dockerregistry -prune=delete` |
+| `hard_prune` | 6 delete | `dockerregistry -prune=delete`; or, by setting, exactly the list in a pod of its own |
 | `restore_read_write` | 7 read-write | runs whatever happens: no pruner lives, pushes are taken again |
 | `reconcile` | | which candidates were deleted, and was anything else? |
 | `integrity_after` | | an image broken now that was whole before fails the run |
+| `remove_deleted` | | what deletes by the list have kept long enough is removed for good |
 | `revoke_image_pruner`, `verify_restored`, `report` | | nothing is left behind; what the run found and did |
 
 **Trigger it by hand** with the form: `dry_run_only` shows what would be deleted, deletes nothing, and the registry is
@@ -36,6 +37,9 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.run.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
+from include.registry_prune.run.dag_file import clusters_to_prune
+from include.registry_prune.run.tries import note_earlier_tries, note_problem, told_once
 from include.registry_prune.settings.clusters import ClusterSettings, Limit
 from include.registry_prune.settings.parameters import trigger_form
 from include.registry_prune.tasks.after_window import (
@@ -45,7 +49,6 @@ from include.registry_prune.tasks.after_window import (
     RevokeImagePruner,
     VerifyRestored,
 )
-from include.registry_prune.tasks.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
 from include.registry_prune.tasks.before_window import (
     ApproveWindow,
     BasePruneImages,
@@ -55,12 +58,11 @@ from include.registry_prune.tasks.before_window import (
     Survey,
     VerifyAccess,
 )
-from include.registry_prune.tasks.dag_file import clusters_to_prune
 from include.registry_prune.tasks.gates import BlobThreshold, RightMoment, SurveyGate
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import ArmWindow, DryRun, SetReadOnly
+from include.registry_prune.tasks.kept import RemoveDeleted
 from include.registry_prune.tasks.reconcile import Reconcile
-from include.registry_prune.tasks.tries import note_earlier_tries, note_problem, told_once
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -198,6 +200,10 @@ def build_dag(cluster: ClusterSettings) -> DAG:
             ).as_teardown(setups=[verify_access, grant])
             # none_failed: on a quiet day restore_read_write is skipped, and this still looks.
             verify_restored = VerifyRestored(task_id="verify_restored", trigger_rule="none_failed")
+            # none_failed: on a quiet day it removes what earlier runs have kept long enough.
+            remove_deleted = RemoveDeleted(
+                task_id="remove_deleted", trigger_rule="none_failed", execution_timeout=limit("dry_run_limit")
+            )
         report = Report(task_id="report", on_success_callback=Alert(AlertKind.BACKLOG, cluster)).as_teardown()
 
         # Tasks are wired, never groups: what `>>` makes of a group leaves teardowns out.
@@ -206,10 +212,12 @@ def build_dag(cluster: ClusterSettings) -> DAG:
         arm_window >> set_read_only >> dry_run >> blob_threshold >> hard_prune >> restore
         # Beside each other: neither may keep the other from its work, nor from deciding the run's state.
         restore >> [reconcile, integrity_after] >> revoke
+        # Beside the rest: it may take long, and the role is not needed for it.
+        [reconcile, integrity_after] >> remove_deleted
         # Directly after both teardowns, so that a failed restore cannot hide behind a good revoke.
         [restore, revoke] >> verify_restored
         # Also after revoke: when restore failed, verify_restored is given up while revoke still has to run.
-        [revoke, verify_restored] >> report
+        [revoke, verify_restored, remove_deleted] >> report
     # After the tasks, which read the run's `conf`: each would hold a copy of them, which Airflow stores. An update is
     # not validated, which would take longer than all the rest; the settings have been.
     form = trigger_form(cluster.parameters)

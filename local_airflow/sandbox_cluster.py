@@ -14,6 +14,8 @@ from local_airflow.interruption import Interruption
 from local_airflow.state import StateFolder
 
 SERVICE_ACCOUNT = ("registry-prune", "registry-prune")
+RIGHTS = ("rbac.yaml", "exact-delete-rbac.yaml")
+"""In ``deploy``: of the account that the DAG works with."""
 """Namespace and name of the account that ``deploy/rbac.yaml`` makes for the DAG."""
 
 POLL_SECONDS = 0.05
@@ -43,11 +45,12 @@ class SandboxCluster:
         :raises LocalAirflowError: if one of the commands fails.
         """
         self._sandbox("up")
-        manifest = self._project / "deploy" / "rbac.yaml"
-        if manifest.is_file():
+        manifests = [self._project / "deploy" / name for name in RIGHTS]
+        files = [word for manifest in manifests if manifest.is_file() for word in ("-f", str(manifest))]
+        if files:
             kubectl = Path(sys.executable).parent / "kubectl"
             admin = self._state.sandbox / "kubeconfig"
-            self._run([str(kubectl), "--kubeconfig", str(admin), "apply", "-f", str(manifest)])
+            self._run([str(kubectl), "--kubeconfig", str(admin), "apply", *files])
         self._sandbox("kubeconfig", *SERVICE_ACCOUNT, "--output", str(self._state.kubeconfig))
         return self._sandbox("seed", *seed_arguments)
 

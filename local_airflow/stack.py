@@ -28,6 +28,8 @@ DAG_LIMIT_SECONDS = 120.0
 """The dag-processor reads a file within 5 s; on a machine that is busy with other work it took 30."""
 IMPORT_ERROR_PATIENCE_SECONDS = 3.0
 POLL_SECONDS = 0.1
+SANDBOX_SMALL_IMAGE = "registry.test/registry-prune-small:1"
+"""The sandbox's nodes run this project's own program in a pod of it: ``--param delete_by=list`` works there."""
 PASS_PARAMETER = "pass_ceilings"
 WHO_CLOSES = """\
 the guard in the cluster closes it, or the next run with MODE=prune, as soon as its lease has run out.
@@ -123,7 +125,8 @@ class Stack:
         """
         end_everything(self._state)
         self._state.begin(self._options.cluster_address)
-        self._state.clusters_file.write_text("default: {}\n", encoding="utf-8")
+        entry = "{}" if self._options.cluster is not None else f"{{small_image: {SANDBOX_SMALL_IMAGE}}}"
+        self._state.clusters_file.write_text(f"default: {entry}\n", encoding="utf-8")
         with ThreadPoolExecutor(max_workers=1) as pool:
             prepared: Future[None] | None = None
             if self._options.cluster is None:

@@ -22,5 +22,6 @@ IN_ORDER = (
     "integrity_after",
     "revoke_image_pruner",
     "verify_restored",
+    "remove_deleted",
     "report",
 )

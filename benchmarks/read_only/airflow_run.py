@@ -30,6 +30,8 @@ SETTINGS: dict[str, Any] = {"ceilings": {"orphan_share": 1, "removed_repositorie
 are more than. They are looked at all the same."""
 CONF: dict[str, Any] = {"base_prune": False, "min_blobs": MIN_BLOBS}
 """Of the run. The base prune is left out for all contestants; it comes before the window."""
+SMALL_IMAGE = "registry.test/registry-prune-small:1"
+"""The sandbox's nodes run this project's own program in a pod of it."""
 WARM_UP: dict[str, Any] = {"base_prune": False, "dry_run_only": True, "integrity_check": False}
 
 
@@ -38,16 +40,21 @@ class AirflowRun:
 
     :param recommended: Airflow with the settings of ``deploy/values.yaml``; False, with its own defaults.
     :param scans_again: the dry run is done again inside the window, as the documentation has it.
+    :param by_list: it deletes by the list, in a pod of its own.
     """
 
     user = "system:serviceaccount:registry-prune:registry-prune"
 
-    def __init__(self, *, recommended: bool, scans_again: bool = False) -> None:
+    def __init__(self, *, recommended: bool, scans_again: bool = False, by_list: bool = False) -> None:
         self.recommended = recommended
+        self.by_list = by_list
         self.name = "this project"
         self.name += "" if recommended else ", Airflow's defaults"
         self.name += ", with a second scan" if scans_again else ""
-        self._settings = SETTINGS | ({"dry_run_in_window": "always"} if scans_again else {})
+        self.name += ", by the list" if by_list else ""
+        self._conf = CONF | ({"delete_by": "list"} if by_list else {})
+        self._settings = SETTINGS | ({"small_image": SMALL_IMAGE} if by_list else {})
+        self._settings |= {"dry_run_in_window": "always"} if scans_again else {}
 
     @contextmanager
     def ready(self, arena: Arena) -> Iterator[None]:
@@ -67,7 +74,7 @@ class AirflowRun:
 
     def prune(self) -> None:
         """Trigger, and wait for the run's end."""
-        self.run_id = self._run(CONF)
+        self.run_id = self._run(self._conf)
 
     def processes(self) -> Iterable[psutil.Process]:
         """Scheduler, api-server, dag-processor, triggerer and all that they have started."""
@@ -90,7 +97,8 @@ class AirflowRun:
         return run_id
 
     def _airflow(self, arena: Arena, folder: Path) -> AirflowInstance:
-        Kubectl(arena).apply(PROJECT / "deploy" / "rbac.yaml")
+        for rights in ("rbac.yaml", *(["exact-delete-rbac.yaml"] if self.by_list else [])):
+            Kubectl(arena).apply(PROJECT / "deploy" / rights)
         clusters = folder / "clusters.yaml"
         clusters.write_text(yaml.safe_dump({"default": self._settings}), encoding="utf-8")
         account = arena.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")

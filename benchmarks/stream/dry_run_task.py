@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from include.registry_prune.cluster.role import grant_role
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.before_window import Survey
-from include.registry_prune.tasks.run_context import Run
 
 
 def peak_resident_bytes() -> int:

@@ -9,7 +9,7 @@ from include.registry_prune.tasks.hard_prune import HardPrune
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
-    from include.registry_prune.tasks.run_context import Run
+    from include.registry_prune.run.run_context import Run
 
 HOLDER = "following/benchmark"
 ARMED_AT = datetime(2026, 11, 23, tzinfo=UTC)

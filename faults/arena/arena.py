@@ -21,6 +21,8 @@ from faults.arena.guards import InClusterGuard, guard_round, kubectl
 from faults.arena.observers import ReadOnlyClock
 from faults.fault import Fault
 from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.names import EXACT_DELETE_LABEL
+from include.registry_prune.pruner.exact_delete_pod import DELETE, exact_pod
 from include.registry_prune.window.lease import ANNOTATION
 from sandbox.base.names import CLUSTER, CONFIGS, DEPLOYMENT, NAMESPACE
 from sandbox.base.settings import SandboxSettings
@@ -212,6 +214,20 @@ class Arena:
         """Whether a delete is in the middle of its work."""
         return self._at_work("delete")
 
+    def deleting_by_list(self) -> bool:
+        """Whether the pod of a delete by the list is at work, or waits for its list."""
+        found = exact_pod(self.admin)
+        return found is not None and found.purpose == DELETE and found.phase == "Running"
+
+    def list_pod(self) -> dict[str, Any]:
+        """The pod of the delete by the list."""
+        return next(pod for pod in self.admin.pods(EXACT_DELETE_LABEL))
+
+    def delete_list_pod(self) -> None:
+        """A person deletes it."""
+        pod = self.list_pod()["metadata"]
+        self.admin.delete_pod(pod["name"], uid=pod["uid"], grace_seconds=1)
+
     def listing(self) -> bool:
         """Whether the dry run in the window is in the middle of its work."""
         return self.read_only_wanted() and self._at_work("check")
@@ -285,4 +301,7 @@ class Arena:
 
 def _let_in(sandbox: Sandbox) -> None:
     """Give the project's account its rights."""
-    kubectl(sandbox.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"))
+    rights = [
+        word for name in ("rbac.yaml", "exact-delete-rbac.yaml") for word in ("-f", str(PROJECT / "deploy" / name))
+    ]
+    kubectl(sandbox.kubeconfig, "apply", *rights)

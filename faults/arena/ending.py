@@ -139,7 +139,8 @@ def _look(arena: Arena, run: str) -> dict[str, Problems]:
     if beside:
         pushed.append(f"{len(beside)} pushes were accepted while a pruner deleted, the first in {beside[0].pod}")
     most = sandbox.most_pruners_at_once()
-    deleted = any(each.get("mode") == "delete" for each in journal)
+    by_list = arena.fault.conf.get("delete_by") == "list"
+    deleted = by_list or any(each.get("mode") == "delete" for each in journal)
     return {
         "read-write": _unless(writable_again, "the registry is not read-write"),
         "lease gone": _unless(arena.lease() is None, "the lease is there"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from include.registry_prune.window.lease import ANNOTATION, Holder
 from include.registry_prune.window.opening import arm, open_window
 from sandbox.base.names import CLUSTER, CONFIGS, CONTAINER, READ_ONLY_VARIABLE
 from sandbox.kubelet.exec_faults import ExecFault
+from sandbox.object_storage.faults import StoreFault
 from sandbox.server.faults import FaultRule
 
 A = TypeVar("A", bound=Arena)
@@ -72,6 +74,31 @@ def loses_node(seconds: float, *, power_off: bool = False) -> Action:
         arena.later(seconds, partial(arena.sandbox.return_node, node))
 
     return act
+
+
+def loses_list_node(seconds: float, *, power_off: bool = False) -> Action:
+    """The node on which the delete by the list works goes silent, and comes back; see :func:`loses_node`."""
+
+    def act(arena: Arena) -> None:
+        node = arena.list_pod()["spec"]["nodeName"]
+        arena.sandbox.lose_node(node, power_off=power_off)
+        arena.later(seconds, partial(arena.sandbox.return_node, node))
+
+    return act
+
+
+def slow_bucket(seconds: float) -> Action:
+    """Each request to the registry's bucket takes so much longer from now on."""
+
+    def act(arena: Arena) -> None:
+        arena.sandbox.object_storage.faults.latency = seconds
+
+    return act
+
+
+def orders_storage(fault: StoreFault) -> Action:
+    """The registry's bucket goes wrong."""
+    return lambda arena: arena.sandbox.object_storage.faults.add(replace(fault))
 
 
 def operator_dead(seconds: float) -> Action:

@@ -7,6 +7,7 @@ from typing import Any
 
 from faults.arena.arena import Arena
 from faults.arena.events import orders_api, orders_exec
+from faults.catalogue.by_list import list_faults
 from faults.catalogue.clusters_and_persons import cluster_faults
 from faults.fault import Fault
 from faults.in_process.moments import after, before, raises, when
@@ -118,4 +119,4 @@ def connections() -> Iterator[Fault[Arena]]:
 
 def in_process_faults() -> list[Fault[Arena]]:
     """All of them."""
-    return [*exceptions(), *api_answers(), *connections(), *cluster_faults()]
+    return [*exceptions(), *api_answers(), *connections(), *cluster_faults(), *list_faults()]

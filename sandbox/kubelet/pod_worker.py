@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ from sandbox.server.objects.store import Store
 
 log = logging.getLogger(__name__)
 
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+"""The kubelet's own (``pkg/kubelet/active_deadline.go``)."""
 _REMOVAL_SECONDS = 0.05
 """Between the report that a deleted pod's containers have ended and the removal of its object."""
 
@@ -114,7 +117,14 @@ class PodWorker:
             await self._until(keepers)
             await self._cancel(keepers)
             if self._evicted is not None:
-                await self._fail(self._evicted)
+                await self._context.processes.kill_pod(self.uid)
+                await self._fail("Evicted", self._evicted)
+            elif self._past_deadline and not self._ended and not self._deleted:
+                grace = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._end_gracefully(), grace)
+                await self._context.processes.kill_pod(self.uid)
+                await self._fail("DeadlineExceeded", DEADLINE_MESSAGE)
             while not self._deleted:
                 await self._wait_for_change()
             await self._terminate()
@@ -133,10 +143,23 @@ class PodWorker:
     def _deleted(self) -> bool:
         return "deletionTimestamp" in self.pod["metadata"]
 
+    @property
+    def _deadline_left(self) -> float | None:
+        """Seconds until its ``activeDeadlineSeconds`` are over; None if it has none."""
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        return None if seconds is None else seconds - (datetime.now(UTC) - self._started_at).total_seconds()
+
+    @property
+    def _past_deadline(self) -> bool:
+        left = self._deadline_left
+        return left is not None and left <= 0
+
     async def _until(self, keepers: asyncio.Future[None]) -> None:
-        """Wait for a deletion, an eviction, or the end of all containers."""
+        """Wait for a deletion, an eviction, the pod's deadline, or the end of all containers."""
         while not (self._deleted and self.node.alive) and self._evicted is None and not keepers.done():
-            await self._wait_for_change(keepers)
+            if self._past_deadline and self.node.alive:
+                return
+            await self._wait_for_change(keepers, seconds=self._deadline_left)
         if keepers.done() and not keepers.cancelled():
             keepers.result()
 
@@ -196,15 +219,14 @@ class PodWorker:
                 lambda pod: pod["metadata"].setdefault("annotations", {}).update({ADDRESS_ANNOTATION: address}), None
             )
 
-    async def _fail(self, message: str) -> None:
-        await self._context.processes.kill_pod(self.uid)
+    async def _fail(self, reason: str, message: str) -> None:
         await self._wait_for_containers()
 
-        def evicted(pod: dict[str, Any]) -> None:
+        def failed(pod: dict[str, Any]) -> None:
             self._report(pod, "Failed")
-            pod["status"] |= {"reason": "Evicted", "message": message}
+            pod["status"] |= {"reason": reason, "message": message}
 
-        self._modify(evicted)
+        self._modify(failed)
 
     # --- its end
 

@@ -27,8 +27,8 @@ from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.tasks.gates import Gate
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import Lease
 

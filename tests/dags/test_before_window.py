@@ -17,10 +17,10 @@ from fastapi.testclient import TestClient
 from dags.registry_prune import build_dag
 from include.registry_prune.preflight import readiness
 from include.registry_prune.preflight.right_moment import Obstacle
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunningBuilds
 from include.registry_prune.tasks.gates import RightMoment
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import Holder
 from tests.dags.played_run import PRUNE, PlayedRun, play

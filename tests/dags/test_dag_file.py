@@ -19,7 +19,9 @@ from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import process
 
 DAGS = Path(__file__).parents[2] / "dags"
-DAG_FILE, GUARD_FILE, SETTINGS_FILE = (DAGS / f"registry_{name}.py" for name in ("prune", "guard", "settings"))
+DAG_FILE, GUARD_FILE, UNDO_FILE, SETTINGS_FILE = (
+    DAGS / f"registry_{name}.py" for name in ("prune", "guard", "undo", "settings")
+)
 
 TWO_CLUSTERS = """
 default: {}
@@ -101,7 +103,7 @@ def test_parsing_imports_neither_kubernetes_nor_what_posts_alerts() -> None:
     # Of the providers the one with the approval alone: a few small modules, which take a hundredth of a second.
     light = ("airflow.providers.standard", "airflow.providers.common.compat")
     assert [name for name in imported if name.startswith(heavy) and not name.startswith(light)] == []
-    assert "include.registry_prune.tasks.base" in imported
+    assert "include.registry_prune.run.base" in imported
 
 
 def test_each_cluster_of_the_file_makes_a_dag(clusters_file: Path) -> None:
@@ -197,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_every_dag_file(clusters_file:
     clusters_file.write_text("- berlin", encoding="utf-8")
     bag = DagBag(dag_folder=str(DAGS))
     assert bag.dags == {}
-    assert sorted(bag.import_errors) == sorted(str(file) for file in (DAG_FILE, GUARD_FILE, SETTINGS_FILE))
+    assert sorted(bag.import_errors) == sorted(str(file) for file in (DAG_FILE, GUARD_FILE, UNDO_FILE, SETTINGS_FILE))
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ BOXES = {
         "hard_prune",
         "restore_read_write",
     ),
-    "Afterwards": ("reconcile", "integrity_after", "revoke_image_pruner", "verify_restored"),
+    "Afterwards": ("reconcile", "integrity_after", "revoke_image_pruner", "verify_restored", "remove_deleted"),
     "report": ("report",),
 }
 CHAIN = IN_ORDER[: IN_ORDER.index("verify_restored")]
@@ -69,7 +69,7 @@ def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: 
 
 
 def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:
-    assert [*CHAIN, "verify_restored", "report"] == dag.task_ids
+    assert [*CHAIN, "verify_restored", "remove_deleted", "report"] == dag.task_ids
     for before, after in itertools.pairwise(task for task in CHAIN if task != "reconcile"):
         assert after in dag.get_task(before).downstream_task_ids
 
@@ -103,7 +103,7 @@ def test_reconciling_and_the_integrity_check_do_not_wait_for_each_other(dag: DAG
     """Neither may keep the other from its work, and both decide the run's state."""
     for task_id in ("reconcile", "integrity_after"):
         assert dag.get_task(task_id).upstream_task_ids == {"restore_read_write"}
-        assert dag.get_task(task_id).downstream_task_ids == {"revoke_image_pruner"}
+        assert dag.get_task(task_id).downstream_task_ids == {"revoke_image_pruner", "remove_deleted"}
 
 
 def test_which_steps_are_setups_and_which_are_teardowns(dag: DAG) -> None:
@@ -141,7 +141,7 @@ def test_verify_restored_looks_whatever_became_of_the_teardowns(dag: DAG) -> Non
 def test_the_report_comes_last_and_decides_nothing(dag: DAG) -> None:
     report = dag.get_task("report")
     assert report.downstream_task_ids == set()
-    assert report.upstream_task_ids == {"revoke_image_pruner", "verify_restored"}
+    assert report.upstream_task_ids == {"revoke_image_pruner", "verify_restored", "remove_deleted"}
     assert setups_of(dag, "report") == set()
     everything = {task.task_id for task in report.get_flat_relatives(upstream=True)}
     assert everything == set(dag.task_ids) - {"report"}

@@ -16,7 +16,8 @@ from tests.dags.played_run import NOT_NOW, SKIP, STOP, PlayedRun, always, play
 from tests.run_tasks import IN_ORDER
 
 INSIDE_WINDOW = ("set_read_only", "dry_run", "blob_threshold", "hard_prune")
-AFTER_RESTORE = ("reconcile", "integrity_after", "verify_restored")
+LAST_LOOK = ("verify_restored", "remove_deleted")
+AFTER_RESTORE = ("reconcile", "integrity_after", *LAST_LOOK)
 NO_WINDOW = ("right_moment", "arm_window", *INSIDE_WINDOW, "restore_read_write", "reconcile", "integrity_after")
 QUIET_DAY = ("survey_gate", "integrity_before", "approve_window", *NO_WINDOW)
 
@@ -59,50 +60,50 @@ class Row:
 
 BEFORE_THE_WINDOW = {
     # Nothing was begun, so nothing is to be put back.
-    "verify_access fails": Row("failed", ("verify_access",), upstream_failed=between("base_prune", "verify_restored")),
+    "verify_access fails": Row("failed", ("verify_access",), upstream_failed=between("base_prune", "remove_deleted")),
     # From here on a grant is taken away, if there is one.
     "base_prune fails": Row(
-        "failed", ("base_prune",), upstream_failed=(*between("restart_registry", "integrity_after"), "verify_restored")
+        "failed", ("base_prune",), upstream_failed=(*between("restart_registry", "integrity_after"), *LAST_LOOK)
     ),
     "restart_registry fails": Row(
         "failed",
         ("restart_registry",),
-        upstream_failed=(*between("grant_image_pruner", "integrity_after"), "verify_restored"),
+        upstream_failed=(*between("grant_image_pruner", "integrity_after"), *LAST_LOOK),
     ),
     "grant_image_pruner fails": Row(
-        "failed", ("grant_image_pruner",), upstream_failed=(*between("survey", "integrity_after"), "verify_restored")
+        "failed", ("grant_image_pruner",), upstream_failed=(*between("survey", "integrity_after"), *LAST_LOOK)
     ),
     "survey fails": Row(
-        "failed", ("survey",), upstream_failed=(*between("survey_gate", "integrity_after"), "verify_restored")
+        "failed", ("survey",), upstream_failed=(*between("survey_gate", "integrity_after"), *LAST_LOOK)
     ),
     "survey_gate fails": Row(
-        "failed", ("survey_gate",), upstream_failed=(*between("integrity_before", "integrity_after"), "verify_restored")
+        "failed", ("survey_gate",), upstream_failed=(*between("integrity_before", "integrity_after"), *LAST_LOOK)
     ),
     "survey_gate says stop": Row(
         "failed",
         ("survey_gate",),
         verdicts={"survey_gate": STOP},
-        upstream_failed=(*between("integrity_before", "integrity_after"), "verify_restored"),
+        upstream_failed=(*between("integrity_before", "integrity_after"), *LAST_LOOK),
     ),
     "integrity_before fails": Row(
         "failed",
         ("integrity_before",),
-        upstream_failed=(*between("approve_window", "integrity_after"), "verify_restored"),
+        upstream_failed=(*between("approve_window", "integrity_after"), *LAST_LOOK),
     ),
     "approve_window fails": Row(
-        "failed", ("approve_window",), upstream_failed=(*between("right_moment", "integrity_after"), "verify_restored")
+        "failed", ("approve_window",), upstream_failed=(*between("right_moment", "integrity_after"), *LAST_LOOK)
     ),
     "right_moment fails": Row(
-        "failed", ("right_moment",), upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored")
+        "failed", ("right_moment",), upstream_failed=(*between("arm_window", "integrity_after"), *LAST_LOOK)
     ),
     "right_moment says stop": Row(
         "failed",
         ("right_moment",),
         verdicts={"right_moment": STOP},
-        upstream_failed=(*between("arm_window", "integrity_after"), "verify_restored"),
+        upstream_failed=(*between("arm_window", "integrity_after"), *LAST_LOOK),
     ),
     "arm_window fails": Row(
-        "failed", ("arm_window",), upstream_failed=(*between("set_read_only", "integrity_after"), "verify_restored")
+        "failed", ("arm_window",), upstream_failed=(*between("set_read_only", "integrity_after"), *LAST_LOOK)
     ),
 }
 INSIDE_THE_WINDOW = {
@@ -118,8 +119,9 @@ INSIDE_THE_WINDOW = {
 }
 AFTER_THE_WINDOW = {
     "restore_read_write fails, it alone": Row("failed", ("restore_read_write",), upstream_failed=AFTER_RESTORE),
-    "integrity_after fails": Row("failed", ("integrity_after",)),
-    "reconcile fails": Row("failed", ("reconcile",)),
+    "integrity_after fails": Row("failed", ("integrity_after",), upstream_failed=("remove_deleted",)),
+    "reconcile fails": Row("failed", ("reconcile",), upstream_failed=("remove_deleted",)),
+    "remove_deleted fails": Row("failed", ("remove_deleted",)),
     "revoke_image_pruner fails, it alone": Row(
         "failed", ("revoke_image_pruner",), upstream_failed=("verify_restored",)
     ),

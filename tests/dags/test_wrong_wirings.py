@@ -69,7 +69,7 @@ def test_a_report_that_is_an_ordinary_task_hides_a_failed_revoke(variant: DAG) -
 
 def test_verify_restored_in_a_chain_after_revoke_does_not_notice_a_failed_restore(variant: DAG) -> None:
     """Why ``verify_restored`` hangs directly on both teardowns, whatever else is wired between them."""
-    for task_id in ("integrity_after", "reconcile"):
+    for task_id in ("remove_deleted", "integrity_after", "reconcile"):
         drop(variant, task_id)
     restore, revoke, verify = map(variant.get_task, ("restore_read_write", "revoke_image_pruner", "verify_restored"))
     unlink(restore, verify)
@@ -81,7 +81,7 @@ def test_verify_restored_in_a_chain_after_revoke_does_not_notice_a_failed_restor
 
 def test_a_failed_restore_with_no_ordinary_task_after_it_is_not_noticed(variant: DAG) -> None:
     """Why an ordinary task comes after the teardown at all."""
-    for task_id in ("integrity_after", "reconcile", "verify_restored"):
+    for task_id in ("remove_deleted", "integrity_after", "reconcile", "verify_restored"):
         drop(variant, task_id)
     run = play(variant, failing={"restore_read_write"})
     assert run.tasks["restore_read_write"] == "failed"
@@ -170,6 +170,7 @@ def test_a_report_after_verify_restored_alone_does_not_wait_for_revoke(variant: 
     """Why ``report`` is directly after ``revoke_image_pruner`` too: ``verify_restored`` is given up as soon as
     ``restore_read_write`` has failed, and the report would not know how the revoke ended.
     """
+    drop(variant, "remove_deleted")
     unlink(variant.get_task("revoke_image_pruner"), variant.get_task("report"))
     report_meanwhile = []
 

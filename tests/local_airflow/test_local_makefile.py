@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_clean_leaves_the_record_of_real_clusters_and_says_so(folder: Path) -> N
 
 def test_clean_of_nothing_is_no_error(folder: Path) -> None:
     assert "Kept" not in make(folder, "clean")
+
+
+def test_a_linked_virtual_environment_is_not_emptied(folder: Path) -> None:
+    """Guards an environment that several checkouts share: setting it up anew begins by emptying it."""
+    shared = folder / "shared"
+    shared.mkdir()
+    (shared / "in-use").touch()
+    (folder / ".venv").symlink_to(shared)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        make(folder, "setup", f"PYTHON={sys.executable}")
+    assert b".venv is a link" in refused.value.stdout
+    assert (shared / "in-use").exists()

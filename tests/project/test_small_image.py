@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -61,3 +63,16 @@ def test_the_image_runs_under_any_user_and_has_what_its_dockerfile_copies() -> N
     for copied in ("requirements.lock", "deploy/small-image", "include"):
         assert f"!{copied}" in let_through
         assert (PROJECT / copied).exists()
+
+
+def test_the_versions_that_its_dockerfile_takes_from_the_lock_have_each_requirement(tmp_path: Path) -> None:
+    """Without a line there, pip would take the newest one."""
+    take = re.search(
+        r"^RUN (sed .* requirements\.lock) > versions\.txt", (FOLDER / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert take is not None
+    made = subprocess.run(["/bin/sh", "-c", take[1]], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    pinned = {canonicalize_name(Requirement(line).name) for line in made.splitlines() if "==" in line}
+    required = (FOLDER / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert {canonicalize_name(line) for line in required if line and not line.startswith("#")} <= pinned
+    assert "--hash" not in made

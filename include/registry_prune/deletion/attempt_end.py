@@ -3,11 +3,11 @@ beside the one of today."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.deletion.ending import DeleteEnding
 from include.registry_prune.pruner.process_scripts import Ending, pruner_of_attempt
 from include.registry_prune.pruner.processes import PRUNER_GRACE_SECONDS
 from include.registry_prune.window.lease import DeleteAttempt
@@ -17,51 +17,14 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 """For the pruner to end when it is asked to. Where the window is lost, a pod that takes pushes is there some two
 seconds after the patch."""
-RETRY_SECONDS = 1.0
 
 
-class AttemptEnd:
-    """Ends an attempt once somebody asks for it.
-
-    :param connect: makes a connection to the cluster; called again after trouble.
-    """
+class AttemptEnd(DeleteEnding):
+    """Ends an attempt once somebody asks for it."""
 
     def __init__(self, connect: Connect, attempt: DeleteAttempt) -> None:
-        self._connect = connect
+        super().__init__(connect)
         self._attempt = attempt
-        self._asked = asyncio.Event()
-        self._may_delete_pod = True
-        self.why: str | None = None
-        """Why it was ended; None while nobody has asked."""
-        self.as_planned = False
-        """It was ended because its time was over, and nothing is wrong."""
-
-    def ask(self, why: str, *, may_delete_pod: bool = True, as_planned: bool = False) -> None:
-        """Have it ended; the first who asks says why.
-
-        :param as_planned: its time is over; nothing is wrong.
-        :param may_delete_pod: delete a pod that cannot be looked into. Not where another window is open: its delete may
-            live in that pod.
-        """
-        if self.why is not None:
-            return
-        self.why, self._may_delete_pod, self.as_planned = why, may_delete_pod, as_planned
-        log.log(logging.INFO if as_planned else logging.ERROR, "Ending the delete: %s", why)
-        self._asked.set()
-
-    async def carry_out(self) -> None:
-        """Wait until somebody asks, and see to it that no process of the attempt lives in its pod."""
-        await self._asked.wait()
-        while True:
-            try:
-                async with self._connect() as cluster:
-                    await self._end(cluster)
-                    return
-            except ClusterError as error:
-                log.warning("The delete could not be ended; trying again: %s", error)
-            except Exception:  # whatever an answer has in it
-                log.exception("The delete could not be ended; trying again")
-            await asyncio.sleep(RETRY_SECONDS)
 
     async def _end(self, cluster: AsyncCluster) -> None:
         pods = await cluster.pods()

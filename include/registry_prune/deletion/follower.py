@@ -87,7 +87,7 @@ class DeleteFollower:
         self._images = ImageWatch(connect, self._tripwire, on_trip=self._on_trip, end=self._end)
         self._evidence: asyncio.Task[Tripped] | None = None
         self._ended_since: float | None = None
-        self._window = WindowWatch(connect, delete, lease_seconds=settings.lease, end=self._end)
+        self._window = WindowWatch(connect, delete.holder, lease_seconds=settings.lease, end=self._end)
         age = (datetime.now(UTC) - self._attempt.begun_at).total_seconds()
         self._started = time.monotonic() - age
         self._progress = Progress(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect
-    from include.registry_prune.deletion.attempt_end import AttemptEnd
+    from include.registry_prune.deletion.ending import DeleteEnding
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,23 @@ class ImageWatch:
     :param connect: makes a connection to the cluster; called again after trouble.
     :param on_trip: gets what the tripwire finds.
     :param end: of the delete.
+    :param on_listed: called each time when all Images are known.
     """
 
     def __init__(
-        self, connect: Connect, tripwire: Tripwire, *, on_trip: Callable[[Trip], object], end: AttemptEnd
+        self,
+        connect: Connect,
+        tripwire: Tripwire,
+        *,
+        on_trip: Callable[[Trip], object],
+        end: DeleteEnding,
+        on_listed: Callable[[], object] = lambda: None,
     ) -> None:
         self._connect = connect
         self._tripwire = tripwire
         self._on_trip = on_trip
         self._end = end
+        self._on_listed = on_listed
         self._known_at = time.monotonic()
         self._most = 0
         self._version = ""
@@ -108,6 +116,7 @@ class ImageWatch:
         self._known_at = time.monotonic()
         self._require_plausible()
         took = format_seconds(self._known_at - began)
+        self._on_listed()
         log.info("The tripwire knows what %s Images name, after %s", f"{self._tripwire.images:,}", took)
 
     async def _watch(self, cluster: AsyncCluster) -> None:

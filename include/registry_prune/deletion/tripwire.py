@@ -150,6 +150,14 @@ class Tripwire:
         images = self._images.images(digest) + (self._listed.images(digest) if self._listed else [])
         return Trip(blob, tuple(dict.fromkeys(images))[:NAMED_IMAGES]) if images else None
 
+    def blobs(self, digests: Iterable[bytes]) -> None:
+        """These blobs will be deleted, in whatever order: for a delete by a list, before any Image is known.
+
+        :param digests: one behind the other, 32 bytes each, in blocks.
+        """
+        for packed in digests:
+            self._blobs.add_packed(packed)
+
     def list_anew(self) -> None:
         """A list of all Images begins."""
         self._listed = ImageNames()

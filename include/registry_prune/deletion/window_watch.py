@@ -18,8 +18,8 @@ from include.registry_prune.window.lease_keeper import LeaseRenewal
 
 if TYPE_CHECKING:
     from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect
-    from include.registry_prune.deletion.attempt_end import AttemptEnd
-    from include.registry_prune.deletion.handover import Delete
+    from include.registry_prune.deletion.ending import DeleteEnding
+    from include.registry_prune.window.lease import Holder
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,16 @@ class WindowWatch:
     """Keeps the lease of a window, and has the delete ended when the window is not its own any more.
 
     :param connect: makes a connection to the cluster; called again after trouble.
+    :param holder: whose window it is.
     :param lease_seconds: how long the lease is valid from each renewal.
     :param end: of the delete.
     """
 
-    def __init__(self, connect: Connect, delete: Delete, *, lease_seconds: float, end: AttemptEnd) -> None:
+    def __init__(self, connect: Connect, holder: Holder, *, lease_seconds: float, end: DeleteEnding) -> None:
         self._connect = connect
-        self._delete = delete
+        self._holder = holder
         self._end = end
-        self._renewal = LeaseRenewal(holder=delete.holder, lasts=timedelta(seconds=lease_seconds))
+        self._renewal = LeaseRenewal(holder=holder, lasts=timedelta(seconds=lease_seconds))
         self._changed = asyncio.Event()
 
     async def watch(self) -> None:
@@ -102,7 +103,7 @@ class WindowWatch:
         nobodys = False
         try:
             nobodys = held_lease(config) is None
-            require_own_lease(config, self._delete.holder)
+            require_own_lease(config, self._holder)
         except LeaseError as error:
             # In another window the pod may be one that a delete of its own works in.
             self._end.ask(str(error), may_delete_pod=nobodys)

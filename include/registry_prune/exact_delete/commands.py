@@ -129,12 +129,13 @@ def remove(order: Order) -> Ended:
 
 
 def look(order: Order) -> Ended:
-    """Reach the storage, and say what is kept there.
+    """Reach the storage, and say what is kept there. With a name for what is to be kept, it sees that there could be.
 
     :raises ConfigurationError, StorageError: it cannot be reached.
     """
     storage = storage_of(order)
     keeps = storage.prepare()
+    storage.sweep_kept()
     _begin(order, "look", storage, keeps)
     for kept in storage.kept():
         order.say(kept)

@@ -11,10 +11,10 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.pod_exec import feed_pod
 from include.registry_prune.cluster.registry_state import pod_state
-from include.registry_prune.exact_delete.events import Begun, Ended, Event, parse_line
+from include.registry_prune.exact_delete.events import Begun, Ended, Event, Note, parse_line
 from include.registry_prune.exact_pod.manifest import PROGRAM, WORK_FOLDER_OPTION
 from include.registry_prune.names import EXACT_DELETE_LABEL, EXACT_DELETE_POD, WINDOW_ANNOTATION
-from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, exact_pod, release_name
+from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, end_exact_pod, exact_pod, release_name
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 120.0
 """For the pod to check a list that it was given: one of a million takes two seconds."""
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 _LOG_SILENCE_SECONDS = 30.0
 _LOG_TRIES = 5
 """The log of a pod that has ended is asked for so often: an evicted one may have none."""
@@ -30,6 +30,10 @@ _LOG_TRIES = 5
 
 class ExactPodError(Exception):
     """The pod could not be made, did not get to work, or is another one; the message says why and what to do."""
+
+
+class PodGoneError(ExactPodError):
+    """The pod was deleted by somebody before it had its list."""
 
 
 class PodEnd(Record):
@@ -72,6 +76,8 @@ def create(cluster: Cluster, manifest: Mapping[str, Any]) -> str:
     there = exact_pod(cluster)
     if there is not None and there.purpose == PLACEHOLDER and there.window != _window(manifest):
         release_name(cluster)
+    if there is not None and there.over:
+        end_exact_pod(cluster, there)
     try:
         return cluster.create_pod(manifest)
     except ClusterError as error:
@@ -87,6 +93,7 @@ def create(cluster: Cluster, manifest: Mapping[str, Any]) -> str:
 def wait_until_running(cluster: Cluster, uid: str, *, limit_seconds: float) -> None:
     """Return when its process can be given the list, or has ended.
 
+    :raises PodGoneError: if it was deleted.
     :raises ExactPodError: if it does not run in that time: no room, no image.
     :raises ClusterError: if the cluster does not answer.
     """
@@ -94,7 +101,7 @@ def wait_until_running(cluster: Cluster, uid: str, *, limit_seconds: float) -> N
     while True:
         pod = _pod(cluster, uid)
         if pod is None:
-            raise ExactPodError(f"Pod {EXACT_DELETE_POD} was deleted before it ran.")
+            raise PodGoneError(f"Pod {EXACT_DELETE_POD} was deleted before it ran.")
         state = pod_state(pod)
         if state.phase in ("Running", "Succeeded", "Failed"):
             return
@@ -142,27 +149,39 @@ class Follower:
         pod = _pod(self._cluster, self._uid)
         if pod is None:
             return PodEnd(ended=self.ended, why=f"Pod {EXACT_DELETE_POD} is gone.")
-        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") and not _runs(pod)
         readable = self._read()
         self._unread += over and not readable
         if not over or 0 < self._unread < _LOG_TRIES:
             return None
         return PodEnd(ended=self.ended, exit_status=_exit_status(pod), why=_why(pod))
 
-    def follow(self, *, limit_seconds: float, tick: Callable[[], None] = lambda: None) -> PodEnd | None:
+    def follow(
+        self,
+        *,
+        limit_seconds: float | None,
+        tick: Callable[[], None] = lambda: None,
+        patience_seconds: float | None = None,
+    ) -> PodEnd | None:
         """Look again and again until it has ended; None after the limit, when it works still.
 
+        :param limit_seconds: None: to its end.
         :param tick: called before each look; what it raises goes to the caller, and the pod works on.
+        :param patience_seconds: how long the cluster may tell nothing; None: for ever.
+        :raises ClusterError: after that time; the pod works on.
         """
-        deadline = time.monotonic() + limit_seconds
+        told = began = time.monotonic()
         while True:
             tick()
             try:
                 end = self.look()
+                told = time.monotonic()
             except ClusterError as error:
+                if patience_seconds is not None and time.monotonic() - told > patience_seconds:
+                    raise
                 log.warning("Pod %s cannot be looked at, and works on: %s", EXACT_DELETE_POD, error)
                 end = None
-            if end is not None or time.monotonic() > deadline:
+            if end is not None or (limit_seconds is not None and time.monotonic() - began > limit_seconds):
                 return end
             time.sleep(_POLL_SECONDS)
 
@@ -184,12 +203,23 @@ class Follower:
         return True
 
 
+def show_note(note: Note) -> None:
+    """What the pod wants a person to read, in the log."""
+    log.log(logging.WARNING if note.warning else logging.INFO, "%s | %s", EXACT_DELETE_POD, note.message)
+
+
 def _window(manifest: Mapping[str, Any]) -> str:
     return str(manifest["metadata"]["annotations"][WINDOW_ANNOTATION])
 
 
 def _pod(cluster: Cluster, uid: str) -> dict[str, Any] | None:
     return next((pod for pod in cluster.pods(EXACT_DELETE_LABEL) if pod["metadata"]["uid"] == uid), None)
+
+
+def _runs(pod: Mapping[str, Any]) -> bool:
+    """Whether a container works on: a pod whose deadline is over may be called failed before its end."""
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any((container.get("state") or {}).get("running") for container in containers)
 
 
 def _exit_status(pod: Mapping[str, Any]) -> int | None:

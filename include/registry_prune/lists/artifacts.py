@@ -34,6 +34,7 @@ from include.registry_prune.pruner.dockerregistry import LineKind
 STORE_PATIENCE_SECONDS = 120.0
 """A bucket that is busy, or a share that fails over, has answered by then."""
 _ENDING = ".txt.gz"
+_STORED_BLOCK_BYTES = 256 * 1024
 
 
 def artifact_folder(configured: str) -> ObjectStoragePath:
@@ -170,6 +171,16 @@ def read_blocks(url: str) -> Iterator[bytes]:
     seal = read_seal(url)
     with ObjectStoragePath(url).open("rb") as file:
         yield from whole_lines(file, seal, url)
+
+
+def stored_blocks(url: str) -> Iterator[bytes]:
+    """A list as it is stored, compressed, in blocks; unchecked.
+
+    :raises OSError: if it is not there.
+    """
+    with ObjectStoragePath(url).open("rb") as file:
+        while block := file.read(_STORED_BLOCK_BYTES):
+            yield block
 
 
 def read_candidates(url: str, *, kind: LineKind) -> Iterator[str]:

@@ -31,6 +31,7 @@ class Basis(StrEnum):
     """How it is known what was deleted."""
 
     LIST = "the delete's own list"
+    RECORD = "the record of the delete by the list"
     CLOSING_CHECK = "a dry run afterwards"
     NOTHING = "nothing"
 

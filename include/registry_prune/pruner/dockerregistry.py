@@ -42,8 +42,33 @@ class Summary(Record):
     rounded_bytes: int
 
 
+class ByList(Record):
+    """What only a delete by the list has.
+
+    :param storage: for people.
+    :param keeps: what becomes of what is deleted: ``renamed``, ``versions`` or ``nothing``; empty: it never said.
+    :param kept_as: name of the folder of what is kept, if it is one.
+    :param record: place of its record: what became of each part of the list.
+    :param missing: blobs that were not there any more; ``failed``: that could not be deleted.
+    :param put_back: blobs that an Image came to name meanwhile, and that were put back.
+    """
+
+    storage: str = ""
+    keeps: str = ""
+    kept_as: str = ""
+    record: str | None = None
+    missing: int = 0
+    failed: int = 0
+    put_back: int = 0
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether anything is kept."""
+        return self.keeps in ("renamed", "versions")
+
+
 class PrunerResult(WindowRecord):
-    """One run of ``dockerregistry -prune=…``.
+    """One run of ``dockerregistry -prune=…``, or of a delete by the list.
 
     :param exit_status: None when the connection was lost before the pruner's end was known.
     :param ended_how: in words, when there is no exit status.
@@ -53,6 +78,8 @@ class PrunerResult(WindowRecord):
     :param revived_blobs: of a survey that stands for the dry run: so many of the blobs are needed again by now, and are
         in ``artifact`` no more.
     :param sliced: a delete that was ended because its window's time was over; the next run goes on.
+    :param by_list: of a delete by the list; its summary has the blobs of all its attempts, and about so many bytes as
+        the dry run said.
     :param earlier_blobs: deleted by the attempts before the last, counted in their logs. Not part of the other counts.
     """
 
@@ -75,6 +102,7 @@ class PrunerResult(WindowRecord):
     sliced: bool = False
     attempts: int = 1
     earlier_blobs: int = 0
+    by_list: ByList | None = None
     seconds: float = 0.0
     pod: str = ""
 

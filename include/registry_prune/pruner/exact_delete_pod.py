@@ -45,6 +45,12 @@ class ExactPod(Record):
     phase: str = ""
     terminating: bool = False
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and deleted nothing: whoever left it there has read its log. Of one that deletes only
+        its being gone counts."""
+        return self.purpose not in (DELETE, PLACEHOLDER) and self.phase in ("Succeeded", "Failed")
+
     def text(self) -> str:
         """For people."""
         if self.purpose == PLACEHOLDER:

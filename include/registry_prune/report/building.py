@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -23,12 +24,14 @@ def build_report(
     hard_prune_wanted: bool = True,
     history: History | None = None,
     most_slices: int = 30,
+    keep_seconds: float = 0.0,
 ) -> RunReport:
     """Put a run's report together from what its tasks handed over.
 
     :param phases: seconds that each task took.
     :param hard_prune_wanted: False for a run with ``hard_prune: never``.
     :param history: the runs before; ``most_slices``: the setting.
+    :param keep_seconds: the setting ``keep_deleted``.
     """
     dry_run, deletion, verdict = facts.dry_run, facts.deletion, facts.verdict
     before, after = facts.before, facts.after
@@ -60,11 +63,30 @@ def build_report(
         builds_hit_names=facts.hit.names if facts.hit else (),
         artifact=dry_run.artifact if dry_run else None,
         reconciliation=facts.reconciliation,
+        **_by_list(facts, keep_seconds),
         phases=dict(phases),
         failed_tasks=facts.failed_tasks,
     )
     report = report.model_copy(update=_what_is_left(facts, report, history or History(), most_slices))
     return report.model_copy(update={"lines": tuple(lines_of(report, facts))})
+
+
+def _by_list(facts: Facts, keep_seconds: float) -> dict[str, Any]:
+    """How it was deleted, and what is kept of it until when."""
+    if facts.deletion is None:
+        return {}
+    by_list = facts.deletion.by_list
+    if by_list is None:
+        return {"deleted_by": "dockerregistry"}
+    kept = {each.name: each.since for each in facts.removal.kept} if facts.removal else {}
+    since = kept.get(by_list.kept_as)
+    removed = facts.removal is not None and by_list.kept_as in facts.removal.names
+    return {
+        "deleted_by": "list",
+        "keeps": "nothing" if removed else by_list.keeps,
+        "kept_as": by_list.kept_as,
+        "kept_until": since + timedelta(seconds=keep_seconds) if since else None,
+    }
 
 
 def _what_is_left(facts: Facts, report: RunReport, history: History, most_slices: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
+from include.registry_prune.exact_pod.kept import Removal
 from include.registry_prune.lists.reconciliation import Reconciliation
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -46,6 +47,8 @@ class Facts:
 
         self.states = states
         self.problems = problems
+        self.storage = str((results.get("verify_access") or {}).get("storage", ""))
+        """Its driver, as the Config names it: of ``AccessReview``, whose module looks at clusters."""
         self.base = read(BasePrune, "base_prune")
         self.restart = read(Restart, "restart_registry")
         self.survey = read(PrunerResult, "survey")
@@ -61,6 +64,7 @@ class Facts:
         self.restored = read(Settled, "restore_read_write")
         self.before = read(IntegrityCheck, "integrity_before")
         self.after = read(IntegrityCheck, "integrity_after")
+        self.removal = read(Removal, "remove_deleted")
         self.reconciliation = read(Reconciliation, "reconcile")
 
     @property

@@ -9,7 +9,9 @@ from include.registry_prune.report.report import (
     BECAUSE,
     DELETED,
     FAILED_TASKS,
+    KEPT,
     ORPHANS,
+    PUT_BACK,
     READ_ONLY,
     REFUSED,
     SLICE,
@@ -19,6 +21,7 @@ from include.registry_prune.units import format_count, format_seconds, format_si
 
 _WARNINGS = 3
 """At most this many of the pruner's warnings are in the report."""
+_BUCKETS = ("s3", "gcs", "azure", "oss", "ibmcos")
 
 
 def lines_of(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -30,6 +33,15 @@ def lines_of(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "base prune", report.base_prune
     yield ORPHANS, _amount(report.orphaned_blobs, report.orphaned_bytes)
     yield DELETED, _amount(report.deleted_blobs, report.freed_bytes)
+    if report.deleted_blobs and facts.storage in _BUCKETS:
+        yield (
+            "freed",
+            (
+                "in a bucket with versions nothing before its own rules remove them; unfinished uploads are no part of "
+                "it (docs/delete-by-list.md)"
+            ),
+        )
+    yield from _kept_lines(report, facts)
     yield from _slice_lines(report)
     yield from _read_only_lines(report, facts)
     yield "broken images", f"{_number(report.broken_before)} before, {_number(report.broken_after)} after"
@@ -48,6 +60,32 @@ def lines_of(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
         yield from report.reconciliation.lines()
     if report.cluster_id:
         yield "cluster id", report.cluster_id
+
+
+def _kept_lines(report: RunReport, facts: Facts) -> Iterator[tuple[str, str]]:
+    """How it was deleted, where it was not as documented, and whether it can be undone."""
+    by_list = facts.deletion.by_list if facts.deletion else None
+    if by_list is None:
+        return
+    yield "deleted by", f"the list that the gate judged, in {by_list.storage or 'a storage that was not reached'}"
+    if by_list.missing:
+        yield "deleted by", f"{format_count(by_list.missing, 'blob')} of it were not there any more"
+    if by_list.put_back:
+        yield PUT_BACK, f"{format_count(by_list.put_back, 'blob')} that an Image came to name meanwhile"
+    if report.keeps == "renamed":
+        until = f", until {report.kept_until:%Y-%m-%d %H:%M} UTC" if report.kept_until else ""
+        yield KEPT, f"what was deleted{until}, as {report.kept_as}; registry_undo puts it back. No space is free before"
+    elif report.keeps == "versions":
+        yield (
+            KEPT,
+            "as versions, until the bucket's own rules remove them; registry_undo puts it back. No space is free",
+        )
+    elif report.keeps == "nothing":
+        freed = (
+            facts.removal.text() if facts.removal and report.kept_as in facts.removal.names else "it cannot be undone"
+        )
+        yield KEPT, f"nothing: {freed}"
+    yield "manifest links", "stay: they free nothing, and their lines in the list may name a wrong repository"
 
 
 def _slice_lines(report: RunReport) -> Iterator[tuple[str, str]]:

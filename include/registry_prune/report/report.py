@@ -19,6 +19,7 @@ from include.registry_prune.verdict.rules import Action
 
 BECAUSE, FAILED_TASKS = "because", "failed tasks"
 SLICE = "slice"
+KEPT, PUT_BACK = "kept", "put back"
 ORPHANS, DELETED, READ_ONLY, REFUSED = "orphans found", "deleted", "read-only", "uploads refused"
 """Labels of lines that the page puts elsewhere, or in its overview."""
 
@@ -56,6 +57,8 @@ class RunReport(Record):
     :param scan_seconds: that the last dry run took.
     :param delete_seconds: that the delete took; not known of one that was interrupted. ``estimated_delete_seconds``:
         what was expected before it.
+    :param deleted_by: ``list`` of a delete by the list, whose blobs are kept as ``keeps`` says, below the name
+        ``kept_as``, until ``kept_until``, if the storage does not decide that.
     :param passed_ceilings: by name; ``passed_by``: who let the run pass them.
     :param artifact: the list of the last dry run's candidates.
     :param reconciliation: what became of these candidates, and the places of further lists.
@@ -91,6 +94,10 @@ class RunReport(Record):
     scan_seconds: float | None = None
     delete_seconds: float | None = None
     estimated_delete_seconds: float | None = None
+    deleted_by: Literal["", "dockerregistry", "list"] = ""
+    keeps: str = ""
+    kept_as: str = ""
+    kept_until: AwareDatetime | None = None
     passed_ceilings: tuple[str, ...] = ()
     passed_by: str = ""
     broken_before: int | None = None
@@ -131,4 +138,5 @@ def past_run(report: RunReport) -> PastRun:
         rollouts_seconds=report.rollouts_seconds,
         scan_seconds=report.scan_seconds,
         delete_seconds=report.delete_seconds if deleted else None,
+        by_list=report.deleted_by == "list",
     )

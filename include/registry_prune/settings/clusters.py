@@ -20,6 +20,7 @@ from include.registry_prune.settings.alerting import (
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours, parse_zone
 from include.registry_prune.settings.parameters import (
     WHOLE_NUMBER,
+    DeleteBy,
     Duration,
     RunParameters,
     SettingsError,
@@ -34,12 +35,13 @@ from include.registry_prune.window.lease import LONGEST_LEASE, LONGEST_WINDOW
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
 BASE_GUARD_DAG_ID = "registry_guard"
+BASE_UNDO_DAG_ID = "registry_undo"
 
 
 def dag_id_of(base: str, name: str) -> str:
     """Id of a cluster's DAG.
 
-    :param base: :data:`BASE_DAG_ID` or :data:`BASE_GUARD_DAG_ID`.
+    :param base: :data:`BASE_DAG_ID`, :data:`BASE_GUARD_DAG_ID` or :data:`BASE_UNDO_DAG_ID`.
     """
     return base if name == DEFAULT_CLUSTER else f"{base}_{name}"
 
@@ -51,6 +53,7 @@ Limit = Literal[
     "base_prune_limit",
     "dry_run_limit",
     "survey_lasts",
+    "keep_deleted",
     "window_limit",
     "window_warning",
     "integrity_limit",
@@ -67,6 +70,10 @@ Limit = Literal[
     "approval_limit",
 ]
 """The settings that are durations."""
+
+
+SMALL_IMAGE_NEEDED = "build deploy/small-image, push it to a registry that the cluster can pull from, and name it there"
+"""What to do where a delete by the list has no image."""
 
 
 def _checked_hours(text: str) -> str:
@@ -248,6 +255,16 @@ class ClusterSettings(StrictModel):
     because the cluster's own image pruner does not do it either, and each replaced pod cuts off the uploads that take
     longer than its grace of 55 s."""
 
+    small_image: Annotated[str, Field(pattern=r"^[\w./:@-]*$")] = ""
+    """The small image (`deploy/small-image`), as the cluster pulls it: for `delete_by: list`, and for a look at what
+    such deletes have kept. Not from the registry that is pruned: a node may have to pull it while that takes no
+    traffic. Empty: no delete by the list."""
+
+    keep_deleted: Duration = "0s"
+    """How long a delete by the list keeps what it took, where the storage lets it: on a file system, beside the
+    registry's own folder; the space is freed after that time. `registry_undo` puts it back. `0s`: until the run has
+    seen that all images are whole. A versioned bucket keeps by rules of its own."""
+
     opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
     """When a window may be opened, such as `Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00`; a range belongs to the day on
     which it begins. Empty: always, because the schedule already says when a run begins. Outside the hours a run does
@@ -328,6 +345,12 @@ class ClusterSettings(StrictModel):
             )
         return parameters
 
+    @model_validator(mode="after")
+    def _list_needs_its_image(self) -> Self:
+        if self.parameters.delete_by is DeleteBy.LIST and not self.small_image:
+            raise ValueError(f"parameters.delete_by: list needs small_image: {SMALL_IMAGE_NEEDED}")
+        return self
+
     @property
     def hours(self) -> OpeningHours:
         """When a window may be opened."""
@@ -342,6 +365,11 @@ class ClusterSettings(StrictModel):
     def guard_dag_id(self) -> str:
         """Id of the DAG of the cluster's guard; see ``dag_id``."""
         return dag_id_of(BASE_GUARD_DAG_ID, self.name)
+
+    @property
+    def undo_dag_id(self) -> str:
+        """Id of the DAG that undoes a delete by the list; see ``dag_id``."""
+        return dag_id_of(BASE_UNDO_DAG_ID, self.name)
 
     @property
     def channels(self) -> tuple[AlertChannel, ...]:

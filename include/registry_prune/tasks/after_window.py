@@ -12,12 +12,12 @@ from include.registry_prune.cluster.registry_state import Opening, Settled
 from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
+from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.run_context import Run, closing_limits, history_asset
+from include.registry_prune.run.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.base import RegistryOperator
 from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.tasks.in_window import OPENING, PODS_SEEN
-from include.registry_prune.tasks.run_context import Run, closing_limits, history_asset
-from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.units import format_count
 from include.registry_prune.verdict.decision import Mode
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, TakenOverError
@@ -192,6 +192,7 @@ class Report(RegistryOperator):
             dry_run_only=dry_run_only,
             history=run.history(),
             most_slices=self.cluster.most_slices,
+            keep_seconds=self.cluster.seconds("keep_deleted"),
         )
         report = report.model_copy(
             update={

@@ -15,9 +15,11 @@ from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
+from include.registry_prune.run.base import CandidateList, RegistryOperator
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters_file import other_entry
-from include.registry_prune.tasks.base import CandidateList, RegistryOperator
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.settings.parameters import DeleteBy
+from include.registry_prune.tasks.kept import LOOK, look_at_storage
 from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
@@ -40,12 +42,14 @@ class VerifyAccess(RegistryOperator):
         from include.registry_prune.preflight.access import needed_permissions, review_access, token_note
 
         parameters = run.parameters
+        by_list = parameters.may_open_window and parameters.delete_by is DeleteBy.LIST
         permissions = needed_permissions(
             {
                 "role": parameters.needs_role,
                 "base_prune": parameters.base_prune,
                 "restart": parameters.base_prune and self.cluster.restart_after_base_prune,
                 "window": parameters.may_open_window,
+                "exact_delete": by_list,
             }
         )
         run.name_run()
@@ -73,6 +77,10 @@ class VerifyAccess(RegistryOperator):
             self.log.warning("%s", note)
         self._warn_of_events(run)
         self._require_only_entry(run)
+        if by_list:
+            look = look_at_storage(run)
+            self.log.info("%s", look.text())
+            run.hand_over(look, LOOK)
         return review
 
     def _require_only_entry(self, run: Run) -> None:

@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.fleet.others import release_turn
-from include.registry_prune.tasks.base import RegistryOperator
-from include.registry_prune.tasks.run_context import Run, closing_limits
+from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.run_context import Run, closing_limits
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record

@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.pruner.dockerregistry import PrunerResult
-from include.registry_prune.tasks.base import RegistryOperator
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.run_context import Run
+from include.registry_prune.settings.parameters import DeleteBy
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import LeaseError
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class HardPrune(RegistryOperator):
-    """``dockerregistry -prune=delete`` in a registry pod, where it lives on its own.
+    """``dockerregistry -prune=delete`` in a registry pod, where it lives on its own; or, if the run wants it so, the
+    delete by the list (``delete_by_list.py``).
 
     Begins only on a dry run and a verdict of this very window. Looks for itself, right before it starts, that the
     window is this run's, that every pod is read-only, and that no pruner is at work. A second try finds the delete and
@@ -42,7 +44,19 @@ class HardPrune(RegistryOperator):
     of_window = True
 
     def work(self, run: Run) -> Record:
+        if run.parameters.delete_by is DeleteBy.LIST:
+            return self._delete_by_list(run)
         return self._follow(run, self._begin(run))
+
+    def _delete_by_list(self, run: Run) -> Record:
+        """Takes minutes and not hours, so this task sees it to its end."""
+        from include.registry_prune.tasks.delete_by_list import delete_by_list
+
+        dry_run, _ = self._require_verdict(run)
+        result = delete_by_list(run, dry_run, ends_by=self._ends_by(run))
+        if result.sliced:
+            self.log.info("A slice: %s; the next run goes on from there", result.text())
+        return result
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
         """Go on with what the trigger found."""
@@ -70,12 +84,7 @@ class HardPrune(RegistryOperator):
             run.hand_over(self._listed(run, before.result))
             self.log.warning("The delete was interrupted (%s); it is begun again", before.result.ended_how)
         dry_run, verdict = self._require_verdict(run)
-        ends_by = run.window_end.work_ends_by(run.of_window("set_read_only", Settled).seconds)
-        if before is None and datetime.now(UTC) >= ends_by:
-            raise AirflowFailException(
-                f"Nothing is deleted: the window has to end by {run.window_end.text()}, and the rollout back takes the "
-                "rest of that time. Raise the setting window_limit, or see why the rollout to read-only took so long."
-            )
+        ends_by = self._ends_by(run, at_work=before is not None)
         try:
             with run.lease_keeper():
                 attempt = find_or_begin(
@@ -97,6 +106,19 @@ class HardPrune(RegistryOperator):
             estimated_seconds=verdict.estimated_delete_seconds,
             earlier=attempt.earlier,
         )
+
+    def _ends_by(self, run: Run, *, at_work: bool = False) -> datetime:
+        """When the delete has to be over.
+
+        :raises AirflowFailException: if that is now, and none is at work.
+        """
+        ends_by = run.window_end.work_ends_by(run.of_window("set_read_only", Settled).seconds)
+        if not at_work and datetime.now(UTC) >= ends_by:
+            raise AirflowFailException(
+                f"Nothing is deleted: the window has to end by {run.window_end.text()}, and the rollout back takes the "
+                "rest of that time. Raise the setting window_limit, or see why the rollout to read-only took so long."
+            )
+        return ends_by
 
     def _require_verdict(self, run: Run) -> tuple[PrunerResult, Verdict]:
         """The dry run of this window, and the verdict that was given in it, on that dry run's list.

@@ -11,10 +11,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import PrunerResult
-from include.registry_prune.tasks.base import CandidateList, RegistryOperator
+from include.registry_prune.run.base import CandidateList, RegistryOperator
+from include.registry_prune.run.run_context import Run, closing_limits
 from include.registry_prune.tasks.before_window import registry_deployment
 from include.registry_prune.tasks.gates import HELD, Revived, hold
-from include.registry_prune.tasks.run_context import Run, closing_limits
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.references import MalformedObjectError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -10,8 +12,8 @@ from include.registry_prune.alerts.alerts import ImageLostError
 from include.registry_prune.lists.digests import SHORT_BYTES, DigestSet
 from include.registry_prune.lists.reconciliation import KEPT_NAMES, Basis, Comparison, Reconciliation, compare
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
-from include.registry_prune.tasks.base import CandidateList
-from include.registry_prune.tasks.run_context import Run
+from include.registry_prune.run.base import CandidateList
+from include.registry_prune.run.run_context import Run
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
@@ -45,6 +47,8 @@ class Reconcile(CandidateList):
         return found
 
     def _reconcile(self, run: Run, listed: str, deletion: PrunerResult | None) -> Reconciliation:
+        if deletion is not None and deletion.by_list is not None and deletion.by_list.record:
+            return reconcile_record(run, listed, deletion, task_id=self.task_id)
         by_list, unlisted = self._by_list(listed, deletion)
         if by_list is not None and len(unlisted):
             by_list = self._held_against_images(run, by_list, unlisted)
@@ -151,6 +155,46 @@ class Reconcile(CandidateList):
                 "left_artifact": left,
             }
         )
+
+
+def reconcile_record(run: Run, listed: str, deletion: PrunerResult, *, task_id: str) -> Reconciliation:
+    """By the record that the delete by the list left of every key. Nothing but the list can be gone.
+
+    :param task_id: whose list of what was deleted it is.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    from include.registry_prune.exact_delete.events import Outcome
+    from include.registry_prune.exact_pod.record import DeleteRecord
+    from include.registry_prune.lists.artifacts import artifact_path, candidate_writer, read_candidates
+
+    assert deletion.by_list is not None
+    assert deletion.by_list.record is not None
+    try:
+        record = DeleteRecord.model_validate_json(ObjectStoragePath(deletion.by_list.record).read_bytes())
+    except (OSError, ValueError) as error:
+        return Reconciliation(basis=Basis.NOTHING, why_unknown=f"the delete's record cannot be read: {error}")
+    place = artifact_path(run.settings.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, what="deleted")
+    head = {"cluster": run.cluster.server, "run": run.name, "time": datetime.now(UTC).isoformat(), "of": listed}
+    counts, left = dict.fromkeys(Outcome, 0), []  # type: tuple[dict[Outcome, int], list[str]]
+    with candidate_writer(place, head) as deleted:
+        for kind in (LineKind.REPOSITORY, LineKind.BLOB):
+            for subject, outcome in record.outcomes(kind, partial(read_candidates, listed, kind=kind)):
+                if outcome is Outcome.DONE:
+                    deleted.add(kind, subject)
+                elif kind is LineKind.BLOB and outcome is not Outcome.MISSING and len(left) < KEPT_NAMES:
+                    left.append(subject)
+                counts[outcome] += kind is LineKind.BLOB
+    gone = counts[Outcome.DONE] + counts[Outcome.MISSING]
+    return Reconciliation(
+        basis=Basis.RECORD,
+        candidates=sum(counts.values()),
+        deleted=gone,
+        not_deleted=sum(counts.values()) - gone,
+        not_deleted_names=tuple(left),
+        stopped=not deletion.complete,
+        deleted_artifact=str(place),
+    )
 
 
 def _compare(first: list[str], second: list[str], second_only: DigestSet | None = None) -> Comparison:

@@ -29,6 +29,7 @@ class PastRun(Record):
     :param scan_seconds: of the last dry run.
     :param delete_seconds: of that delete.
     :param rollouts_seconds: of both rollouts of its window together.
+    :param by_list: it deleted by the list, which walks through nothing.
     """
 
     version: Literal[1] = 1
@@ -40,14 +41,17 @@ class PastRun(Record):
     scan_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     delete_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     rollouts_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    by_list: bool = False
 
     @property
     def seconds_per_blob(self) -> float | None:
         """What a deleted blob cost beyond the walk through the storage; None if the run does not tell. A slice has
-        walked about as much of the storage as it has deleted of the orphans."""
-        if not self.deleted_blobs or self.deleted_blobs < FEWEST_DELETED_BLOBS:
+        walked about as much of the storage as it has deleted of the orphans. A delete by the list walks nothing."""
+        if not self.deleted_blobs or self.deleted_blobs < FEWEST_DELETED_BLOBS or self.delete_seconds is None:
             return None
-        if self.delete_seconds is None or self.scan_seconds is None:
+        if self.by_list:
+            return self.delete_seconds / self.deleted_blobs
+        if self.scan_seconds is None:
             return None
         share = min(self.deleted_blobs / (self.orphaned_blobs or self.deleted_blobs), 1.0)
         return max(0.0, self.delete_seconds - self.scan_seconds * share) / self.deleted_blobs
@@ -78,10 +82,10 @@ class History(Record):
         found = [run.orphaned_blobs for run in self.runs if run.orphaned_blobs is not None]
         return median(found) if len(found) >= FEWEST_RUNS else None
 
-    @property
-    def seconds_per_blob(self) -> tuple[float, ...]:
-        """What a deleted blob cost in each earlier delete, the newest first."""
-        return tuple(cost for run in self.runs if (cost := run.seconds_per_blob) is not None)
+    def seconds_per_blob(self, *, by_list: bool = False) -> tuple[float, ...]:
+        """What a deleted blob cost in each earlier delete of this kind, the newest first."""
+        costs = (run.seconds_per_blob for run in self.runs if run.by_list is by_list)
+        return tuple(cost for cost in costs if cost is not None)
 
     @property
     def rollouts_seconds(self) -> float | None:

@@ -84,7 +84,7 @@ def _exact_pods(cluster: Cluster, own: Holder | None) -> list[str]:
     What only holds the name is not in the way: its window's lease is, as long as that is closed.
     """
     pod = exact_pod(cluster)
-    if pod is None or pod.purpose == PLACEHOLDER or (own is not None and pod.window == own.token):
+    if pod is None or pod.purpose == PLACEHOLDER or pod.over or (own is not None and pod.window == own.token):
         return []
     return [f"There is {pod.text()}. Let it end, or delete it there: oc delete pod {EXACT_DELETE_POD} -n {NAMESPACE}"]
 

@@ -247,6 +247,22 @@ def begin_attempt(
     return begun
 
 
+def begin_by_list(cluster: Cluster, *, holder: Holder) -> None:
+    """Note in the lease that the pod of a delete by the list may be made now: whoever closes the window ends it first.
+
+    :raises LeaseError: if this run does not hold the lease, or the window is being closed already.
+    """
+
+    def decide(config: dict[str, Any]) -> dict[str, Any] | None:
+        lease = require_own_lease(config, holder)
+        if lease.closing_since is not None:
+            raise LeaseError(f"Somebody is closing the window of {holder.text()}, so this run deletes nothing")
+        noted = lease.deleting_by_list(datetime.now(UTC))
+        return None if noted == lease else lease_patch(noted)
+
+    change_config(cluster, decide)
+
+
 def require_open_window(cluster: Cluster, *, holder: Holder) -> tuple[Lease, RegistryState]:
     """This run's lease and the registry, if the window is open and no pod takes pushes; it need not be settled.
 

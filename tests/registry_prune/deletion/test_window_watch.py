@@ -16,9 +16,8 @@ from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.exec_channels import ExecEnd
 from include.registry_prune.cluster.registry_state import PodState
 from include.registry_prune.cluster.requests import Request
-from include.registry_prune.deletion import attempt_end
+from include.registry_prune.deletion import ending
 from include.registry_prune.deletion.attempt_end import AttemptEnd
-from include.registry_prune.deletion.handover import Delete
 from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.window.config_lease import lease_patch
 from include.registry_prune.window.lease import DeleteAttempt, Holder, Lease, attempt_name
@@ -29,7 +28,6 @@ ARMED = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = DeleteAttempt(
     number=1, name=attempt_name(HOLDER.token, 1), pod="pod", pod_uid="uid", begun_at=datetime.now(UTC)
 )
-DELETE = Delete(holder=HOLDER, attempt=ATTEMPT, ends_by=datetime.now(UTC) + timedelta(days=1))
 
 
 class OneCluster:
@@ -92,7 +90,7 @@ def looked_after(cluster: OneCluster) -> AttemptEnd:
     end = AttemptEnd(cluster.connect, ATTEMPT)
 
     async def main() -> None:
-        await WindowWatch(cluster.connect, DELETE, lease_seconds=900, end=end).watch()
+        await WindowWatch(cluster.connect, HOLDER, lease_seconds=900, end=end).watch()
         async with asyncio.timeout(5):
             await end.carry_out()
 
@@ -109,7 +107,7 @@ def test_a_change_in_the_moment_of_the_cancellation_does_not_swallow_it(steps: i
             await window._wait_for_change()
 
     async def main() -> bool:
-        window = WindowWatch(AsyncMock(), DELETE, lease_seconds=900, end=AttemptEnd(AsyncMock(), ATTEMPT))
+        window = WindowWatch(AsyncMock(), HOLDER, lease_seconds=900, end=AttemptEnd(AsyncMock(), ATTEMPT))
         task = asyncio.create_task(watch(window))
         await asyncio.sleep(0.01)
         window._changed.set()
@@ -163,7 +161,7 @@ def test_a_pod_that_cannot_be_looked_into_is_deleted_and_given_time_to_end() -> 
 
 
 def test_a_pod_that_may_have_the_delete_of_another_window_is_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_end, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(ending, "RETRY_SECONDS", 0.01)
     cluster = OneCluster(lease(NEXT_WINDOW), refuses=True)
     with pytest.raises(TimeoutError):
         looked_after(cluster)

@@ -249,3 +249,19 @@ def test_the_guard_ends_a_delete_that_was_left_beside_pushes(sandbox: Sandbox, c
     assert seen.found is Found.DELETE_ENDED
     assert EXACT_DELETE_POD in seen.message
     assert exact_pod(cluster) is None
+
+
+def test_an_errand_that_has_ended_is_in_nobodys_way_and_a_delete_that_has_is(
+    sandbox: Sandbox, cluster: Cluster
+) -> None:
+    """A process of a delete may live on a lost node, whatever its pod is called; an errand deletes nothing."""
+    uid = make(cluster, None, purpose="look", window="another run")
+    assert Follower(cluster, uid, lambda event: None).follow(limit_seconds=60) is not None
+    assert in_the_way(cluster) == []
+    uid = make(cluster, packed([])[0], window="another", kept_as="")
+    wait_until_running(cluster, uid, limit_seconds=60)
+    sandbox.evict(EXACT_DELETE_POD)
+    assert Follower(cluster, uid, lambda event: None).follow(limit_seconds=60) is not None
+    assert any(EXACT_DELETE_POD in each for each in in_the_way(cluster))
+    with pytest.raises(ExactPodError, match="never more than one"):
+        make(cluster, packed([])[0])

@@ -18,8 +18,8 @@ from include.registry_prune.cluster.role import grant_role
 from include.registry_prune.names import NAMESPACE
 from include.registry_prune.preflight.access import AccessError, AccessReview, needed_permissions, review_access
 from include.registry_prune.preflight.readiness import guard_notes, look, obstacles
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.tasks.gates import BlobThreshold
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.in_the_way import in_the_way as pruners_and_windows
 from include.registry_prune.window.lease import Holder

@@ -20,8 +20,8 @@ from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.pruner.own_checks import CheckKind, end_checks, named_command, own_checks
 from include.registry_prune.pruner.processes import living_pruners
+from include.registry_prune.run.base import CandidateList
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks.base import CandidateList
 from include.registry_prune.tasks.before_window import IntegrityBefore, Survey
 from include.registry_prune.tasks.in_window import DryRun
 from include.registry_prune.window.closing import ClosingLimits

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from include.registry_prune.base_prune.job import BasePrune, Restart
 from include.registry_prune.base_prune.output import PruneFigures
 from include.registry_prune.cluster.registry_state import PodsSeen, Settled
+from include.registry_prune.exact_delete.events import Kept
+from include.registry_prune.exact_pod.kept import Removal
+from include.registry_prune.preflight.access import AccessReview
 from include.registry_prune.preflight.approval import Approval
-from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
+from include.registry_prune.pruner.dockerregistry import ByList, PrunerResult, Summary
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.records import Record
 from include.registry_prune.report.building import build_report
@@ -108,6 +111,7 @@ def test_a_full_run() -> None:
         orphaned_bytes=6159335,
         deleted_blobs=3214,
         freed_bytes=6159335,
+        deleted_by="dockerregistry",
         left_blobs=0,
         slices_left=0,
         read_only_seconds=131.4,
@@ -482,3 +486,55 @@ def test_a_result_of_another_version_is_refused() -> None:
     wrong: dict[str, Any] = {**DELETED.to_json(), "version": 2}
     with pytest.raises(ValueError, match="version"):
         PrunerResult.from_json(wrong)
+
+
+LISTED = DELETED.model_copy(
+    update={"by_list": ByList(storage="file system /registry", keeps="renamed", kept_as="w-1", record="/lists/record")}
+)
+SINCE = datetime(2026, 11, 26, 3, tzinfo=UTC)
+KEPT_STILL = Removal(kept=(Kept(name="w-1", since=SINCE, blobs=3214, bytes=6159335),))
+
+
+@pytest.mark.parametrize(
+    ("by_list", "removal", "keeps", "said"),
+    [
+        (LISTED.by_list, KEPT_STILL, "renamed", "until 2026-12-03 03:00 UTC, as w-1; registry_undo puts it back"),
+        (LISTED.by_list, None, "renamed", "what was deleted, as w-1; registry_undo puts it back"),
+        (
+            LISTED.by_list,
+            Removal(names=("w-1",), blobs=3214, freed_bytes=4096),
+            "nothing",
+            "3,214 blobs removed for good",
+        ),
+        (ByList(keeps="versions"), None, "versions", "as versions, until the bucket's own rules remove them"),
+        (ByList(keeps="nothing"), None, "nothing", "nothing: it cannot be undone"),
+    ],
+)
+def test_a_delete_by_the_list_says_what_is_kept_and_until_when(
+    by_list: ByList, removal: Removal | None, keeps: str, said: str
+) -> None:
+    run = FULL | {"hard_prune": DELETED.model_copy(update={"by_list": by_list})}
+    run |= {"remove_deleted": removal} if removal else {}
+    built = build_report(facts(run), run_id="r", cluster="c", phases={}, dry_run_only=False, keep_seconds=7 * 86_400)
+    assert (built.deleted_by, built.keeps) == ("list", keeps)
+    assert said in dict(built.lines)["kept"]
+
+
+@pytest.mark.parametrize(("driver", "said"), [("s3", True), ("pvc", False)])
+def test_what_freed_means_in_a_bucket_is_said_where_the_figure_stands(driver: str, said: bool) -> None:
+    run = FULL | {"verify_access": AccessReview(user="u", server="s", storage=driver)}
+    assert ("nothing before its own rules remove them" in report(run).text()) is said
+
+
+def test_what_an_image_came_to_name_and_was_put_back_is_said() -> None:
+    put_back = ByList(keeps="renamed", kept_as="w-1", put_back=2, missing=3)
+    run = FULL | {"hard_prune": DELETED.model_copy(update={"by_list": put_back})}
+    text = build_report(facts(run), run_id="r", cluster="c", phases={}, dry_run_only=False).text()
+    assert "put back: 2 blobs that an Image came to name meanwhile" in text
+    assert "3 blobs of it were not there any more" in text
+
+
+def test_deletes_of_different_kinds_are_told_apart_later() -> None:
+    """Guards the estimate: each kind goes by its own."""
+    assert past_run(FULL | {"hard_prune": LISTED}).by_list
+    assert not past_run(FULL).by_list

@@ -21,9 +21,9 @@ from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.fleet.claims import own_claim, write_claim
 from include.registry_prune.fleet.turn import claim_of
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.window.guard import Found, guard
 from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox

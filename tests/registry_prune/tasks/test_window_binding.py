@@ -22,11 +22,11 @@ from include.registry_prune.preflight.access import AccessReview
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult, Summary
 from include.registry_prune.records import Record
+from include.registry_prune.run.run_context import RUN_TOKEN, Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.after_window import RestoreReadWrite
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import MOMENT_LASTS, ArmWindow
-from include.registry_prune.tasks.run_context import RUN_TOKEN, Run
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease, LeaseError
 

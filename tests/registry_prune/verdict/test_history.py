@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from include.registry_prune.verdict.estimate import (
     DELETE_BY_SCAN,
+    LIST_START_SECONDS,
     ROLLOUTS_SECONDS,
     Estimate,
     WindowPlan,
@@ -199,3 +200,28 @@ def test_so_many_windows_hold_the_delete_and_one_less_does_not(orphans: int, lim
 def test_a_window_is_worth_opening_for_as_much_delete_as_rollouts_or_for_all_of_it() -> None:
     assert estimate(10_000, 3600).least_seconds == 200
     assert estimate(0, 3600).least_seconds == 200
+
+
+BY_LIST = WindowPlan(limit_seconds=3600.0, by_list=True)
+
+
+def test_a_delete_by_the_list_walks_through_nothing_and_goes_by_deletes_of_its_kind() -> None:
+    """Guards the estimate: a documented delete that took hours says nothing of one by the list, nor the other way."""
+    documented = deleted(1000, 3000.0, 9000.0)
+    by_list = deleted(1000, 3000.0, 2.0).model_copy(update={"by_list": True})
+    known = history(documented, by_list)
+    assert known.seconds_per_blob() == (6.0,)
+    assert known.seconds_per_blob(by_list=True) == (0.002,)
+    estimate = estimate_delete(
+        orphaned_blobs=100_000, stored_blobs=200_000, scan_seconds=3000.0, plan=BY_LIST, history=known
+    )
+    assert estimate.likely_seconds == LIST_START_SECONDS + 200.0
+    assert (estimate.windows, estimate.scan_seconds, estimate.earlier_deletes) == (1, 0.0, 1)
+
+
+def test_without_an_earlier_delete_by_the_list_its_estimate_says_what_it_comes_from() -> None:
+    estimate = estimate_delete(
+        orphaned_blobs=500_000, stored_blobs=600_000, scan_seconds=15_000.0, plan=BY_LIST, history=history()
+    )
+    assert estimate.likely_seconds < 600
+    assert "no earlier delete by the list" in estimate.text()

@@ -14,8 +14,8 @@ import pytest
 
 from include.registry_prune.cluster import registry_state, settling
 from include.registry_prune.report.report import RunReport
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.tasks.in_window import DryRun, SetReadOnly
-from include.registry_prune.tasks.run_context import Run
 from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import PROJECT, kubectl, start_sandbox
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag

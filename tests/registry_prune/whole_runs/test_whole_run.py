@@ -13,9 +13,9 @@ from kubernetes import client
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.lists.artifacts import read_candidates
 from include.registry_prune.pruner.dockerregistry import LineKind
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.tasks.gates import BlobThreshold
 from include.registry_prune.tasks.hard_prune import HardPrune
-from include.registry_prune.tasks.run_context import Run
 from include.registry_prune.verdict.decision import Verdict
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults

@@ -47,7 +47,11 @@ def run_dag(caplog: Any, *, conf: Mapping[str, Any] | None = None, **settings: A
     :param conf: what a user gives at the trigger.
     :param settings: of the cluster.
     """
-    dag = build_dag(ClusterSettings.from_mapping("default", settings))
+    return run_to_its_end(build_dag(ClusterSettings.from_mapping("default", settings)), caplog, conf or {})
+
+
+def run_to_its_end(dag: Any, caplog: Any, conf: Mapping[str, Any]) -> Ended:
+    """The same for any DAG of this project; no task is tried again."""
     errors: dict[str, str] = {}
 
     def keep_error(context: Any) -> None:
@@ -59,7 +63,7 @@ def run_dag(caplog: Any, *, conf: Mapping[str, Any] | None = None, **settings: A
         task.on_failure_callback = [*task.on_failure_callback, keep_error]
     caplog.set_level(logging.INFO)
     caplog.clear()
-    run = run_in_process(dag, conf or {})
+    run = run_in_process(dag, conf)
     with create_session() as session:
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id, key="return_value").all()
         results = {row.task_id: XComModel.deserialize_value(row) for row in rows}

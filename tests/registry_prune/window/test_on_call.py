@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -15,37 +14,23 @@ from include.registry_prune.deletion.detached_delete import start_command
 from include.registry_prune.window.opening import begin_attempt, require_open_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from tests.registry_prune.conftest import KUBECTL, ORPHANS, PROJECT
+from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.deletion.detached_pod import wait_for
+from tests.registry_prune.documented import blocks, run_as_typed
 from tests.registry_prune.window.test_guard import HOLDER, assert_as_before, leave_window_open
 
-PAGE = (PROJECT / "docs" / "on-call.md").read_text(encoding="utf-8")
 Shell = Callable[[str], str]
 
 
 def commands(heading: str) -> str:
     """The first block of commands below a heading of the page."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return section.split("```sh\n")[1].split("```")[0]
+    return blocks("docs/on-call.md", heading)[0]
 
 
 @pytest.fixture
 def shell(sandbox: Sandbox) -> Shell:
     """Runs commands as an administrator types them; a failure fails the test with what they printed."""
-
-    def run(script: str) -> str:
-        done = subprocess.run(
-            ["/bin/bash", "-e", "-c", f'oc() {{ "{KUBECTL}" "$@"; }}\n{script}'],
-            env={**os.environ, "KUBECONFIG": str(sandbox.kubeconfig)},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    return partial(run_as_typed, kubeconfig=sandbox.kubeconfig)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from include.registry_prune.cluster.error import ClusterError
+from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.run_context import Run
+from include.registry_prune.run.tries import EARLIER_SECONDS, PROBLEM, note_earlier_tries, note_problem, note_try
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks.base import RegistryOperator
-from include.registry_prune.tasks.run_context import Run
-from include.registry_prune.tasks.tries import EARLIER_SECONDS, PROBLEM, note_earlier_tries, note_problem, note_try
 
 
 class Store(dict[str, Any]):

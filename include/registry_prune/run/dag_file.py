@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from airflow.sdk import get_parsing_context
 
-from include.registry_prune.settings.clusters import BASE_DAG_ID, BASE_GUARD_DAG_ID, ClusterSettings, dag_id_of
+from include.registry_prune.settings.clusters import (
+    BASE_DAG_ID,
+    BASE_GUARD_DAG_ID,
+    BASE_UNDO_DAG_ID,
+    ClusterSettings,
+    dag_id_of,
+)
 from include.registry_prune.settings.clusters_file import ClustersFile
 from include.registry_prune.settings.parameters import SettingsError
 
@@ -16,9 +22,23 @@ def clusters_to_prune() -> Iterator[ClusterSettings]:
 
     :raises SettingsError: if the file cannot be read, or this is a task of a cluster whose entry is wrong.
     """
+    yield from _right_ones(BASE_DAG_ID)
+
+
+def clusters_to_undo() -> Iterator[ClusterSettings]:
+    """The clusters with a DAG ``registry_undo``: those that can delete by the list.
+
+    :raises SettingsError: as :func:`clusters_to_prune`.
+    """
+    for settings in _right_ones(BASE_UNDO_DAG_ID):
+        if settings.small_image:
+            yield settings
+
+
+def _right_ones(base: str) -> Iterator[ClusterSettings]:
     file = ClustersFile.read()
     asked = get_parsing_context().dag_id
-    for name in _wanted(file, BASE_DAG_ID, asked):
+    for name in _wanted(file, base, asked):
         try:
             yield file.settings(name)
         except SettingsError:

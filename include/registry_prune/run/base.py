@@ -20,9 +20,9 @@ from airflow.sdk.exceptions import (
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.records import WindowRecord
+from include.registry_prune.run.run_context import Run
+from include.registry_prune.run.tries import note_try
 from include.registry_prune.settings.parameters import SettingsError
-from include.registry_prune.tasks.run_context import Run
-from include.registry_prune.tasks.tries import note_try
 from include.registry_prune.window.lease import LeaseError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 
 from include.registry_prune.report.kept_reports import keep_report, report_folder
 from include.registry_prune.report.report import Outcome, RunReport
+from include.registry_prune.run.run_context import Run, history_asset
 from include.registry_prune.settings.clusters import ClusterSettings
-from include.registry_prune.tasks.run_context import Run, history_asset
 from include.registry_prune.verdict.decision import Action
 from include.registry_prune.verdict.history import PastRun
 

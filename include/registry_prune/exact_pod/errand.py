@@ -1,0 +1,101 @@
+"""What the small image is asked to do outside of a delete: look at the storage, put back, remove what is kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.exact_delete.events import Begun, Event, Kept, Note
+from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
+from include.registry_prune.exact_pod.pod import (
+    ExactPodError,
+    Follower,
+    PodEnd,
+    create,
+    hand_over,
+    show_note,
+    wait_until_running,
+)
+from include.registry_prune.lists.candidate_list import Seal
+from include.registry_prune.names import DEPLOYMENT
+from include.registry_prune.pruner.exact_delete_pod import end_exact_pod, exact_pod
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 180.0
+"""For a place on a node, and for the image: it has about 100 MiB."""
+
+
+class Done(NamedTuple):
+    """What became of an errand.
+
+    :param kept: what all deletes have kept, as a look tells it.
+    """
+
+    end: PodEnd
+    begun: Begun | None
+    kept: tuple[Kept, ...]
+
+
+def run_errand(
+    cluster: Cluster,
+    purpose: Literal["look", "undo", "remove"],
+    *,
+    image: str,
+    window: str,
+    limit_seconds: float,
+    kept_as: str = "",
+    seal: Seal | None = None,
+    blocks: Iterable[bytes] = (),
+) -> Done:
+    """Have a pod of its own do one thing, to its end; the pod is gone afterwards.
+
+    The caller has seen that nothing else is in the way.
+
+    :param image: the small image.
+    :param window: whose errand it is: token of a window, or of a run.
+    :param limit_seconds: for the work; Kubernetes ends the pod then, whoever watches it.
+    :param kept_as: folder of what is kept.
+    :param seal: of the list, if the errand has one; ``blocks``: the list itself, as it is stored.
+    :raises ExactPodError: if it could not be made, or did not get to work.
+    :raises PrunerLivesError: if the pod cannot be seen gone.
+    :raises ClusterError: if the cluster does not answer, or refuses.
+    """
+    kept: list[Kept] = []
+
+    def take(event: Event) -> None:
+        if isinstance(event, Kept):
+            kept.append(event)
+        elif isinstance(event, Note):
+            show_note(event)
+
+    deployment = cluster.deployment()
+    if deployment is None:
+        raise ExactPodError(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
+    manifest = exact_delete_pod(
+        deployment,
+        image=image,
+        purpose=purpose,
+        window=window,
+        kept_as=kept_as,
+        seal=seal,
+        deadline_seconds=START_SECONDS + limit_seconds,
+        list_seconds=START_SECONDS,
+        nodes=nodes_for(deployment, cluster.pods()),
+    )
+    uid = create(cluster, manifest)
+    try:
+        wait_until_running(cluster, uid, limit_seconds=START_SECONDS)
+        if seal is not None:
+            hand_over(cluster, blocks)
+        follower = Follower(cluster, uid, take)
+        end = follower.follow(limit_seconds=START_SECONDS + limit_seconds)
+        if end is None:
+            raise ExactPodError(f"The pod's {purpose} has not ended in time, and is ended. Another try goes on.")
+        return Done(end, follower.begun, tuple(kept))
+    finally:
+        pod = exact_pod(cluster)
+        if pod is not None and pod.uid == uid:
+            end_exact_pod(cluster, pod)
