@@ -29,7 +29,7 @@ _LARGEST_BYTES = 65_536
 """A lease has about 1 KiB, and 39 bytes for each registry pod. The API server takes 256 KiB for all annotations."""
 LONGEST_TOKEN = 600
 """Characters of a token, and of any other text of a lease; an id of a DAG or a run has at most 250."""
-_ATTEMPT_NAME = re.compile(r"registry-prune-[0-9a-f]{16}-[0-9]{1,6}")
+_ATTEMPT_NAME = re.compile(r"registry-prune-[0-9a-f]{1,64}-[0-9]{1,6}")
 
 
 class LeaseError(Exception):
