@@ -221,10 +221,11 @@ class ListDelete:
         """Uid of the pod to follow; it has its list."""
         cluster, holder = self._cluster, self._work.holder
         found = exact_pod(cluster)
+        # After that look: whoever holds the name while he closes the window has said so in the lease before.
+        require_open_window(cluster, holder=holder)
         ours = found is not None and found.window == holder.token
         if found is not None and ours and found.purpose == DELETE and not found.terminating:
             self._ending.uid = found.uid
-            require_open_window(cluster, holder=holder)
         else:
             if found is not None and ours:
                 end_exact_pod(cluster, found)

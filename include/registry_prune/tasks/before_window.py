@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.base_prune.job import BasePrune
 from include.registry_prune.connection import connect
+from include.registry_prune.exact_pod.kept import LOOK
 from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
@@ -19,7 +20,7 @@ from include.registry_prune.run.base import CandidateList, RegistryOperator
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters_file import other_entry
 from include.registry_prune.settings.parameters import DeleteBy
-from include.registry_prune.tasks.kept import LOOK, look_at_storage
+from include.registry_prune.tasks.kept import look_at_storage
 from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
