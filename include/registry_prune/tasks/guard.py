@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.run.base import RegistryOperator
 from include.registry_prune.run.run_context import Run, closing_limits
 
@@ -56,6 +57,7 @@ class GuardWindow(RegistryOperator):
         seen = seen.model_copy(
             update={"token_expires_at": run.cluster.token_expires_at, "looked_at": datetime.now(UTC)}
         )
+        release_turn(self.cluster, seen.closed_run)
         self._emit(run)
         if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
             self._try_alerts(run)

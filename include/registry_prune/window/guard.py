@@ -38,7 +38,7 @@ def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Calla
     if lease.opened_at is not None and lease.closing_since is None and not read_only:
         return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
-        return lease.end_text()
+        return lease.end_text(now)
     if run_is_over(lease.owner):
         return "its run is over"
     return None
@@ -85,7 +85,13 @@ def guard(
         else "The window had been armed and was never opened: its run did not make the registry read-only."
     )
     message = f"The guard closed the window of {lease.holder}: {dead}. {was_open}"
-    return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds, read_only=False)
+    return GuardRound(
+        found=Found.CLOSED,
+        message=message,
+        read_only_seconds=settled.read_only_seconds,
+        read_only=False,
+        closed_run=lease.holder,
+    )
 
 
 def guard_to_the_end(

@@ -34,7 +34,7 @@ class GuardRound(Record):
     :param looked_at: when the round was over.
     :param read_only: whether the registry was read-only then; None: not known.
     :param read_only_since: when it was made so; of a registry that somebody else made read-only: not later than that.
-    :param holder: ``dag_id/run_id`` of the run whose window is open.
+    :param holder: ``dag_id/run_id`` of the run whose window is open; ``closed_run``: of the one whose window it closed.
     """
 
     version: Literal[1] = 1
@@ -49,6 +49,7 @@ class GuardRound(Record):
     read_only: bool | None = None
     read_only_since: AwareDatetime | None = None
     holder: str = ""
+    closed_run: str = ""
 
     def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
         """The same round, with whether somebody should be told of it (pure).

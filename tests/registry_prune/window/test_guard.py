@@ -241,7 +241,7 @@ def test_a_window_is_closed_at_its_end_whoever_renews_its_lease_and_told_once_be
 ) -> None:
     """Guards the end that nobody moves, the wait for it, and the warning."""
     end = leave_window_that_ends(cluster, 8.0)
-    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(days=9)))
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(hours=20)))
     seen, told = guarded_to_the_end(cluster, warning=2.0)
     assert datetime.now(UTC) >= end
     assert seen.found is Found.CLOSED
