@@ -16,6 +16,7 @@ from include.registry_prune.pruner.exact_delete_pod import DELETE, ExactPod
 from include.registry_prune.pruner.own_checks import CheckKind, new_check
 from include.registry_prune.window import closing, guard
 from include.registry_prune.window.config_lease import closed_windows, removal_patch
+from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.lease import (
     ANNOTATION,
     CLOSED_ANNOTATION,
@@ -132,7 +133,7 @@ def test_a_lease_that_names_another_holder_lasts_no_longer_than_its_time() -> No
     cluster = cluster_with(forged)
     with played(cluster):
         seen = guard.guard(cluster, limits=closing_limits(), run_is_over=lambda holder: False)  # type: ignore[arg-type]
-    assert seen.found is guard.Found.AT_WORK
+    assert seen.found is Found.AT_WORK
     assert forged.expired(NOW + timedelta(minutes=15))
 
 
