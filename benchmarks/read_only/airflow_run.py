@@ -41,17 +41,22 @@ class AirflowRun:
     :param recommended: Airflow with the settings of ``deploy/values.yaml``; False, with its own defaults.
     :param scans_again: the dry run is done again inside the window, as the documentation has it.
     :param by_list: it deletes by the list, in a pod of its own.
+    :param clusters: so many entries are in ``clusters.yaml``; all but one are paused.
     """
 
     user = "system:serviceaccount:registry-prune:registry-prune"
 
-    def __init__(self, *, recommended: bool, scans_again: bool = False, by_list: bool = False) -> None:
+    def __init__(
+        self, *, recommended: bool, scans_again: bool = False, by_list: bool = False, clusters: int = 1
+    ) -> None:
         self.recommended = recommended
         self.by_list = by_list
+        self._clusters = clusters
         self.name = "this project"
         self.name += "" if recommended else ", Airflow's defaults"
         self.name += ", with a second scan" if scans_again else ""
         self.name += ", by the list" if by_list else ""
+        self.name += f", {clusters} clusters" if clusters > 1 else ""
         self._conf = CONF | ({"delete_by": "list"} if by_list else {})
         self._settings = SETTINGS | ({"small_image": SMALL_IMAGE} if by_list else {})
         self._settings |= {"dry_run_in_window": "always"} if scans_again else {}
@@ -100,7 +105,8 @@ class AirflowRun:
         for rights in ("rbac.yaml", *(["exact-delete-rbac.yaml"] if self.by_list else [])):
             Kubectl(arena).apply(PROJECT / "deploy" / rights)
         clusters = folder / "clusters.yaml"
-        clusters.write_text(yaml.safe_dump({"default": self._settings}), encoding="utf-8")
+        others = {f"cluster-{number}": {"connection": f"cluster-{number}"} for number in range(1, self._clusters)}
+        clusters.write_text(yaml.safe_dump({"default": self._settings, **others}), encoding="utf-8")
         account = arena.sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
         settings = AirflowSettings(
             home=folder / "airflow",

@@ -43,6 +43,7 @@ def contestants(pattern: str | None) -> list[Contestant]:
         Limit(),
         AirflowRun(recommended=True),
         AirflowRun(recommended=True, by_list=True),
+        AirflowRun(recommended=True, clusters=200),
         AirflowRun(recommended=True, scans_again=True),
         AirflowRun(recommended=False),
         DocumentedProcedure(careful=True),
@@ -176,8 +177,9 @@ second; *real*: readiness 15 s, `preStop` 25 s, as on a real cluster. Medians. T
 * *limit*: rollout, delete, rollout, with nothing between; the sandbox itself says when the registry has settled.
 * *this project*: on a real Airflow (LocalExecutor, SQLite), with the settings of `deploy/values.yaml`, and with
   Airflow's defaults. *By the list*: with `delete_by: list`, whose pod and delete are in the overhead; a storage that is
-  played slow cannot slow it, so it stands with the memory alone (for a bucket: *exact_delete*). *With a second scan*:
-  with `dry_run_in_window: always`, the documented order inside the window.
+  played slow cannot slow it, so it stands with the memory alone (for a bucket: [below](#by-the-list-from-a-bucket)).
+  *200 clusters*: with so many entries in `clusters.yaml`. *With a second scan*: with `dry_run_in_window: always`, the
+  documented order inside the window.
 * *kubectl, as documented*: patch, `rollout status`, role, check, delete, patch, `rollout status`, as quickly as a
   script can, with up to three tries where a pod is taken away from under the pruner. `rollout status` right after the
   patch may tell of the rollout before: then check and delete run while the pods are being replaced, and what is pushed
