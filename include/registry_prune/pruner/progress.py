@@ -145,7 +145,8 @@ class Progress:
             time_left = max((self._ends_by - datetime.now(UTC)).total_seconds(), 0.0)
             if left > rate * time_left and rate > 0:
                 when = f", a slice of about {done + int(rate * time_left):,} of them in this window"
-            when += f"; it is ended in {format_seconds(time_left)}, at {self._ends_by:%H:%M:%S %Z}"
+            if left > 0:
+                when += f"; it is ended at {self._ends_by:%H:%M:%S %Z}"
         if self._estimated:
             when += f"; so far {self._so_far()}"
         log.info("progress: %s%s blobs %s%s, %.0f blobs/s%s", f"{done:,}", of, self._verb, share, rate, when)

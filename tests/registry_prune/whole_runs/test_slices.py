@@ -53,7 +53,7 @@ def test_a_delete_that_does_not_fit_is_a_slice_and_the_next_run_goes_on_without_
     (told,) = [text for label, text in first.report["lines"] if label == "slice"]
     assert told.startswith(f"{done} of {ORPHANS} blobs deleted, {ORPHANS - done} left, ")
     assert told.endswith("the next run goes on")
-    assert "it is ended in" in first.log, "progress tells when"
+    assert "it is ended at" in first.log, "progress tells when"
     assert_takes_pushes(seeded)
     left = seeded.verify().orphans_left
     assert left in (ORPHANS - done, ORPHANS - done + 1), "the last one that it named may be there still"
