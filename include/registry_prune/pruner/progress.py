@@ -145,7 +145,7 @@ class Progress:
             time_left = max((self._ends_by - datetime.now(UTC)).total_seconds(), 0.0)
             if left > rate * time_left and rate > 0:
                 when = f", a slice of about {done + int(rate * time_left):,} of them in this window"
-            if left > 0:
+            if left > 0 or self._expected is None:
                 when += f"; it is ended at {self._ends_by:%H:%M:%S %Z}"
         if self._estimated:
             when += f"; so far {self._so_far()}"
