@@ -21,7 +21,7 @@ typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
 	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down test quick lint types imports pure unit docs chart slow fuzz distributed faults bench lock clean
+.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart slow fuzz distributed faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ up: $(READY) ## sandbox and Airflow with its UI, kept running
 
 down: $(READY) ## ends what `make up` started
 	@$(BIN)/python -m local_airflow down
+
+connection: $(READY) ## the Airflow connection to a cluster as JSON, with a new token; CONTEXT=… [KUBECONFIG=…] [OPTIONS=--duration=8760h]
+	@$(if $(call typed,CONTEXT,--context),,echo "Which cluster? make connection CONTEXT=…" >&2; exit 1;) \
+		$(BIN)/python -m local_airflow connection $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(OPTIONS)
 
 test: lint types imports unit ## lint, types, import rules and all tests
 

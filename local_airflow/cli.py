@@ -1,13 +1,15 @@
-"""The command line: ``python -m local_airflow run|up|down|status``."""
+"""The command line: ``python -m local_airflow run|up|down|status|connection``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from local_airflow.background import down, status, up
+from local_airflow.connection import TokenOrder, add_options, print_connection
 from local_airflow.errors import LocalAirflowError
 from local_airflow.interruption import Interruption
 from local_airflow.kubeconfig import ChosenCluster, choose_cluster
@@ -30,6 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if options.command == "connection":
+        order = TokenOrder(options.kubeconfig, options.context, options.namespace, options.duration)
+        try:
+            print_connection(order, out=sys.stdout, said=sys.stderr)
+        except LocalAirflowError as error:
+            parser.exit(1, f"{error}\n")
+        return 0
     if options.command == "status":
         return status(background_states(options.state))
     if options.command == "down":
@@ -78,6 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
         )
         if name in ("run", "up"):
             _add_run_options(command)
+    text = "print the Airflow connection to a cluster as JSON, with a new token; say when the token expires"
+    add_options(commands.add_parser("connection", help=text, description=text))
     return parser
 
 

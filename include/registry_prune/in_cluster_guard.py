@@ -14,11 +14,13 @@ from pathlib import Path
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.settling import NotSettledError
+from include.registry_prune.preflight.access import GUARD, missing_permissions
 from include.registry_prune.pruner.processes import PrunerLivesError
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.units import parse_duration
 from include.registry_prune.window.closing import ClosingLimits
-from include.registry_prune.window.guard import Found, guard, guard_to_the_end
+from include.registry_prune.window.guard import guard, guard_to_the_end
+from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.lease import LeaseError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -27,7 +29,8 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 def main(arguments: list[str] | None = None) -> int:
     """One round of the guard.
 
-    :return: exit status: 0 if nothing is wrong now, 1 if a window could not be closed or the cluster not be asked.
+    :return: exit status: 0 if nothing is wrong now, 1 if a window could not be closed, the cluster not be asked, or the
+        account lacks a right that it needs to close one.
     """
     defaults = ClusterSettings()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,6 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         cluster = Cluster.of_service_account(options.service_account_directory)
+    except ClusterError as error:
+        logging.critical("The guard could not do its work, the next round tries again: %s", error)
+        return 1
+    try:
         seen = guard_to_the_end(
             lambda: guard(cluster, limits=limits, run_is_over=lambda holder: False, warning=options.window_warning),
             warning=options.window_warning,
@@ -52,12 +59,29 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except (ClusterError, LeaseError, NotSettledError, PrunerLivesError) as error:
         logging.critical("The guard could not do its work, the next round tries again: %s", error)
+        _has_its_rights(cluster)
         return 1
     logging.log(
         logging.WARNING if seen.found in (Found.CLOSED, Found.DELETE_ENDED, Found.UNEXPLAINED) else logging.INFO,
         seen.message,
     )
-    return 0
+    return 0 if _has_its_rights(cluster) else 1
+
+
+def _has_its_rights(cluster: Cluster) -> bool:
+    """Name what the account lacks, before a window is in need of it."""
+    try:
+        missing = missing_permissions(cluster, GUARD)
+    except ClusterError as error:
+        logging.warning("Whether the guard has its rights is not known: %s", error)
+        return True
+    if missing:
+        rules = "".join(f"\n  - {permission.rule()}" for permission in missing)
+        logging.critical(
+            "The guard lacks %d of %d permissions, and may not be able to close a window. Add these rules "
+            "(deploy/guard.yaml has all):%s", len(missing), len(GUARD), rules,
+        )  # fmt: skip
+    return not missing
 
 
 if __name__ == "__main__":

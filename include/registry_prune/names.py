@@ -16,6 +16,8 @@ IMAGE_PRUNER_ROLE = "system:image-pruner"
 
 GUARD_NAMESPACE, GUARD_NAME = "registry-prune", "registry-guard"
 """Where the CronJob of the guard in the cluster is (deploy/guard.yaml)."""
+ACCOUNT = "registry-prune"
+"""The service account of deploy/rbac.yaml; the guard is in its namespace."""
 OUR_BINDING = "registry-prune-image-pruner"
 """One fixed name: what a run that died left behind is found again, and taken away by the next."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "registry-prune"}

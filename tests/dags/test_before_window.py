@@ -181,6 +181,7 @@ class Looks:
         self.obstacles: list[list[Obstacle]] = [[]]
         self.asked: list[Action] = []
         self.first_look: datetime | None = None
+        self.token_expires_at: datetime | None = None
         monkeypatch.setattr(readiness, "look", lambda cluster, **rest: SimpleNamespace(problems=self.problems))
         monkeypatch.setattr(readiness, "obstacles", self._obstacles)
 
@@ -192,7 +193,8 @@ class Looks:
         """As much of a run as the right moment needs."""
         parameters = self.settings.parameters.model_copy(update=conf)
         return SimpleNamespace(
-            cluster=None,
+            cluster=SimpleNamespace(token_expires_at=self.token_expires_at),
+            name="registry_prune/run",
             hours=Run.hours.fget(SimpleNamespace(settings=self.settings, parameters=parameters)),  # type: ignore[attr-defined]
             window=Holder(run="dag/run", token="run-1"),
             close_dead_window=lambda: None,
@@ -224,7 +226,7 @@ class TestRightMoment:
         """The task gives its worker back between two looks, in a real run of the DAG."""
         builds = Obstacle("1 build (shop/app-1) would be lost", Action.SKIP)
         looks.obstacles = [[builds], [builds], []]
-        monkeypatch.setattr(Run, "cluster", None)
+        monkeypatch.setattr(Run, "cluster", SimpleNamespace(token_expires_at=None))
         monkeypatch.setattr(Run, "close_dead_window", lambda run: None)
         task: Any = dag.get_task("right_moment")
         task.poke_interval = 0.01
@@ -267,3 +269,14 @@ class TestRightMoment:
         ignoring = task.verdict(looks.run(ignore_opening_hours=True))
         assert ignoring is not None
         assert ignoring.action is Action.PRUNE
+
+    def test_a_token_that_may_end_in_the_window_opens_none(self, looks: Looks) -> None:
+        """Guards the way back: with an expired token neither run nor guard of Airflow could close the window."""
+        looks.token_expires_at = datetime.now(UTC) + timedelta(hours=4)
+        verdict = self.task(window_limit="4h").verdict(looks.run())
+        assert verdict is not None
+        assert verdict.action is Action.STOP
+        assert "this run opens none" in verdict.reasons[0]
+        verdict = self.task(window_limit="2h").verdict(looks.run())
+        assert verdict is not None
+        assert verdict.action is Action.PRUNE

@@ -92,7 +92,7 @@ WRONG_IMPORTS = [
         "DAGs and plugins import the product",
     ),
     (
-        "include/registry_prune/report/page.py",
+        "include/registry_prune/page/app.py",
         "import plugins.registry_prune_plugin",
         "DAGs and plugins import the product",
     ),
@@ -160,7 +160,7 @@ def test_a_dag_file_is_parsed_without_loading_a_kubernetes_client(tmp_path: Path
 
 def test_the_plugin_is_loaded_without_the_page(tmp_path: Path) -> None:
     """Guards every task's start: workers load plugins too, and have no use for FastAPI."""
-    program = "import sys, plugins.registry_prune_plugin\nprint('include.registry_prune.report.page' in sys.modules)"
+    program = "import sys, plugins.registry_prune_plugin\nprint('include.registry_prune.page' in sys.modules)"
     done = python(program, PROJECT, AIRFLOW_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"

@@ -6,7 +6,7 @@ Where callbacks do not fire (a worker that is killed, a run that a person marks)
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
@@ -31,8 +31,6 @@ __all__ = ["Alert", "AlertKind", "ImageLostError", "ImagesBrokenError"]
 
 log = logging.getLogger(__name__)
 
-TOKEN_WARNING = timedelta(days=14)
-"""So long before a token ends somebody should renew it."""
 _AFTER_A_GOOD_LOOK = (Incident.WINDOW, Incident.RESTORE, Incident.GUARD, Incident.UNEXPLAINED)
 _RESTORED = {AlertKind.RESTORE_FAILED: 1.0, AlertKind.READ_WRITE: 0.0}
 _GATES = ("survey_gate", "blob_threshold")
@@ -225,7 +223,7 @@ class Alert(BaseNotifier):
             "cluster."
         )
         message = self._message(context, AlertKind.TOKEN_ENDING, text)
-        if left > TOKEN_WARNING:
+        if left.total_seconds() > self.cluster.seconds("token_warning"):
             self._resolve(message, (Incident.TOKEN,))
         else:
             tell(message, self.cluster)

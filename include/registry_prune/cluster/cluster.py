@@ -27,10 +27,12 @@ BUILDS = "/apis/build.openshift.io/v1/builds"
 CLUSTER_VERSION = "/apis/config.openshift.io/v1/clusterversions/version"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 CRON_JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{IMAGE_PRUNER_CRON_JOB}"
-GUARD_CRON_JOB = f"/apis/batch/v1/namespaces/{GUARD_NAMESPACE}/cronjobs/{GUARD_NAME}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 EVENTS = "/api/v1/namespaces/default/events"
 MYSELF = "/apis/user.openshift.io/v1/users/~"
+
+SUSPENDED_BY = "registry-prune/suspended-by"
+"""Of the ImagePruner: token of the window that suspended it. Without it a suspension is somebody else's."""
 
 IMAGES_PER_PAGE = 250
 """An Image or image stream is about 10 KiB of JSON: a page of 250 stays near 2.5 MiB."""
@@ -131,12 +133,16 @@ class Cluster(KubernetesApi):
         """The ImagePruner CR ``cluster``; None if the cluster has none."""
         return self._json_or_none(Request("GET", IMAGE_PRUNER))
 
-    def suspend_image_pruner(self, suspend: bool, *, resource_version: str | None = None) -> None:
+    def suspend_image_pruner(
+        self, suspend: bool, *, window: str | None = None, resource_version: str | None = None
+    ) -> None:
         """Set ``spec.suspend`` of the ImagePruner; the operator carries it on to the CronJob.
 
+        :param window: token of the window that suspends it; noted there, and nowhere else can it be forged.
         :param resource_version: if given, the patch fails with status 409 when the object has changed since.
         """
-        self._json(requests.merge(IMAGE_PRUNER, {"spec": {"suspend": suspend}}, resource_version=resource_version))
+        patch = {"metadata": {"annotations": {SUSPENDED_BY: window}}, "spec": {"suspend": suspend}}
+        self._json(requests.merge(IMAGE_PRUNER, patch, resource_version=resource_version))
 
     def deployment(self) -> dict[str, Any] | None:
         """The registry's Deployment; None if there is none (managementState Removed)."""
@@ -177,6 +183,10 @@ class Cluster(KubernetesApi):
         """Every ClusterRoleBinding."""
         return list(self._json(Request("GET", BINDINGS))["items"])
 
+    def role_binding(self, name: str) -> dict[str, Any] | None:
+        """One ClusterRoleBinding; None if it is not there."""
+        return self._json_or_none(Request("GET", f"{BINDINGS}/{quote(name)}"))
+
     def create_role_binding(self, binding: Mapping[str, Any]) -> None:
         """Create a ClusterRoleBinding."""
         self._json(Request("POST", BINDINGS, body=binding))
@@ -189,9 +199,9 @@ class Cluster(KubernetesApi):
         """The CronJob ``image-pruner``; None if there is none."""
         return self._json_or_none(Request("GET", CRON_JOB))
 
-    def guard_cron_job(self) -> dict[str, Any] | None:
+    def guard_cron_job(self, namespace: str = GUARD_NAMESPACE) -> dict[str, Any] | None:
         """The CronJob of the guard in the cluster; None if there is none."""
-        return self._json_or_none(Request("GET", GUARD_CRON_JOB))
+        return self._json_or_none(Request("GET", f"/apis/batch/v1/namespaces/{quote(namespace)}/cronjobs/{GUARD_NAME}"))
 
     def jobs(self) -> list[dict[str, Any]]:
         """The Jobs of the registry's namespace."""
@@ -268,6 +278,12 @@ class Cluster(KubernetesApi):
     def cluster_version(self) -> dict[str, Any] | None:
         """The ClusterVersion ``version``; None if the cluster has none."""
         return self._json_or_none(Request("GET", CLUSTER_VERSION))
+
+
+def suspended_by(image_pruner: Mapping[str, Any]) -> str | None:
+    """Token of the window that suspended this ImagePruner; None if no window did."""
+    noted = (image_pruner["metadata"].get("annotations") or {}).get(SUSPENDED_BY)
+    return str(noted) if noted and image_pruner["spec"].get("suspend") else None
 
 
 def cluster_id(cluster_version: Mapping[str, Any] | None) -> str:

@@ -114,6 +114,38 @@ def _our_binding(service_account: str, owner: str) -> dict[str, Any]:
     }
 
 
+def revoke_role_of(cluster: Cluster, window: str) -> bool:
+    """Take our binding away, if the run of a window made it; False if it stays or was not there.
+
+    Who closes a window knows its lease alone, and anybody who may annotate the Config can write one: what the binding
+    says of itself decides.
+
+    :param window: token of the window.
+    """
+    try:
+        binding = cluster.role_binding(OUR_BINDING)
+    except ClusterError as error:
+        if error.status != 403:
+            raise
+        log.warning("ClusterRoleBinding %s stays, and the next run takes it over: %s", OUR_BINDING, error)
+        return False
+    if binding is None:
+        return False
+    if not _is_made_by(binding, window):
+        log.warning("ClusterRoleBinding %s is not of this window's run: it stays", OUR_BINDING)
+        return False
+    return revoke_role(cluster)
+
+
+def _is_made_by(binding: Mapping[str, Any], window: str) -> bool:
+    """Whether it is this project's, and the run's that had this window; one of 0.1.0 does not say whose it is."""
+    role = binding["roleRef"]
+    ours = (binding["metadata"].get("labels") or {}).items() >= MANAGED_BY.items()
+    run_token = owner_of(binding).rpartition(" ")[2]
+    of_run = not run_token or window.startswith(f"{run_token}-")
+    return ours and of_run and (role["kind"], role["name"]) == ("ClusterRole", IMAGE_PRUNER_ROLE)
+
+
 def revoke_role(cluster: Cluster, *, owner: str | None = None) -> bool:
     """Take our binding away, and no other; False if it was not there, or is another run's.
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, end_tasks
 from include.registry_prune.cluster.error import ClusterError
@@ -26,6 +26,11 @@ from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind, Pr
 from include.registry_prune.pruner.output import Line
 from include.registry_prune.pruner.progress import Progress, show
 from include.registry_prune.units import format_count, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from include.registry_prune.pruner.progress import DeleteProgress
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +67,7 @@ class DeleteFollower:
 
     :param connect: makes a connection to the cluster; called again after trouble, so that renewed credentials count.
     :param deleted: gets what was deleted.
+    :param tell: gets how far the delete is, every few seconds. It must not wait.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class DeleteFollower:
         delete: Delete,
         settings: FollowSettings,
         deleted: DeletedSink,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
     ) -> None:
         self._connect = connect
         self._delete = delete
@@ -99,6 +106,7 @@ class DeleteFollower:
             ends_by=delete.ends_by,
             estimated_seconds=delete.estimated_seconds,
             silence_seconds=settings.silence,
+            tell=tell,
         )
 
     async def follow(self, seconds: float | None = None) -> DeleteEnd | None:

@@ -45,7 +45,7 @@ from include.registry_prune.exact_pod.record import DeleteRecord, Listener
 from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
-from include.registry_prune.pruner.progress import Progress
+from include.registry_prune.pruner.progress import DeleteProgress, Progress
 from include.registry_prune.window.in_the_way import require_clear_way
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import begin_by_list, require_open_window
@@ -125,9 +125,16 @@ class ListDelete:
     """One delete by the list.
 
     :param connect: makes a connection for those who watch beside it.
+    :param tell: gets how far it is, every few seconds, in the loop that :meth:`carry_out` runs in. It must not wait.
     """
 
-    def __init__(self, cluster: Cluster, connect: Connect, work: ListWork) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        connect: Connect,
+        work: ListWork,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
+    ) -> None:
         self._cluster = cluster
         self._connect = connect
         self._work = work
@@ -139,7 +146,12 @@ class ListDelete:
         self._earlier = DeleteRecord()
         self._started = time.monotonic()
         expected = work.seal.counts.get("blob", 0)
-        self._progress = Progress("delete", expected, ends_by=work.ends_by)
+        self._progress = Progress(
+            "delete",
+            expected,
+            ends_by=work.ends_by,
+            tell=lambda progress: self._loop.call_soon_threadsafe(tell, progress),
+        )
 
     async def carry_out(self) -> ListEnd:
         """Do it, to its end.
@@ -221,10 +233,11 @@ class ListDelete:
         """Uid of the pod to follow; it has its list."""
         cluster, holder = self._cluster, self._work.holder
         found = exact_pod(cluster)
+        # After that look: whoever holds the name while he closes the window has said so in the lease before.
+        require_open_window(cluster, holder=holder)
         ours = found is not None and found.window == holder.token
         if found is not None and ours and found.purpose == DELETE and not found.terminating:
             self._ending.uid = found.uid
-            require_open_window(cluster, holder=holder)
         else:
             if found is not None and ours:
                 end_exact_pod(cluster, found)

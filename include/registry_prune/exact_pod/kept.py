@@ -8,6 +8,9 @@ from include.registry_prune.exact_delete.events import Keeps, Kept
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_count, format_size
 
+LOOK = "storage"
+"""The XCom in which ``verify_access`` hands over its look at the storage."""
+
 
 class StorageLook(Record):
     """What the small image sees of the registry's storage.

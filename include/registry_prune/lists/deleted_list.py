@@ -80,7 +80,7 @@ class DeletedList:
         """Keep one line. It never waits: where the storage is too slow, or fails, lines are left out."""
         if self._work is None:
             # Of asgiref's: such threads may ask Airflow for the connection of an object storage; others may not.
-            threads: Any = _DaemonThreads()
+            threads: Any = DaemonThreads()
             write = sync_to_async(self._list.write_all, thread_sensitive=False, executor=threads)
             self._work = asyncio.create_task(write())
         self._try(lambda: self._list.add(kind, subject))
@@ -116,7 +116,7 @@ class DeletedList:
         self._whole = False
 
 
-class _DaemonThreads(Executor):
+class DaemonThreads(Executor):
     """A thread for each work; one that hangs holds up neither the end of its loop nor that of its process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

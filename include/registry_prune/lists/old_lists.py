@@ -16,7 +16,10 @@ from include.registry_prune.lists.shared_place import MARK_FILE
 
 log = logging.getLogger(__name__)
 
-_LIST = re.compile(rf"[a-z_]+-(candidates|deleted-[0-9A-Za-z-]+)\.(txt\.gz|json)|{re.escape(MARK_FILE)}")
+_LIST = re.compile(
+    r"[a-z_]+-(candidates\.(txt\.gz|json)|deleted(-[0-9A-Za-z-]+)?\.(txt\.gz|json)|progress\.json|record\.json)"
+    rf"|{re.escape(MARK_FILE)}"
+)
 
 
 def remove_old_lists(configured: str, dag_id: str, *, before: datetime) -> int:

@@ -47,6 +47,9 @@ class Reconciliation(Record):
     :param not_deleted_names: the first few; likewise ``unlisted_names``.
     :param unlisted_in_use: of the unlisted, some that an Image names now, each in words; ``unlisted_in_use_count``: of
         all. None: it is not known, or there are no unlisted ones.
+    :param deleted_in_use: of a delete by the list, which deletes nothing else: as ``unlisted_in_use``, of what it took
+        and does not keep; ``deleted_in_use_count``: of all. None: not known, or all is kept.
+    :param put_back: blobs that Images named by then, and that were put back.
     :param list_complete: the delete's list has all that was deleted; otherwise ``unlisted`` is a lower bound.
     :param stopped: the delete did not come to its end. The last blob that its list names may be there still: the pruner
         says that it deletes one before it does.
@@ -65,6 +68,9 @@ class Reconciliation(Record):
     unlisted_names: tuple[str, ...] = ()
     unlisted_in_use: tuple[str, ...] = ()
     unlisted_in_use_count: int | None = None
+    deleted_in_use: tuple[str, ...] = ()
+    deleted_in_use_count: int | None = None
+    put_back: int = 0
     list_complete: bool = True
     stopped: bool = False
     deleted_artifact: str | None = None
@@ -80,6 +86,8 @@ class Reconciliation(Record):
             words += f" ({_some(self.not_deleted_names, self.not_deleted)})"
         if self.stopped and self.basis is Basis.LIST:
             words += "; the delete stopped, and the last one that it named may still be there"
+        if self.put_back:
+            words += f"; {format_count(self.put_back, 'blob')} put back, as Images name them by now"
         return f"{words} (by {self.basis})"
 
     def lines(self) -> list[tuple[str, str]]:
@@ -91,6 +99,12 @@ class Reconciliation(Record):
 
     def alarm(self) -> str | None:
         """What a person should look into; None if nothing."""
+        if self.deleted_in_use_count:
+            return (
+                f"BLOBS THAT IMAGES NAME WERE DELETED: {self.deleted_in_use_count:,}, by an Image that came while the "
+                f"delete worked: {'; '.join(self.deleted_in_use)}. The storage keeps nothing: push or import those "
+                "images again"
+            )
         if not self.unlisted:
             return None
         unlisted = (
@@ -116,7 +130,7 @@ class Reconciliation(Record):
     @property
     def lost_images(self) -> bool:
         """Whether a blob was deleted that an Image names."""
-        return bool(self.unlisted_in_use_count)
+        return bool(self.unlisted_in_use_count or self.deleted_in_use_count)
 
 
 def _some(names: tuple[str, ...], count: int) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.jobs import active_jobs
 from include.registry_prune.names import (
+    ACCOUNT,
     DEPLOYMENT,
+    GUARD_NAMESPACE,
     IMAGE_PRUNER_CRON_JOB,
     IMAGE_PRUNER_ROLE,
     NAMESPACE,
@@ -65,7 +67,7 @@ LOOK = (
 """What every run does."""
 ROLE = (
     *_each("list create", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    *_each("delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
+    *_each("get delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
     *_each("bind", "rbac.authorization.k8s.io", "clusterroles", name=IMAGE_PRUNER_ROLE),
 )
 """What a survey needs: the registry's service account gets its role."""
@@ -93,6 +95,15 @@ EXACT_DELETE = (
 RESTART = tuple(each for each in WINDOW if each.verb in ("watch", "delete") and each.resource != "images")
 """What replacing the registry's pods after the base prune needs."""
 
+GUARD = (
+    *_each("get patch watch", OPERATOR_GROUP, "configs", name="cluster"),
+    *_each("get patch", OPERATOR_GROUP, "imagepruners", name="cluster"),
+    *_each("get watch", "apps", "deployments", namespace=NAMESPACE, name=DEPLOYMENT),
+    *_each("list watch delete", "", "pods", namespace=NAMESPACE),
+    *_each("get create", "", "pods", subresource="exec", namespace=NAMESPACE),
+    *_each("get delete", "rbac.authorization.k8s.io", "clusterrolebindings", name=OUR_BINDING),
+)
+"""What the guard in the cluster needs to close a window (deploy/guard.yaml)."""
 EVENTS = _each("get create patch", "", "events", namespace="default")
 """What Events on the Config CR need. A run works without."""
 
@@ -163,7 +174,7 @@ def review_access(
         log.info("A base prune is at work already (Job %s): base_prune will wait for its end", ", ".join(jobs))
     if problems:
         raise AccessError("\n".join(problems))
-    notes = [*ready.notes, *(_window_notes(cluster) if may_open_window else ())]
+    notes = [*ready.notes, *(_window_notes(cluster, user) if may_open_window else ())]
     return AccessReview(
         cluster_id=ready.cluster_id,
         user=user,
@@ -174,10 +185,20 @@ def review_access(
     )
 
 
-def _window_notes(cluster: Cluster) -> list[str]:
+def guard_namespace(user: str) -> str:
+    """Where the guard in the cluster is: beside the run's own account, by whatever name an overlay gave that namespace.
+
+    :param user: who the run is in the cluster.
+    """
+    kind, _, account = user.rpartition("system:serviceaccount:")
+    namespace, _, name = account.partition(":")
+    return namespace if not kind and name == ACCOUNT else GUARD_NAMESPACE
+
+
+def _window_notes(cluster: Cluster, user: str) -> list[str]:
     """What a run that opens a window would like to know, and cannot have or know; it stops nothing."""
     try:
-        notes = guard_notes(cluster.guard_cron_job(), now=datetime.now(UTC))
+        notes = guard_notes(cluster.guard_cron_job(guard_namespace(user)), now=datetime.now(UTC))
     except ClusterError as error:
         notes = [f"Whether a guard works in the cluster is not known: {error}"]
     if not cluster.serves_builds():
@@ -186,6 +207,33 @@ def _window_notes(cluster: Cluster) -> list[str]:
             "none is waited for."
         )
     return notes
+
+
+def token_note(expires_at: datetime | None, *, now: datetime, warning: timedelta) -> str | None:
+    """What to say of a token that ends soon (pure); None if it does not, or does not tell.
+
+    :param warning: so long before its end it is said.
+    """
+    if expires_at is None or expires_at - now > warning:
+        return None
+    days = max((expires_at - now).days, 0)
+    return (
+        f"The token of the Airflow connection expires at {expires_at:%Y-%m-%d %H:%M %Z}, in {days} days: renew it "
+        "(docs/connection.md)."
+    )
+
+
+def token_problem(expires_at: datetime | None, *, ends_by: datetime) -> str | None:
+    """Why no window may be opened with a token (pure): who opens it has to be able to close it. None if it lasts.
+
+    :param ends_by: when the window has to be closed, at the latest.
+    """
+    if expires_at is None or expires_at > ends_by:
+        return None
+    return (
+        f"The token of the Airflow connection expires at {expires_at:%Y-%m-%d %H:%M %Z}, perhaps before a window that "
+        "is opened now is closed again: this run opens none. Renew it (docs/connection.md)."
+    )
 
 
 def needed_permissions(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.pruner.output import Line
+from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
@@ -16,6 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_PROGRESS_SECONDS = 0.5
 PROGRESS_SHARE = 0.05
 """Progress is said again after this share of the time so far."""
+TOLD_EVERY_SECONDS = 3.0
+"""Whoever shows it is told so often: somebody may be looking."""
 
 _SHOWN_LINES = 100
 _SHOWN_CHARACTERS = 1000
@@ -34,6 +40,26 @@ def show(pod: str, line: Line, count: int) -> None:
         log.info("%s | %s", pod, line.subject[:_SHOWN_CHARACTERS])
 
 
+class DeleteProgress(Record):
+    """How far a delete is, for the page.
+
+    :param at: when that was so.
+    :param blobs: deleted so far, in all attempts; ``expected_blobs``: by the dry run, if it is known.
+    :param blobs_per_second: of late; 0 before the first.
+    :param seconds: that the delete has worked; ``estimated_seconds``: what was expected, if it is known.
+    :param ends_by: when it is ended, whatever is left then.
+    """
+
+    version: Literal[1] = 1
+    at: AwareDatetime
+    blobs: int
+    expected_blobs: int | None = None
+    blobs_per_second: float = 0.0
+    seconds: float
+    estimated_seconds: float | None = None
+    ends_by: AwareDatetime | None = None
+
+
 class Progress:
     """The progress of one dry run or delete. What it says never goes back.
 
@@ -45,6 +71,7 @@ class Progress:
     :param running_for: seconds since it began.
     :param ends_by: when it is ended, whatever is left then; None: it goes on to its end.
     :param estimated_seconds: how long it was expected to take in all, if that is known.
+    :param tell: gets how far it is, every few seconds. It must not wait.
     :param silence_seconds: after this many seconds without another blob the log says so; None or 0: never.
     """
 
@@ -59,7 +86,9 @@ class Progress:
         ends_by: datetime | None = None,
         estimated_seconds: float | None = None,
         silence_seconds: float | None = None,
+        tell: Callable[[DeleteProgress], object] = lambda progress: None,
     ) -> None:
+        self._tell, self._told = tell, float("-inf")
         self._verb = "listed" if mode == "check" else "deleted"
         self._expected = expected
         self._before, self._most = done_before, done_before + counted
@@ -80,6 +109,9 @@ class Progress:
             self._reckon_from(self._looked, self._most)
             self._most, self._heard, self._silence_said = self._before + count, now, 0
         self._looked = now
+        if now - self._told >= TOLD_EVERY_SECONDS:
+            self._told = now
+            self._tell(self.figures())
         pause = max(FIRST_PROGRESS_SECONDS, PROGRESS_SHARE * (now - self._started))
         if now - self._said >= pause:
             self._said = now
@@ -117,6 +149,19 @@ class Progress:
         if self._estimated:
             when += f"; so far {self._so_far()}"
         log.info("progress: %s%s blobs %s%s, %.0f blobs/s%s", f"{done:,}", of, self._verb, share, rate, when)
+
+    def figures(self) -> DeleteProgress:
+        """As figures, for who shows them."""
+        now = time.monotonic()
+        return DeleteProgress(
+            at=datetime.now(UTC),
+            blobs=self._most,
+            expected_blobs=self._expected,
+            blobs_per_second=round(self._rate(now), 3),
+            seconds=round(now - self._started, 1),
+            estimated_seconds=self._estimated,
+            ends_by=self._ends_by,
+        )
 
     def _so_far(self) -> str:
         """How long it has been at work, and how long that was expected to be."""

@@ -1,1 +1,1 @@
-"""What a run found, did and took, and the page that shows it."""
+"""What a run found, did and took."""

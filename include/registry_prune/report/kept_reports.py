@@ -7,6 +7,7 @@ again, replaces its report. They are below ``reports``, which is the id of no DA
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json import JSONDecodeError, loads
@@ -66,9 +67,22 @@ def kept_reports(configured: str, dag_id: str, *, newest: int) -> KeptReports:
     :param newest: at most this many files are read.
     :raises ReportsError: if the place cannot be read. One that is not there yet has no reports.
     """
-    folder = report_folder(configured, dag_id)
+    return _kept(report_folder(configured, dag_id), lambda names: sorted(names, reverse=True)[:newest])
+
+
+def kept_report(configured: str, dag_id: str, run_id: str) -> KeptReports:
+    """The report of one run, if it was kept.
+
+    :raises ReportsError: as :func:`kept_reports`.
+    """
+    ending = f"Z-{name_in_files(run_id)}.json"
+    found = _kept(report_folder(configured, dag_id), lambda names: [name for name in names if name.endswith(ending)])
+    return KeptReports(tuple(report for report in found.reports if report.run_id == run_id), found.damaged)
+
+
+def _kept(folder: ObjectStoragePath, choose: Callable[[list[str]], list[str]]) -> KeptReports:
     try:
-        names = sorted(_names(folder), reverse=True)[:newest]
+        names = choose(_names(folder))
         paths = [(folder / name).path for name in names]
         # All of them at once, where the storage can: from a bucket, one after another would take seconds.
         found = folder.fs.cat(paths, on_error="return") if paths else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-PAGE = "/registry-prune"
-"""Where the page with the reports is, below Airflow's own address."""
-PAGE_NAME = "Registry prune"
+PAGE_ROUTES = "/registry-prune"
+"""Where the page's files and its JSON are, below Airflow's own address."""
+PAGE = "/plugin/registry-prune"
+"""Where the page is in Airflow's UI."""
+PAGE_NAME, WIDGET_NAME = "Registry prune", "Registry prune: attention"
+"""The files of the page know themselves by these."""
 
 
 def run_url(dag_id: str, run_id: str) -> str:
@@ -24,14 +27,14 @@ def run_url(dag_id: str, run_id: str) -> str:
 
 
 class ReportPageLink(BaseOperatorLink):
-    """From the task ``report`` to the page with the reports of all clusters."""
+    """From the task ``report`` to the page, at this run."""
 
     @property
     def name(self) -> str:
         """On the button."""
-        return "Reports of all runs"
+        return "Registry prune"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page, at the DAG of this task."""
+        """The page, at the run of this task."""
         base = conf.get("api", "base_url", fallback="").rstrip("/")
-        return f"{base}{PAGE}/#{ti_key.dag_id}"
+        return f"{base}{PAGE}?{urlencode({'cluster': ti_key.dag_id, 'run': ti_key.run_id})}"

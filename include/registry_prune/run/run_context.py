@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from include.registry_prune.connection import connect
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.report.links import run_url
@@ -168,9 +169,10 @@ class Run:
             return holder.of_run(self.token) or self.is_over(holder)
 
         try:
-            guard(self.cluster, limits=closing_limits(self.settings), run_is_over=is_over)
+            seen = guard(self.cluster, limits=closing_limits(self.settings), run_is_over=is_over)
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+        release_turn(self.settings, seen.closed_run)
 
     def of_window(self, task_id: str, kind: type[W], key: str = "return_value") -> W:
         """What a task handed over for this run's window. Its state says nothing: a person may have marked it.

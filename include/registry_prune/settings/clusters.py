@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -27,8 +28,9 @@ from include.registry_prune.settings.parameters import (
     StrictModel,
     validation_problem,
 )
-from include.registry_prune.units import format_size, parse_duration, parse_size
+from include.registry_prune.units import format_seconds, format_size, parse_duration, parse_size
 from include.registry_prune.verdict.evidence import CeilingLimits
+from include.registry_prune.window.lease import LONGEST_LEASE, LONGEST_WINDOW
 
 DEFAULT_CLUSTER = "default"
 BASE_DAG_ID = "registry_prune"
@@ -44,6 +46,7 @@ def dag_id_of(base: str, name: str) -> str:
     return base if name == DEFAULT_CLUSTER else f"{base}_{name}"
 
 
+_LEAST_WAIT_SECONDS = 120
 Limit = Literal[
     "settle_limit",
     "base_prune_wait",
@@ -62,6 +65,7 @@ Limit = Literal[
     "lease",
     "reopen_anyway",
     "unexplained_read_only",
+    "token_warning",
     "moment_wait",
     "approval_limit",
 ]
@@ -93,6 +97,15 @@ def _checked_log_size(text: str) -> str:
         smallest, largest = format_size(SMALLEST_LOG_BYTES), format_size(LARGEST_LOG_BYTES)
         raise ValueError(f"{text!r} should be {smallest} to {largest}: the pod's /dev/shm has 64 MiB")
     return text
+
+
+def _at_most(longest: timedelta) -> AfterValidator:
+    def check(text: str) -> str:
+        if parse_duration(text) > longest:
+            raise ValueError(f"{text!r} should be {format_seconds(longest.total_seconds())} at most")
+        return text
+
+    return AfterValidator(check)
 
 
 Time = Annotated[Duration, AfterValidator(_checked_time)]
@@ -174,10 +187,11 @@ class ClusterSettings(StrictModel):
     """A survey that began longer ago does not stand for the dry run in the window. A day covers a survey of 12 hours
     and an approval of 12 more."""
 
-    window_limit: Time = "4h"
+    window_limit: Annotated[Time, _at_most(LONGEST_WINDOW)] = "4h"
     """How long a window may last, from the patch to read-only until the registry takes pushes again. Shortly before its
     end, or the end of the opening hours, the delete is ended between two blobs and the window is closed: the run has
-    done a slice, and the next one goes on. 4 hours fit into a night with room on both sides."""
+    done a slice, and the next one goes on. 4 hours fit into a night with room on both sides. `336h`, 14
+    days, at most."""
 
     window_warning: Time = "1m"
     """Alert so long before a window must end, if nobody has begun to close it by then. A slice has: it is ended as long
@@ -220,9 +234,10 @@ class ClusterSettings(StrictModel):
     pruner_stop: Duration = "30s"
     """How long a pruner may take to end when it is asked to (it ends between two blobs); then it is killed."""
 
-    lease: Time = "15m"
+    lease: Annotated[Time, _at_most(LONGEST_LEASE)] = "15m"
     """A run that has not renewed its lease for this long counts as dead, and a guard closes its window. A run renews
-    its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server."""
+    its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server. A day at most: a
+    lease that claims more is no run's, and is taken away."""
 
     reopen_anyway: Time = "4h"
     """The registry takes pushes again after this long, even if a pod with a pruner in it can neither be searched nor be
@@ -230,6 +245,9 @@ class ClusterSettings(StrictModel):
 
     unexplained_read_only: Duration = "1h"
     """Alert when the registry has been read-only for this long without a lease."""
+
+    token_warning: Duration = "336h"  # noqa: S105  a name, and no secret
+    """Alert so long before the token of the Airflow connection expires. Two weeks outlast somebody's holidays."""
 
     restart_after_base_prune: bool = False
     """Replace the registry's pods, one after another, when the base prune deleted something from the storage. Until
@@ -258,6 +276,15 @@ class ClusterSettings(StrictModel):
     moment_wait: Duration = "30m"
     """How long a run waits for the right moment: for builds that push to the registry to end, for a rollout, for the
     opening hours. Most builds take minutes; half an hour keeps a run from lasting all day."""
+
+    after: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Clusters that go first, such as `[staging]`: a window is opened only if the last one of each, on the same day
+    (`time_zone`), ended well. On a day on which one of them had no window, this one has none either."""
+
+    windows_at_once: Annotated[int, Field(ge=0, le=1_000), WHOLE_NUMBER] = 0
+    """How many clusters may be read-only at once; 0: any number. For `defaults`, as it counts the clusters that have it
+    too, in one Airflow. Who is ready first goes first, a minute later than without; who is not at his turn when
+    `moment_wait` is over, skips. No window is ever kept open by it."""
 
     approval: bool = False
     """Whether a person has to approve in Airflow's UI before the window is opened. Off, because people soon approve
@@ -302,6 +329,12 @@ class ClusterSettings(StrictModel):
 
     parameters: RunParameters = RunParameters()
     """The defaults of the trigger form: what a run does that nobody asked anything else of."""
+
+    @model_validator(mode="after")
+    def _waits_for_its_turn(self) -> Self:
+        if self.windows_at_once and self.seconds("moment_wait") < _LEAST_WAIT_SECONDS:
+            raise ValueError("windows_at_once needs a moment_wait of 2m or more: a turn is claimed a minute ahead")
+        return self
 
     @field_validator("parameters")
     @classmethod

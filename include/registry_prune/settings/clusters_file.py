@@ -159,12 +159,41 @@ class ClustersFile:
         if "name" in entry.values:
             yield Fault(entry.line_of(("name",)), entry.name, "name: the key of the entry is the cluster's name")
             return
+        yield from self._after(entry)
         try:
             self._checked(entry)
         except ValidationError as error:
             for place, problem in each_problem(error):
                 source = entry if entry.has(place) or not self.defaults.has(place) else self.defaults
                 yield Fault(source.line_of(place), source.name, problem + _suggestion(place, problem))
+
+    def _after(self, entry: Entry) -> Iterator[Fault]:
+        """What is wrong with the clusters that an entry goes after."""
+        for name in self._first_ones(entry):
+            if entry is not self.defaults and name == entry.name:
+                problem = f"no cluster goes after itself: write after: [] for {name}"
+            elif name not in self.names:
+                meant = next(iter(difflib.get_close_matches(name, self.names, n=1)), None)
+                problem = f"there is no cluster {name}" + (f"; is {meant} meant?" if meant else "")
+            elif entry is not self.defaults and self._goes_after(self._entry(name), entry.name, {entry.name}):
+                problem = f"{name} goes after {entry.name}, so that each waits for the other"
+            else:
+                continue
+            source = entry if entry.has(("after",)) else self.defaults
+            yield Fault(source.line_of(("after",)), entry.name, f"after: {problem}")
+
+    def _first_ones(self, entry: Entry) -> list[str]:
+        named = _merged(self.defaults.values, entry.values).get("after")
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+    def _goes_after(self, entry: Entry, name: str, seen: set[str]) -> bool:
+        """Whether an entry waits for this one, directly or by others."""
+        for first in self._first_ones(entry):
+            if first == name:
+                return True
+            if first in self.names and first not in seen and self._goes_after(self._entry(first), name, seen | {first}):
+                return True
+        return False
 
     def _same_connections(self) -> Iterator[Fault]:
         """Entries with the connection of an earlier one. They keep their DAGs: the lease keeps their windows apart."""
@@ -189,6 +218,27 @@ def load_clusters(file: Path | None = None) -> list[ClusterSettings]:
     read = ClustersFile.read(file)
     read.require_right()
     return [read.settings(name) for name in read.names]
+
+
+def other_entry(name: str) -> ClusterSettings | None:
+    """The settings of another entry, as far as they are right; None if there is no such entry (any more).
+
+    :raises SettingsError: if the file cannot be read.
+    """
+    file = ClustersFile.read()
+    return file.guard_settings(name) if name in file.names else None
+
+
+def other_entries() -> Iterator[ClusterSettings]:
+    """Every entry of the file of which enough can be read for a guard.
+
+    :raises SettingsError: if the file cannot be read.
+    """
+    file = ClustersFile.read()
+    for name in file.names:
+        settings = file.guard_settings(name)
+        if settings is not None:
+            yield settings
 
 
 def _merged(defaults: Any, values: Any) -> dict[Any, Any]:

@@ -44,6 +44,8 @@ _MORE = {
     "restart_after_base_prune": "#after-a-base-prune",
     "opening_hours": "#the-right-moment",
     "moment_wait": "#the-right-moment",
+    "after": "#the-right-moment",
+    "windows_at_once": "#the-right-moment",
     "approval": "#approval",
     "artifacts": "#where-the-lists-are-kept",
     "keep_reports": "#history",

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import ImagesBrokenError
 from include.registry_prune.cluster.registry_state import Opening, Settled
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.run.base import RegistryOperator
@@ -44,12 +45,16 @@ class RestoreReadWrite(RegistryOperator):
             if holder is None:
                 return None
             with run.lease_keeper(holder):
-                return close_window(run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False))
+                closed = close_window(
+                    run.cluster, holder=holder, limits=closing_limits(self.cluster, revokes_role=False)
+                )
         except TakenOverError as error:
             # Not again: without its lease the window would be taken for one that lost it.
             raise AirflowFailException(str(error)) from error
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
+        release_turn(self.cluster, run.name)
+        return closed
 
     def _open_window(self, run: Run) -> Holder | None:
         """This run's window, of this time or an earlier one; None if nothing of it is open.
@@ -62,8 +67,14 @@ class RestoreReadWrite(RegistryOperator):
         from include.registry_prune.window.lost_lease import reclaim_window
 
         config = run.cluster.config()
-        held = held_lease(config)
         armed = run.result("arm_window", Lease)
+        try:
+            held = held_lease(config)
+        except LeaseError:
+            if armed is None:
+                raise
+            # Somebody has written something else over it: what the run knows itself closes its window.
+            held = None
         if held is not None and (held.owner.of_run(run.token) or (armed is not None and held.held_by(armed.owner))):
             return held.owner
         if armed is None or armed.token in closed_windows(config):
@@ -157,6 +168,8 @@ class Report(RegistryOperator):
         from include.registry_prune.report.facts import Facts
         from include.registry_prune.report.kept_reports import ReportsError, keep_report
 
+        # A run that never came to its window has a turn no more.
+        release_turn(self.cluster, run.name)
         states = run.task_states()
         tasks = [task for task in run.context["dag"].task_ids if task != self.task_id and states.get(task)]
         facts = Facts(

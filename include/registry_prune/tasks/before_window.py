@@ -10,14 +10,17 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.base_prune.job import BasePrune
+from include.registry_prune.connection import connect
+from include.registry_prune.exact_pod.kept import LOOK
 from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.run.base import CandidateList, RegistryOperator
 from include.registry_prune.run.run_context import Run
+from include.registry_prune.settings.clusters_file import other_entry
 from include.registry_prune.settings.parameters import DeleteBy
-from include.registry_prune.tasks.kept import LOOK, look_at_storage
+from include.registry_prune.tasks.kept import look_at_storage
 from include.registry_prune.units import format_count, format_size
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from include.registry_prune.cluster.cluster import Cluster
     from include.registry_prune.records import Record
     from include.registry_prune.settings.clusters import ClusterSettings
 
@@ -36,7 +40,7 @@ class VerifyAccess(RegistryOperator):
 
     def work(self, run: Run) -> Record:
         from include.registry_prune.cluster.error import ClusterError
-        from include.registry_prune.preflight.access import needed_permissions, review_access
+        from include.registry_prune.preflight.access import needed_permissions, review_access, token_note
 
         parameters = run.parameters
         by_list = parameters.may_open_window and parameters.delete_by is DeleteBy.LIST
@@ -67,15 +71,36 @@ class VerifyAccess(RegistryOperator):
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )
         self.log.info("OpenShift %s, registry storage: %s", review.cluster_version, review.storage)
+        warning = timedelta(seconds=self.cluster.seconds("token_warning"))
+        token = token_note(run.cluster.token_expires_at, now=datetime.now(UTC), warning=warning)
+        review = review.model_copy(update={"notes": (*review.notes, *([token] if token else []))})
         for note in review.notes:
             self.log.warning("%s", note)
         self._warn_of_events(run)
+        self._require_only_entry(run)
         run.mark_place()
         if by_list:
             look = look_at_storage(run)
             self.log.info("%s", look.text())
             run.hand_over(look, LOOK)
         return review
+
+    def _require_only_entry(self, run: Run) -> None:
+        """Refuse a cluster that another entry prunes; else note that this one does.
+
+        :raises AirflowFailException: naming both entries.
+        """
+        from include.registry_prune.preflight.entry import note_entry, second_entry
+
+        def reach(name: str) -> Cluster | None:
+            other = other_entry(name)
+            return None if other is None else connect(other.connection)
+
+        problem = second_entry(run.cluster, self.cluster.name, reach)
+        if problem:
+            raise AirflowFailException(problem)
+        if run.parameters.may_open_window:
+            note_entry(run.cluster, self.cluster.name)
 
     def _warn_of_events(self, run: Run) -> None:
         """Without these rights a run works, and one of its alerts is missing."""

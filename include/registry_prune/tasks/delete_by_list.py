@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import ImageLostError
-from include.registry_prune.exact_delete.events import Keeps
+from include.registry_prune.exact_pod.kept import LOOK, StorageLook
 from include.registry_prune.lists.candidate_list import ListWriter
 from include.registry_prune.pruner.dockerregistry import ByList, LineKind, PrunerResult, Summary
 from include.registry_prune.tasks.gates import hold
@@ -40,13 +40,16 @@ def delete_by_list(run: Run, dry_run: PrunerResult, *, ends_by: datetime) -> Pru
     from include.registry_prune.cluster.settling import NotSettledError
     from include.registry_prune.exact_pod.deletion import EndedError, ListDelete
     from include.registry_prune.exact_pod.pod import ExactPodError
+    from include.registry_prune.lists.kept_progress import KeptProgress, progress_path
     from include.registry_prune.pruner.processes import PrunerLivesError
     from include.registry_prune.window.in_the_way import InTheWayError
 
     work = _work(run, dry_run, ends_by)
     configuration = run.cluster.configuration
+    path = progress_path(run.settings.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id="hard_prune")
+    tell = KeptProgress(path).keep
     try:
-        end = asyncio.run(ListDelete(run.cluster, lambda: AsyncCluster.like(configuration), work).carry_out())
+        end = asyncio.run(ListDelete(run.cluster, lambda: AsyncCluster.like(configuration), work, tell).carry_out())
     except (ExactPodError, EndedError, NotSettledError, InTheWayError) as error:
         raise AirflowFailException(str(error)) from error
     except PrunerLivesError as error:
@@ -128,19 +131,44 @@ def _put_back(run: Run, end: ListEnd, result: PrunerResult) -> PrunerResult:
 
     :raises ImageLostError: if it cannot be.
     """
+    assert end.tripped is not None
+    assert result.by_list is not None
+    listed = run.of_window("dry_run", PrunerResult).artifact
+    by_list = result.by_list
+    if not by_list.keeps:
+        # Nobody heard its first word.
+        look = run.result("verify_access", StorageLook, LOOK)
+        by_list = by_list.model_copy(update={"keeps": look.keeps if look else "", "kept_as": run.window.token})
+    if not by_list.can_be_undone:
+        raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.text()}")
+    log.warning("%s", end.tripped.text())
+    try:
+        count = put_back_what_images_name(run, by_list, str(listed), window=run.window.token)
+    except NotPutBackError as error:
+        raise ImageLostError(f"{end.tripped.text()}. {error}") from error
+    return result.model_copy(update={"by_list": by_list.model_copy(update={"put_back": count})})
+
+
+class NotPutBackError(Exception):
+    """What an Image names is gone, and could not be put back; the message says why."""
+
+
+def put_back_what_images_name(run: Run, by_list: ByList, listed: str, *, window: str) -> int:
+    """Put back all that the list has and Images name by now; returns how many blobs.
+
+    :param listed: the list that was deleted.
+    :param window: whose errand it is.
+    :raises NotPutBackError: if that cannot be done.
+    """
     from include.registry_prune.cluster.error import ClusterError
     from include.registry_prune.exact_pod.errand import run_errand
     from include.registry_prune.exact_pod.pod import ExactPodError
+    from include.registry_prune.pruner.processes import PrunerLivesError
 
-    assert end.tripped is not None
-    begun, by_list = end.record.begun, result.by_list
-    assert by_list is not None
-    if begun is None or begun.keeps is Keeps.NOTHING:
-        raise ImageLostError(f"{end.tripped.text()}. {result.problem() or result.text()}")
-    log.warning("%s", end.tripped.text())
-    listed = run.of_window("dry_run", PrunerResult).artifact
     # Whatever Images name now: of which age they are does not count.
     _, needed = hold(run, listed, older_than=_EARLIEST)
+    if not needed:
+        return 0
     file = io.BytesIO()
     with ListWriter(file, {"run": run.name, "what": "put back"}) as writer:
         for repository in sorted(needed.repositories):
@@ -152,16 +180,16 @@ def _put_back(run: Run, end: ListEnd, result: PrunerResult) -> PrunerResult:
             run.cluster,
             "undo",
             image=run.settings.small_image,
-            window=run.window.token,
+            window=window,
             kept_as=by_list.kept_as,
             seal=writer.seal,
             blocks=(file.getvalue(),),
             limit_seconds=PUT_BACK_SECONDS,
         )
-    except (ExactPodError, ClusterError) as error:
-        raise ImageLostError(f"{end.tripped.text()}. It could not be put back: {error}") from error
-    if not done.end.complete:
-        raise ImageLostError(f"{end.tripped.text()}. It could not be put back: {done.end.text()}")
-    count = done.end.ended.blobs.done if done.end.ended else 0
-    log.warning("Put back, because an Image came to name it while it was deleted: %d blobs", count)
-    return result.model_copy(update={"by_list": by_list.model_copy(update={"put_back": count})})
+    except (ExactPodError, PrunerLivesError, ClusterError) as error:
+        raise NotPutBackError(f"It could not be put back: {error}") from error
+    if not done.end.complete or done.end.ended is None:
+        raise NotPutBackError(f"It could not be put back: {done.end.text()}")
+    count = done.end.ended.blobs.done
+    log.warning("Images name %d blobs of the list by now: %d put back", len(needed.blobs), count)
+    return count

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.registry_prune.preflight.right_moment import judge
+from include.registry_prune.fleet.others import canaries, release_turn, turn_obstacles
+from include.registry_prune.preflight.right_moment import Obstacle, judge
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.records import WindowRecord
 from include.registry_prune.run.run_context import Run, history_asset
@@ -198,17 +199,43 @@ class RightMoment(Gate):
     of_window = True
 
     def verdict(self, run: Run) -> Verdict | None:
+        verdict = self._moment(run)
+        if verdict is not None and verdict.action is not Action.PRUNE:
+            release_turn(self.cluster, run.name)
+        return verdict
+
+    def _moment(self, run: Run) -> Verdict | None:
+        from include.registry_prune.preflight.access import token_problem
         from include.registry_prune.preflight.readiness import look, obstacles
 
         run.close_dead_window()
         ready = look(run.cluster, may_open_window=True)
-        if ready.problems:
-            return Verdict(action=Action.STOP, reasons=ready.problems)
+        lasts = timedelta(seconds=self.cluster.seconds("window_limit") + self.cluster.seconds("settle_limit"))
+        token = token_problem(run.cluster.token_expires_at, ends_by=datetime.now(UTC) + lasts)
+        problems = (*ready.problems, *([token] if token else []))
+        if problems:
+            return Verdict(action=Action.STOP, reasons=problems)
         builds = run.parameters.running_builds.action
-        in_the_way = obstacles(run.cluster, holder=run.window, running_builds=builds)
+        others = canaries(self.cluster)
+        if isinstance(others, Verdict):
+            return others
+        in_the_way = [*obstacles(run.cluster, holder=run.window, running_builds=builds), *others]
+        verdict = self._judge(run, in_the_way)
+        if verdict is not None and verdict.action is Action.PRUNE:
+            # Last of all, and whatever else may be passed over: whoever claims a turn is ready for it.
+            in_the_way = turn_obstacles(self.cluster, run.name)
+            verdict = self._judge(run, in_the_way) if in_the_way else verdict
+        if verdict is None:
+            reasons = (
+                "; ".join(each.what for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
+            )
+            self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
+        return verdict
+
+    def _judge(self, run: Run, in_the_way: list[Obstacle]) -> Verdict | None:
         surveyed = run.result("survey_gate", Verdict)
         now = datetime.now(UTC)
-        verdict = judge(
+        return judge(
             in_the_way,
             now=now,
             hours=run.hours,
@@ -216,12 +243,6 @@ class RightMoment(Gate):
             waited_seconds=(now - (self._first_look(run) or now)).total_seconds(),
             wait_seconds=self.cluster.seconds("moment_wait"),
         )
-        if verdict is None:
-            reasons = (
-                "; ".join(each.what for each in in_the_way) or f"the opening hours {self.cluster.hours} begin soon"
-            )
-            self.log.info("Not yet: %s. Looked at again in %s", reasons, format_seconds(self.poke_interval))
-        return verdict
 
     def _first_look(self, run: Run) -> datetime | None:
         """When this task first looked; None if that is now."""

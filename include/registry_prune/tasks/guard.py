@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
+from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.run.base import RegistryOperator
 from include.registry_prune.run.run_context import Run, closing_limits
 
@@ -30,7 +31,8 @@ class GuardWindow(RegistryOperator):
     def work(self, run: Run) -> Record:
         from include.registry_prune.cluster.settling import NotSettledError
         from include.registry_prune.pruner.processes import PrunerLivesError
-        from include.registry_prune.window.guard import GuardRound, guard, guard_to_the_end
+        from include.registry_prune.window.guard import guard, guard_to_the_end
+        from include.registry_prune.window.guard_round import GuardRound
 
         warning = timedelta(seconds=self.cluster.seconds("window_warning"))
 
@@ -52,7 +54,10 @@ class GuardWindow(RegistryOperator):
         except (NotSettledError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
-        seen = seen.model_copy(update={"token_expires_at": run.cluster.token_expires_at})
+        seen = seen.model_copy(
+            update={"token_expires_at": run.cluster.token_expires_at, "looked_at": datetime.now(UTC)}
+        )
+        release_turn(self.cluster, seen.closed_run)
         self._emit(run)
         if run.context["dag_run"].conf and run.context["dag_run"].conf.get(ALERT_TEST):
             self._try_alerts(run)

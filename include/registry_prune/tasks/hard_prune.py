@@ -154,6 +154,7 @@ class HardPrune(RegistryOperator):
         from include.registry_prune.cluster.async_cluster import AsyncCluster
         from include.registry_prune.deletion.follower import DeleteFollower
         from include.registry_prune.lists.deleted_list import DeletedList
+        from include.registry_prune.lists.kept_progress import KeptProgress, progress_path
 
         seconds = self.cluster.seconds("defer_after")
         if seconds == 0:
@@ -163,7 +164,8 @@ class HardPrune(RegistryOperator):
             return AsyncCluster.like(run.cluster.configuration)
 
         deleted = DeletedList(self._place(run), attempt=delete.attempt.number, pod=delete.attempt.pod)
-        follower = DeleteFollower(connect, delete, self._settings(), deleted)
+        told = progress_path(self.cluster.artifacts, dag_id=run.dag_id, run_id=run.run_id, task_id=self.task_id)
+        follower = DeleteFollower(connect, delete, self._settings(), deleted, KeptProgress(told).keep)
         end = asyncio.run(follower.follow(seconds))
         return end, follower.handed_on()
 

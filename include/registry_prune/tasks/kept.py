@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.exact_delete.events import Keeps
-from include.registry_prune.exact_pod.kept import Removal, StorageLook, Undone
+from include.registry_prune.exact_pod.kept import LOOK, Removal, StorageLook, Undone
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.report import Outcome, RunReport
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from include.registry_prune.records import Record
     from include.registry_prune.run.run_context import Run
 
-LOOK = "storage"
-"""The XCom in which ``verify_access`` hands over its look at the storage."""
 LOOK_SECONDS = 60.0
 UNSEEN = timedelta(days=7)
 """So long is kept at least what no run has seen to be needless: after whose delete no look found an image broken."""

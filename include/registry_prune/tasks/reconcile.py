@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.registry_prune.alerts.alerts import ImageLostError
+from include.registry_prune.cluster.registry_state import Settled
 from include.registry_prune.lists.digests import SHORT_BYTES, DigestSet
 from include.registry_prune.lists.reconciliation import KEPT_NAMES, Basis, Comparison, Reconciliation, compare
-from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
+from include.registry_prune.pruner.dockerregistry import ByList, LineKind, PrunerResult
 from include.registry_prune.run.base import CandidateList
 from include.registry_prune.run.run_context import Run
+from include.registry_prune.tasks.gates import hold
 
 if TYPE_CHECKING:
     from include.registry_prune.records import Record
@@ -48,7 +50,8 @@ class Reconcile(CandidateList):
 
     def _reconcile(self, run: Run, listed: str, deletion: PrunerResult | None) -> Reconciliation:
         if deletion is not None and deletion.by_list is not None and deletion.by_list.record:
-            return reconcile_record(run, listed, deletion, task_id=self.task_id)
+            found = reconcile_record(run, listed, deletion, task_id=self.task_id)
+            return self._hold_deleted(run, deletion.by_list, found) if found.deleted_artifact else found
         by_list, unlisted = self._by_list(listed, deletion)
         if by_list is not None and len(unlisted):
             by_list = self._held_against_images(run, by_list, unlisted)
@@ -65,6 +68,37 @@ class Reconcile(CandidateList):
                 raise
             self.log.warning("What is left could not be found out: %s", error)
             return Reconciliation(basis=Basis.NOTHING, why_unknown=str(error))
+
+    def _hold_deleted(self, run: Run, by_list: ByList, found: Reconciliation) -> Reconciliation:
+        """What Images name of what was deleted by now: one may have come in the very moment in which the delete ended.
+
+        What is kept is put back, needed or pushed anew; else an Image that was there before pushes were taken again
+        has lost it.
+        """
+        from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.tasks.delete_by_list import NotPutBackError, put_back_what_images_name
+        from include.registry_prune.window.in_the_way import InTheWayError, require_clear_way
+
+        restored, deleted = run.result("restore_read_write", Settled), str(found.deleted_artifact)
+        try:
+            held, _ = hold(run, deleted, older_than=restored.closed_at if restored else None)
+            if by_list.can_be_undone:
+                require_clear_way(run.cluster)
+                count = put_back_what_images_name(run, by_list, deleted, window=run.name)
+                return found.model_copy(update={"put_back": count})
+        except (NotPutBackError, InTheWayError) as error:
+            raise AirflowException(str(error)) from error
+        except (ClusterError, OSError, ValueError) as error:
+            if run.has_another_try:
+                raise
+            self.log.warning("It is not known whether an Image names what was deleted: %s", error)
+            return found
+        return found.model_copy(
+            update={
+                "deleted_in_use": tuple(hit.text() for hit in held.images.hits[:KEPT_NAMES]),
+                "deleted_in_use_count": held.images.hit_count,
+            }
+        )
 
     def _held_against_images(self, run: Run, found: Reconciliation, unlisted: DigestSet) -> Reconciliation:
         """Whether Images name what was deleted unlisted.

@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.registry_prune.deletion.follower import DeleteFollower
 from include.registry_prune.deletion.handover import Delete, FollowSettings
 from include.registry_prune.lists.deleted_list import DeletedList, DeletedListPlace
+from include.registry_prune.lists.kept_progress import KeptProgress, progress_path
 
 if TYPE_CHECKING:
     from include.registry_prune.cluster.async_cluster import AsyncCluster
@@ -52,7 +53,10 @@ class DeleteTrigger(BaseTrigger):
         """Follow the delete."""
         attempt = self.delete.attempt
         deleted = DeletedList(self.place, attempt=attempt.number, pod=attempt.pod)
-        end = await DeleteFollower(self._connect, self.delete, self.settings, deleted).follow()
+        place = self.place
+        told = progress_path(place.configured, dag_id=place.dag_id, run_id=place.run_id, task_id=place.task_id)
+        follower = DeleteFollower(self._connect, self.delete, self.settings, deleted, KeptProgress(told).keep)
+        end = await follower.follow()
         assert end is not None
         yield TriggerEvent(end.to_json())
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.cluster import Cluster, suspended_by
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import (
     PodState,
     Settled,
     mode_word,
 )
-from include.registry_prune.cluster.role import revoke_role
+from include.registry_prune.cluster.role import revoke_role_of
 from include.registry_prune.cluster.settling import replace_pods, wait_until_settled
 from include.registry_prune.names import TAKE_PUSHES_COMMAND
-from include.registry_prune.pruner.exact_delete_pod import release_name, take_name
+from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod, release_name, take_name
 from include.registry_prune.pruner.processes import PrunerLivesError, end_pruners
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.config_lease import (
@@ -75,11 +75,11 @@ def close_window(cluster: Cluster, *, holder: Holder, limits: ClosingLimits) -> 
         return None
     lease, read_only = restored
     _restore_image_pruner(cluster, lease)
-    if lease.reopened_at is not None and read_only is not lease.read_only_before:
+    if lease.reopened_at is not None and read_only:
         _put_back_role(cluster, lease, limits)
         _remove_lease(cluster, lease)
         raise TakenOverError(
-            f"Config cluster: somebody else set spec.readOnly to {str(read_only).lower()} after the window of "
+            f"Config cluster: somebody else set spec.readOnly to true after the window of "
             f"{holder.text()} had set it back at {lease.reopened_at:%Y-%m-%d %H:%M:%S %Z}. This run leaves it "
             "so, and removes its lease: pushes and builds fail until somebody sets it back. When the reason is gone: "
             f"{TAKE_PUSHES_COMMAND}"
@@ -153,6 +153,9 @@ def _end_pruners(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
         if lease.deletes_by_list:
             # First, so that no late creator starts one while this window is closed.
             take_name(cluster, window=lease.token)
+        elif (found := exact_pod(cluster)) is not None and found.purpose == DELETE:
+            # Whoever can write the lease can take the knowledge of it away.
+            end_exact_pod(cluster, found)
         end_pruners(cluster, stop_seconds=limits.stop_seconds, may_delete_in=_may_delete_in(lease))
     except PrunerLivesError as error:
         assert lease.closing_since is not None
@@ -195,11 +198,13 @@ def _restore_mode(cluster: Cluster, lease: Lease) -> tuple[Lease, bool] | None:
             restored = held, bool(config["spec"].get("readOnly"))
             return None
         held = held.reopened(datetime.now(UTC), pods)
-        restored = held, held.read_only_before
-        return lease_patch(held, readOnly=held.read_only_before)
+        restored = held, False
+        # Whatever the lease says was there before: a window opens no registry that is read-only, and closing makes none
+        # read-only.
+        return lease_patch(held, readOnly=False)
 
     if change_config(cluster, decide):
-        log.info("Config cluster: spec.readOnly is %s", str(lease.read_only_before).lower())
+        log.info("Config cluster: spec.readOnly is false")
     if restored is None:
         log.info("The window of %s is closed already", lease.holder)
     return restored
@@ -211,25 +216,30 @@ def _is_held(cluster: Cluster, lease: Lease) -> bool:
 
 
 def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
-    """Put ``spec.suspend`` back, unless the window is closed already: then it is the next one's.
+    """Let the ImagePruner work again, if this window suspended it and is not closed already: then it is the next one's.
+
+    Nothing is ever suspended here, and what this window did not suspend stays so: the ImagePruner itself says whose it
+    is, because the lease can be written by anybody who may annotate the Config.
 
     The ImagePruner is read before the lease and written only if nothing has changed it since. Whoever closes the window
     meanwhile sets it back before the lease goes, so that this patch does not meet what the next window sets.
     """
-    wanted = lease.image_pruner_suspended_before
-    if wanted is None:
-        return
     for _ in range(MAXIMUM_CONFLICTS):
         pruner = cluster.image_pruner()
-        if pruner is None or bool(pruner["spec"].get("suspend")) is wanted or not _is_held(cluster, lease):
+        if pruner is None or not pruner["spec"].get("suspend") or not _is_held(cluster, lease):
+            return
+        if suspended_by(pruner) != lease.token:
+            log.warning(
+                "ImagePruner cluster: spec.suspend is true, and not by the window of %s: it stays", lease.holder
+            )
             return
         try:
-            cluster.suspend_image_pruner(wanted, resource_version=pruner["metadata"]["resourceVersion"])
+            cluster.suspend_image_pruner(False, resource_version=pruner["metadata"]["resourceVersion"])
         except ClusterError as error:
             if error.status != 409:
                 raise
         else:
-            log.info("ImagePruner cluster: set spec.suspend back to %s", wanted)
+            log.info("ImagePruner cluster: set spec.suspend back to false")
             return
     raise ClusterError(
         f"ImagePruner cluster: somebody else changed it {MAXIMUM_CONFLICTS} times in a row. Try again", 409
@@ -238,4 +248,4 @@ def _restore_image_pruner(cluster: Cluster, lease: Lease) -> None:
 
 def _put_back_role(cluster: Cluster, lease: Lease, limits: ClosingLimits) -> None:
     if lease.binding_ours and limits.revokes_role and _is_held(cluster, lease):
-        revoke_role(cluster)
+        revoke_role_of(cluster, lease.token)

@@ -11,6 +11,7 @@ from include.registry_prune.window.lease import (
     ANNOTATION,
     CLOSED_ANNOTATION,
     KEPT_CLOSED,
+    LONGEST_TOKEN,
     Holder,
     Lease,
     LeaseError,
@@ -69,7 +70,8 @@ def lease_patch(lease: Lease, **spec: Any) -> dict[str, Any]:
 
 def closed_windows(config: dict[str, Any]) -> tuple[str, ...]:
     """The tokens of the last windows that were closed, the newest first."""
-    return tuple(((config["metadata"].get("annotations") or {}).get(CLOSED_ANNOTATION) or "").split())
+    noted = ((config["metadata"].get("annotations") or {}).get(CLOSED_ANNOTATION) or "").split()
+    return tuple(token for token in noted if len(token) <= LONGEST_TOKEN)
 
 
 def removal_patch(config: dict[str, Any], lease: Lease) -> dict[str, Any]:

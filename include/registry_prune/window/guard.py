@@ -7,10 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Literal
-
-from pydantic import AwareDatetime
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
@@ -20,62 +16,15 @@ from include.registry_prune.names import EXACT_DELETE_POD, TAKE_PUSHES_COMMAND
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod, release_name
 from include.registry_prune.pruner.process_scripts import EVERY_DELETE_OF_OURS
 from include.registry_prune.pruner.processes import PrunerLivesError, end_in_pod
-from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import held_lease
+from include.registry_prune.window.guard_round import Found, GuardRound
 from include.registry_prune.window.lease import Holder, Lease
 
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.5
-
-
-class Found(StrEnum):
-    """What the guard found."""
-
-    NOTHING = "nothing to do"
-    AT_WORK = "a run is at work"
-    LATE = "a window is near its end"
-    CLOSED = "closed a window"
-    DELETE_ENDED = "ended a delete beside pushes"
-    UNEXPLAINED = "read-only without a lease"
-
-
-class GuardRound(Record):
-    """One look of the guard at one cluster.
-
-    :param message: for the administrator.
-    :param alert: somebody should be told.
-    :param alerted_at: of a registry that is read-only without a lease: when somebody was last told.
-    :param read_only_seconds: of a window that it closed, or since the oldest read-only pod of an unexplained one.
-    :param must_end_by: of an open window that nobody has begun to close.
-    :param token_expires_at: when the account's token ends, if it tells.
-    """
-
-    version: Literal[1] = 1
-    found: Found
-    message: str
-    read_only_seconds: float | None = None
-    must_end_by: AwareDatetime | None = None
-    alert: bool = False
-    alerted_at: AwareDatetime | None = None
-    token_expires_at: AwareDatetime | None = None
-
-    def judged(self, last: GuardRound | None, *, now: datetime, limit_seconds: float) -> GuardRound:
-        """The same round, with whether somebody should be told of it (pure).
-
-        Of a registry that somebody else made read-only: when the limit is reached, and again whenever it has passed
-        since the last alert.
-
-        :param last: the round before, as far as it is known.
-        """
-        if self.found is not Found.UNEXPLAINED or self.read_only_seconds is None:
-            return self.model_copy(update={"alert": self.found in (Found.CLOSED, Found.DELETE_ENDED)})
-        told = last.alerted_at if last is not None and last.found is Found.UNEXPLAINED else None
-        due = told is None or (now - told).total_seconds() >= limit_seconds
-        alert = due and self.read_only_seconds >= limit_seconds
-        return self.model_copy(update={"alert": alert, "alerted_at": now if alert else told})
 
 
 def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Callable[[Holder], bool]) -> str | None:
@@ -89,7 +38,7 @@ def why_dead(lease: Lease, *, read_only: bool, now: datetime, run_is_over: Calla
     if lease.opened_at is not None and lease.closing_since is None and not read_only:
         return "somebody has set spec.readOnly of Config cluster to false while it was open"
     if lease.expired(now):
-        return lease.end_text()
+        return lease.end_text(now)
     if run_is_over(lease.owner):
         return "its run is over"
     return None
@@ -127,14 +76,22 @@ def guard(
         limits = replace(limits, revokes_role=False)
     settled = close_window(cluster, holder=lease.owner, limits=limits)
     if settled is None:
-        return GuardRound(found=Found.NOTHING, message=f"the window of {lease.holder} was closed meanwhile")
+        return GuardRound(
+            found=Found.NOTHING, message=f"the window of {lease.holder} was closed meanwhile", read_only=False
+        )
     was_open = (
         f"The registry takes pushes again; it was read-only for {format_seconds(settled.read_only_seconds)}."
         if settled.read_only_seconds
         else "The window had been armed and was never opened: its run did not make the registry read-only."
     )
     message = f"The guard closed the window of {lease.holder}: {dead}. {was_open}"
-    return GuardRound(found=Found.CLOSED, message=message, read_only_seconds=settled.read_only_seconds)
+    return GuardRound(
+        found=Found.CLOSED,
+        message=message,
+        read_only_seconds=settled.read_only_seconds,
+        read_only=False,
+        closed_run=lease.holder,
+    )
 
 
 def guard_to_the_end(
@@ -168,19 +125,25 @@ def guard_to_the_end(
 
 def _at_work(lease: Lease, *, late: bool) -> GuardRound:
     at_work = f"{lease.holder} is at work {lease.run_url}".rstrip()
+    seen = GuardRound(
+        found=Found.AT_WORK,
+        message=at_work,
+        holder=lease.holder,
+        read_only=lease.opened_at is not None,
+        read_only_since=lease.opened_at,
+    )
     if lease.must_end_by is None or lease.closing_since is not None:
-        return GuardRound(found=Found.AT_WORK, message=at_work)
+        return seen
     end = f"{lease.must_end_by:%Y-%m-%d %H:%M:%S %Z}"
     if not late:
         message = f"{at_work}; its window ends by {end}"
-        return GuardRound(found=Found.AT_WORK, message=message, must_end_by=lease.must_end_by)
-    return GuardRound(
-        found=Found.LATE,
-        message=f"The read-only window must end by {end}, and nobody has begun to close it: {at_work}. The guard "
-        "closes it then: it ends the delete, and pushes are taken again after the rollout. Nothing has to be done; "
-        "see why the run is late.",
-        must_end_by=lease.must_end_by,
+        return seen.model_copy(update={"message": message, "must_end_by": lease.must_end_by})
+    message = (
+        f"The read-only window must end by {end}, and nobody has begun to close it: {at_work}. The guard closes it "
+        "then: it ends the delete, and pushes are taken again after the rollout. Nothing has to be done; see why the "
+        "run is late."
     )
+    return seen.model_copy(update={"found": Found.LATE, "message": message, "must_end_by": lease.must_end_by})
 
 
 def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:
@@ -193,8 +156,9 @@ def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:
                 message=f"The guard ended a delete of this project in pod {', '.join(pods)}: somebody had removed its "
                 "lease and set the registry read-write, so it worked beside pushes. Images that were pushed meanwhile "
                 "may be torn: push them again. Let a run with integrity_check say which are broken.",
+                read_only=False,
             )
-        return GuardRound(found=Found.NOTHING, message="the registry takes pushes")
+        return GuardRound(found=Found.NOTHING, message="the registry takes pushes", read_only=False)
     created = [pod.created_at for pod in state.pods if pod.read_only and pod.created_at is not None]
     age = (datetime.now(UTC) - min(created)).total_seconds() if created else 0.0
     return GuardRound(
@@ -203,6 +167,8 @@ def _without_lease(cluster: Cluster, limits: ClosingLimits) -> GuardRound:
         "says why: pushes and builds fail. Somebody set spec.readOnly of Config cluster, and the guard leaves it "
         f"alone. When the reason is gone: {TAKE_PUSHES_COMMAND}",
         read_only_seconds=age,
+        read_only=True,
+        read_only_since=min(created, default=None),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import AwareDatetime, ConfigDict, ValidationError, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from include.registry_prune.names import CONFIG
 from include.registry_prune.records import Record
@@ -18,6 +19,17 @@ CLOSED_ANNOTATION = "registry-prune/closed-windows"
 """The tokens of the last windows that were closed, the newest first: none of them is opened again."""
 KEPT_CLOSED = 20
 """A cleared task of a window that is older than these meets the look at the moment, which is too old by then."""
+
+LONGEST_LEASE = timedelta(days=1)
+LONGEST_WINDOW = timedelta(days=14)
+"""No settings ask for more: a lease that claims more was not written by a run."""
+CLOCKS = timedelta(minutes=10)
+"""So far apart the clocks of two machines may be."""
+_LARGEST_BYTES = 65_536
+"""A lease has about 1 KiB, and 39 bytes for each registry pod. The API server takes 256 KiB for all annotations."""
+LONGEST_TOKEN = 600
+"""Characters of a token, and of any other text of a lease; an id of a DAG or a run has at most 250."""
+_ATTEMPT_NAME = re.compile(r"registry-prune-[0-9a-f]{1,64}-[0-9]{1,6}")
 
 
 class LeaseError(Exception):
@@ -85,7 +97,7 @@ class Earlier(_Kept):
     :param list_complete: no line about something deleted was lost.
     """
 
-    blobs: int = 0
+    blobs: int = Field(default=0, ge=0)
     last_blob: str | None = None
     list_complete: bool = True
 
@@ -210,20 +222,29 @@ class Lease(_Kept):
         return self.model_copy(update={"expires_at": until})
 
     def expired(self, now: datetime) -> bool:
-        """Whether it may be taken away: nobody has renewed it, or its window's time is over, whoever renews it."""
-        return self.expires_at <= now or self.overdue(now)
+        """Whether it may be taken away: nobody has renewed it, or its window's time is over, whoever renews it; or it
+        is no run's."""
+        return self.expires_at <= now or self.overdue(now) or self.claims_too_much(now)
 
     def overdue(self, now: datetime) -> bool:
         """Whether the registry should take pushes again by now."""
         return self.must_end_by is not None and self.must_end_by <= now
+
+    def claims_too_much(self, now: datetime) -> bool:
+        """Whether it claims to be good for longer than any run asks for: somebody has written it by hand."""
+        far_end = self.must_end_by is not None and self.must_end_by - now > LONGEST_WINDOW + CLOCKS
+        return far_end or self.expires_at - now > LONGEST_LEASE + CLOCKS
 
     @property
     def ends_at(self) -> datetime:
         """When somebody else closes the window, as far as it is known now."""
         return self.expires_at if self.must_end_by is None else min(self.expires_at, self.must_end_by)
 
-    def end_text(self) -> str:
+    def end_text(self, now: datetime) -> str:
         """Why it is taken away, once it is expired."""
+        if self.expires_at > now and not self.overdue(now):
+            claimed = max(self.expires_at, self.must_end_by or self.expires_at)
+            return f"its lease claims to be good until {claimed:%Y-%m-%d}, which no run asks for"
         if self.must_end_by is not None and self.must_end_by <= self.expires_at:
             return f"its window had to end by {self.must_end_by:%Y-%m-%d %H:%M:%S %Z}"
         return f"its lease ran out at {self.expires_at:%Y-%m-%d %H:%M:%S %Z}"
@@ -237,13 +258,30 @@ def parse_lease(annotation: str | None) -> Lease | None:
     if annotation is None:
         return None
     try:
-        return Lease.model_validate_json(annotation)
-    except ValidationError as error:
+        return _checked(annotation)
+    except ValueError as error:  # pydantic's is one, too
         raise LeaseError(
             f"The annotation {ANNOTATION} of Config cluster is no lease that this version can read: "
             f"{annotation[:300]!r}. See that no prune runs and the registry is read-write, then remove it: "
             f"{REMOVE_COMMAND}"
         ) from error
+
+
+def _checked(annotation: str) -> Lease:
+    """The lease, if it is such as a run writes: its texts go into logs, alerts and commands in pods.
+
+    :raises ValueError: if it is not.
+    """
+    if len(annotation) > _LARGEST_BYTES:
+        raise ValueError(f"it has {len(annotation):,} characters")
+    lease = Lease.model_validate_json(annotation)
+    for text in (lease.holder, lease.token, lease.cluster_id, lease.run_url, *lease.pods_before_closing):
+        if len(text) > LONGEST_TOKEN or not text.isprintable():
+            raise ValueError("a text in it is too long, or has characters that cannot be shown")
+    attempt = lease.attempt
+    if attempt is not None and not (_ATTEMPT_NAME.fullmatch(attempt.name) and attempt.pod.isprintable()):
+        raise ValueError("no attempt of a delete has such a name")
+    return lease
 
 
 REMOVE_COMMAND = f"oc annotate {CONFIG} {ANNOTATION}-"

@@ -36,10 +36,10 @@ def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | No
                 "for the guard"
             )
             lease = lease or held
-        elif held is not None and held.expired(datetime.now(UTC)):
+        elif held is not None and held.expired(now := datetime.now(UTC)):
             found.append(
-                f"Config cluster: the window of {held.holder} is not closed although {held.end_text()}: the guard or "
-                "the next run closes it; by hand: docs/on-call.md"
+                f"Config cluster: the window of {held.holder} is not closed although {held.end_text(now)}: the guard "
+                "or the next run closes it; by hand: docs/on-call.md"
             )
     except LeaseError as error:
         found.append(str(error))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.registry_prune.cluster.cluster import Cluster
+from include.registry_prune.cluster.cluster import Cluster, suspended_by
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import (
     Opening,
@@ -68,9 +68,12 @@ def arm(
     """
     dead = check_may_arm_now(cluster.config(), holder=holder)
     if dead is not None:
-        log.warning("Closing the window of %s first: %s", dead.holder, dead.end_text())
+        log.warning("Closing the window of %s first: %s", dead.holder, dead.end_text(datetime.now(UTC)))
         close_window(cluster, holder=dead.owner, limits=limits)
     pruner = cluster.image_pruner()
+    suspended = pruner is not None and bool(pruner["spec"].get("suspend"))
+    # A window that is gone may have left it suspended: that was not how somebody wants it.
+    suspends = pruner is not None and (not suspended or suspended_by(pruner) is not None)
     now = datetime.now(UTC)
     lease = Lease(
         holder=holder.run,
@@ -80,7 +83,7 @@ def arm(
         armed_at=now,
         expires_at=now + lasts,
         must_end_by=must_end_by,
-        image_pruner_suspended_before=None if pruner is None else bool(pruner["spec"].get("suspend")),
+        image_pruner_suspended_before=None if pruner is None else not suspends,
         binding_ours=binding_ours,
     )
 
@@ -97,8 +100,8 @@ def arm(
     if change_config(cluster, decide):
         end = must_end_by.isoformat(timespec="seconds")
         log.info("Lease written for %s; the registry takes pushes again by %s", holder.text(), end)
-    if pruner is not None and not pruner["spec"].get("suspend"):
-        cluster.suspend_image_pruner(True)
+    if suspends:
+        cluster.suspend_image_pruner(True, window=lease.token)
         log.info("ImagePruner cluster: suspended for the window")
         _take_back_unless_held(cluster, lease)
         _require_operator(cluster, lease)

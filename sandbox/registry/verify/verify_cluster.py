@@ -31,14 +31,14 @@ def cluster_problems(api: ApiClient, state: StateDirectory) -> Iterator[str]:
     yield from _process_problems(state)
 
 
-REMEMBERED = "registry-prune/closed-windows"
-"""An annotation that is meant to stay: whoever prunes remembers by it which windows it has closed."""
+REMEMBERED = ("registry-prune/closed-windows", "registry-prune/entry")
+"""Annotations that are meant to stay: whoever prunes remembers by them which windows it has closed, and who it is."""
 
 
 def _annotation_problems(before: Baseline, now: Baseline) -> Iterator[str]:
     for key in sorted(now.config_annotations.keys() | before.config_annotations.keys()):
         value, earlier = now.config_annotations.get(key), before.config_annotations.get(key)
-        if value == earlier or key == REMEMBERED:
+        if value == earlier or key in REMEMBERED:
             continue
         if earlier is None:
             yield f"{CONFIGS}/{CLUSTER}: annotation {key} was left behind: {value}"

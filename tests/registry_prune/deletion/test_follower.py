@@ -24,7 +24,9 @@ from include.registry_prune.deletion.image_watch import ImageWatch
 from include.registry_prune.deletion.window_watch import WindowWatch
 from include.registry_prune.lists.artifacts import read_seal
 from include.registry_prune.lists.deleted_list import DeletedList, DeletedListPlace
+from include.registry_prune.pruner import progress
 from include.registry_prune.pruner.dockerregistry import LineKind
+from include.registry_prune.pruner.progress import DeleteProgress
 from include.registry_prune.window.lease import DeleteAttempt, Holder
 
 ENDED, CUT = ExecEnd(0, "exit status 0"), ExecEnd(None, "the connection was lost")
@@ -78,13 +80,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def follower(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteFollower:
+def follower(
+    pod: Pod, tmp_path: Path, *, patience: float = 1.0, tell: Callable[[DeleteProgress], object] = lambda _: None
+) -> DeleteFollower:
     attempt = DeleteAttempt(number=1, name="n", pod="pod", pod_uid="uid", begun_at=datetime.now(UTC))
     settings = FollowSettings(follow_every=15, patience=patience, silence=0, lease=900)
     place = DeletedListPlace(configured=f"file://{tmp_path}", dag_id="d", run_id="r", task_id="t", server="s")
     deleted = DeletedList(place, attempt=1, pod="pod")
     delete = Delete(holder=Holder(run="d/r", token="t"), attempt=attempt, ends_by=datetime.now(UTC) + timedelta(days=1))
-    return DeleteFollower(pod.connect, delete, settings, deleted)
+    return DeleteFollower(pod.connect, delete, settings, deleted, tell)
 
 
 def follow(pod: Pod, tmp_path: Path, *, patience: float = 1.0) -> DeleteEnd:
@@ -127,6 +131,24 @@ def test_nothing_known_for_longer_than_the_patience_is_an_unknown_end(clock: Clo
 def test_a_look_that_brings_something_and_overruns_its_time_is_not_nothing_known(clock: Clock, tmp_path: Path) -> None:
     late = [look(clock, "running", seconds=0.6, end=CUT) for _ in range(50)]
     assert follow(Pod([*late, last_look(clock)]), tmp_path).result.complete
+
+
+def test_how_far_the_delete_is_is_told_while_it_works(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the page: it asks no cluster, and knows it from this alone."""
+    line = b'{"level":"info","msg":"Deleting blob: /docker/registry/v2/blobs/sha256/00/%064x"}\n'
+
+    def deleted(segment: int, before: int) -> Look:
+        head = b"counts %d 0 0 %d\n" % (before, before)
+        data = base64.b64encode(head + b"".join(line % (before + number) for number in range(10))).decode()
+        return look(clock, f"log {segment} 0 {data}")
+
+    monkeypatch.setattr(progress, "TOLD_EVERY_SECONDS", 0.0)
+    told: list[int] = []
+    pod = Pod([deleted(1_000_000, 0), deleted(1_000_001, 10), last_look(clock)])
+    asyncio.run(follower(pod, tmp_path, tell=lambda now: told.append(now.blobs)).follow())
+    assert told[:2] == [10, 20]
 
 
 def test_trouble_of_the_connection_itself_counts_too(clock: Clock, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.pruner.exact_delete_pod import end_exact_pod, exact_pod, release_name, take_name
 from include.registry_prune.window.closing import ClosingLimits, close_window
-from include.registry_prune.window.guard import Found, guard
+from include.registry_prune.window.guard import guard
+from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.in_the_way import in_the_way
 from include.registry_prune.window.lease import ANNOTATION, Holder, Lease
 from sandbox.base.settings import SandboxSettings

@@ -45,6 +45,17 @@ def test_the_lists_of_old_runs_go_and_those_of_newer_ones_stay(tmp_path: Path) -
     assert len(list(new.iterdir())) == 4
 
 
+@pytest.mark.parametrize(
+    "name", ["hard_prune-progress.json", "hard_prune-record.json", "reconcile-deleted.txt.gz", "reconcile-deleted.json"]
+)
+def test_what_else_a_delete_leaves_goes_with_its_lists(tmp_path: Path, name: str) -> None:
+    old = lists_of(tmp_path, "old", days_old=31)
+    (old / name).write_text("{}")
+    age(old / name, 31)
+    assert remove(tmp_path) == 1
+    assert not old.exists()
+
+
 def test_a_run_that_was_done_again_keeps_all_of_its_lists(tmp_path: Path) -> None:
     run = lists_of(tmp_path, "again", days_old=31)
     age(next(run.glob("dry_run-candidates.txt.gz")), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from include.registry_prune.preflight.access import (
     ROLE,
     WINDOW,
     Permission,
+    guard_namespace,
     needed_permissions,
+    token_note,
+    token_problem,
 )
 from include.registry_prune.preflight.readiness import state_problems
 
@@ -204,3 +208,33 @@ def test_a_registry_that_cannot_be_pruned_and_why(state: RegistryState, parts: l
     (problem,) = state_problems(state)
     for part in parts:
         assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace"),
+    [
+        ("system:serviceaccount:registry-prune:registry-prune", "registry-prune"),
+        ("system:serviceaccount:production:registry-prune", "production"),
+        ("system:serviceaccount:airflow:airflow-worker", "registry-prune"),
+        ("kube:admin", "registry-prune"),
+    ],
+)
+def test_the_guard_is_looked_for_beside_the_runs_account(user: str, namespace: str) -> None:
+    assert guard_namespace(user) == namespace
+
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def test_a_token_that_ends_soon_is_told_of_and_one_that_ends_in_the_window_opens_none() -> None:
+    """Guards the way back: with an expired token nobody but the guard in the cluster could close the window."""
+    soon, later = NOON + timedelta(hours=4), NOON + timedelta(days=15)
+    note = token_note(soon, now=NOON, warning=timedelta(days=14))
+    assert note is not None
+    assert "expires at 2026-11-26 16:00 UTC, in 0 days: renew it" in note
+    problem = token_problem(soon, ends_by=NOON + timedelta(hours=4, minutes=15))
+    assert problem is not None
+    assert "this run opens none" in problem
+    for expires in (later, None):
+        assert token_note(expires, now=NOON, warning=timedelta(days=14)) is None
+        assert token_problem(expires, ends_by=NOON + timedelta(hours=4, minutes=15)) is None

@@ -264,3 +264,38 @@ class TestCheck:
         path.write_text("- a", encoding="utf-8")
         assert main([str(path)]) == 1
         assert "it should have an entry for each cluster" in capsys.readouterr().out
+
+
+AFTER = {
+    "nobody": ("a: {connection: a, after: [stagin]}\nstaging: {connection: s}\n", "is staging meant?", ["staging"]),
+    "itself": ("a: {connection: a, after: [a]}\n", "no cluster goes after itself: write after: [] for a", []),
+    "each other": (
+        "a: {connection: a, after: [b]}\nb: {connection: b, after: [c]}\nc: {connection: c, after: [a]}\n"
+        "d: {connection: d, after: [a]}\n",
+        "so that each waits for the other",
+        ["d"],
+    ),
+    "a default": (
+        "defaults: {after: [staging]}\na: {connection: a}\nstaging: {connection: s}\n",
+        "write after: [] for staging",
+        ["a"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "part", "right"), AFTER.values(), ids=AFTER.keys())
+def test_a_cluster_goes_after_others_that_are_there_and_never_in_a_circle(
+    tmp_path: Path, text: str, part: str, right: list[str]
+) -> None:
+    path = tmp_path / "clusters.yaml"
+    path.write_text(text, encoding="utf-8")
+    file = ClustersFile.read(path)
+    assert any(part in fault.problem for fault in file.faults())
+    assert [name for name in file.names if not list(file._faults_of(file._entry(name)))] == right
+    assert all(file.guard_settings(name) for name in file.names)
+
+
+def test_a_turn_needs_time_to_wait_for_it() -> None:
+    with pytest.raises(SettingsError, match="windows_at_once needs a moment_wait of 2m or more"):
+        ClusterSettings.from_mapping("a", {"windows_at_once": 2, "moment_wait": "1m"})
+    assert ClusterSettings.from_mapping("a", {"windows_at_once": 2}).windows_at_once == 2

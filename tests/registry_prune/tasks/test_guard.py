@@ -19,8 +19,13 @@ from airflow.utils.types import DagRunType
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
+from include.registry_prune.fleet.claims import own_claim, write_claim
+from include.registry_prune.fleet.turn import claim_of
 from include.registry_prune.run.run_context import Run
-from include.registry_prune.window.guard import Found, guard
+from include.registry_prune.settings.clusters import ClusterSettings
+from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
+from include.registry_prune.window.guard import guard
+from include.registry_prune.window.guard_round import Found
 from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
@@ -46,11 +51,15 @@ def run_guard(caplog: Any, conf: dict[str, Any] | None = None, **settings: Any) 
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
-    seeded: Sandbox, cluster: Cluster, caplog: Any
+    seeded: Sandbox, cluster: Cluster, caplog: Any, tmp_path: Path
 ) -> None:
+    """And it gives its turn to the next one."""
+    settings = ClusterSettings.from_mapping("default", {"windows_at_once": 1, "artifacts": str(tmp_path / "artifacts")})
+    write_claim(claim_of(None, cluster="default", run=HOLDER.run, now=datetime.now(UTC)), settings)
     leave_window_open(cluster)
-    assert run_guard(caplog) == "success"
+    assert run_guard(caplog, windows_at_once=1, artifacts=settings.artifacts) == "success"
     assert f"ALERT guard: The guard closed the window of {HOLDER.run}" in caplog.text
+    assert own_claim(settings) is None
     assert_as_before(seeded)
 
 
@@ -194,3 +203,19 @@ def test_a_token_that_ends_soon_is_told_once_and_its_renewal_ends_that(
         for _ in range(2):
             assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
         assert [(body["alert"], body["status"]) for body in receiver.bodies[1:]] == [("token ending", "resolved")]
+
+
+def test_the_guard_of_a_renamed_entry_closes_the_window_of_the_old_name(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The old name's DAGs are gone with their runs; the lease is on the cluster, and runs out."""
+    from dags.registry_guard import build_guard
+
+    file = tmp_path / "clusters.yaml"
+    file.write_text("renamed: {connection: kubernetes_default}\n", encoding="utf-8")
+    monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(file))
+    leave_window_open(cluster)
+    caplog.set_level(logging.INFO)
+    assert str(build_guard(ClustersFile.read().settings("renamed")).test().state) == "success"
+    assert f"The guard closed the window of {HOLDER.run}" in caplog.text
+    assert_as_before(seeded)

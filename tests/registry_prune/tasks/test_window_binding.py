@@ -28,7 +28,7 @@ from include.registry_prune.tasks.after_window import RestoreReadWrite
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import MOMENT_LASTS, ArmWindow
 from include.registry_prune.verdict.decision import Action, Verdict
-from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease
+from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease, LeaseError
 
 NOW = datetime.now(UTC)
 OURS, OTHERS = "run-2", "run-1"
@@ -244,3 +244,10 @@ def test_a_restore_that_meets_another_cluster_is_tried_again_and_every_try_is_to
     with pytest.raises(AirflowException) as error:
         task.carry_out(context, refuse)
     assert not isinstance(error.value, AirflowFailException)
+
+
+def test_a_restore_whose_lease_was_written_over_looks_whether_the_window_is_still_its_own() -> None:
+    """Guards the run against whoever may annotate the Config: an unreadable lease does not keep a window open."""
+    assert open_window_of(lease(OURS), {ANNOTATION: "garbage"}) == (OURS, True)
+    with pytest.raises(LeaseError, match="is no lease"):
+        open_window_of(None, {ANNOTATION: "garbage"})

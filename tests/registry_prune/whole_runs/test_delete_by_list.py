@@ -15,6 +15,7 @@ from include.registry_prune.exact_pod import deletion, pod
 from include.registry_prune.pruner.exact_delete_pod import exact_pod
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
+from include.registry_prune.tasks.after_window import RestoreReadWrite
 from include.registry_prune.window.config_lease import remove_lease
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
@@ -78,6 +79,7 @@ def test_exactly_the_list_is_deleted(sandbox: Sandbox, cluster: Cluster, caplog:
     reconciled = report["reconciliation"]
     assert (reconciled["candidates"], reconciled["deleted"], reconciled["unlisted"]) == (len(listed), len(listed), 0)
     assert exact_pod(cluster) is None
+    assert len(list(tmp_path.rglob("hard_prune-progress.json"))) == 1, "the page shows how far the delete is"
     assert [line for line in sandbox.pruner_journal() if line["event"] == "start" and line["mode"] == "delete"] == []
 
 
@@ -176,15 +178,40 @@ def make_image(admin: client.ApiClient, layer: str) -> None:
     client.CustomObjectsApi(admin).create_cluster_custom_object("image.openshift.io", "v1", "images", image)
 
 
-def test_what_an_image_comes_to_name_meanwhile_is_put_back(
+def test_what_an_image_comes_to_name_while_the_pod_is_at_work_is_not_lost(
     sandbox: Sandbox,
     admin: client.ApiClient,
     before_the_list_is_handed_over: Meanwhile,
     caplog: Any,
     tmp_path: Path,
 ) -> None:
+    """Whether the delete is ended by it or goes on: nothing is missing at the end."""
     layer = min(orphans(sandbox))
     before_the_list_is_handed_over(lambda: make_image(admin, layer))
     run = by_list(caplog, tmp_path, keep_deleted="168h")
     assert layer in sandbox.stored_digests(), run.log
     assert sandbox.verify().problems == ()
+
+
+@pytest.mark.parametrize("sandbox", ["pvc", "s3"], indirect=True)
+def test_what_an_image_comes_to_name_right_after_the_delete_is_put_back_or_the_loudest_alert(
+    sandbox: Sandbox, admin: client.ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: Any, tmp_path: Path
+) -> None:
+    """No watch is at work any more, and pushes are not taken yet: an import needs no push."""
+    layer = min(orphans(sandbox))
+    restore = RestoreReadWrite.work
+
+    def work(self: RestoreReadWrite, run: Any) -> Any:
+        make_image(admin, layer)
+        return restore(self, run)
+
+    monkeypatch.setattr(RestoreReadWrite, "work", work)
+    run = by_list(caplog, tmp_path)
+    if run.results["verify_access"]["storage"] == "s3":
+        assert run.state == "failed"
+        assert "BLOBS THAT IMAGES NAME WERE DELETED: 1" in run.errors["reconcile"]
+        assert layer in run.errors["reconcile"]
+    else:
+        assert run.results["reconcile"]["put_back"] == 1
+        assert layer in sandbox.stored_digests()
+        assert sandbox.verify().problems == ()

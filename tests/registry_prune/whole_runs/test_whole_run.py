@@ -13,6 +13,7 @@ from kubernetes import client
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.lists.artifacts import read_candidates
 from include.registry_prune.pruner.dockerregistry import LineKind
+from include.registry_prune.pruner.progress import DeleteProgress
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.tasks.gates import BlobThreshold
 from include.registry_prune.tasks.hard_prune import HardPrune
@@ -70,6 +71,7 @@ def test_a_full_run_deletes_every_orphan_and_no_image(seeded: Sandbox, caplog: A
     pruners = seeded.pruner_journal()
     deletes = [line for line in pruners if line["event"] == "start" and line["mode"] == "delete"]
     assert [line["read_only"] for line in deletes] == [True]
+    assert told_progress(tmp_path) == ORPHANS, "the page shows how far the delete is"
 
 
 def test_the_base_prune_runs_with_the_parameters_and_its_job_is_removed(seeded: Sandbox, caplog: Any) -> None:
@@ -319,7 +321,14 @@ def test_a_delete_that_goes_on_without_a_worker_ends_as_any_other(seeded: Sandbo
     listed = {line.split()[1] for part in deleted_parts(tmp_path) for line in part if line.startswith("blob ")}
     assert len(listed) == ORPHANS
     assert run.report["deleted_blobs"] == ORPHANS
+    assert told_progress(tmp_path) == ORPHANS
     assert_whole(seeded, orphans_left=0)
+
+
+def told_progress(folder: Path) -> int | None:
+    """Of how many blobs it was known before the delete that they would be deleted, as the page was told."""
+    (told,) = folder.rglob("hard_prune-progress.json")
+    return DeleteProgress.model_validate_json(told.read_bytes()).expected_blobs
 
 
 def deleted_parts(folder: Path) -> list[list[str]]:

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.registry_prune.cluster.cluster import SUSPENDED_BY
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import PodState, RegistryState, Settled
 from include.registry_prune.cluster.role import OWNER_ANNOTATION, revoke_role
-from include.registry_prune.names import OUR_BINDING
+from include.registry_prune.names import IMAGE_PRUNER_ROLE, MANAGED_BY, OUR_BINDING
 from include.registry_prune.window import closing, guard
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import closed_windows
@@ -100,13 +101,20 @@ class PlayedCluster:
             "metadata": {"annotations": {ANNOTATION: lease.to_annotation()}, "resourceVersion": "1"},
             "spec": {"readOnly": lease.opened_at is not None, "managementState": "Managed"},
         }
-        self._image_pruner: dict[str, Any] = {"metadata": {"resourceVersion": "1"}, "spec": {"suspend": True}}
+        self._image_pruner: dict[str, Any] = {
+            "metadata": {
+                "resourceVersion": "1",
+                "annotations": {} if suspended_before else {SUSPENDED_BY: HOLDER.token},
+            },
+            "spec": {"suspend": True},
+        }
         self.suspended_before = suspended_before
         self.binding: dict[str, Any] | None = {
-            "metadata": {"name": OUR_BINDING, "annotations": {OWNER_ANNOTATION: RUN}}
+            "metadata": {"name": OUR_BINDING, "labels": MANAGED_BY, "annotations": {OWNER_ANNOTATION: RUN}},
+            "roleRef": {"kind": "ClusterRole", "name": IMAGE_PRUNER_ROLE},
         }
         self.pruner_lives = lease.delete_started_at is not None
-        self.pods: tuple[str, ...] = ("old-1", "old-2")
+        self.registry_pods: tuple[str, ...] = ("old-1", "old-2")
         self.beside_pushes = False
 
     def config(self) -> dict[str, Any]:
@@ -123,13 +131,24 @@ class PlayedCluster:
         self._turns.before_request()
         return copy.deepcopy(self._image_pruner)
 
-    def suspend_image_pruner(self, suspend: bool, *, resource_version: str | None = None) -> None:
+    def suspend_image_pruner(
+        self, suspend: bool, *, window: str | None = None, resource_version: str | None = None
+    ) -> None:
         self._turns.before_request()
-        _merge(self._image_pruner, {"spec": {"suspend": suspend}}, resource_version)
+        patch = {"metadata": {"annotations": {SUSPENDED_BY: window}}, "spec": {"suspend": suspend}}
+        _merge(self._image_pruner, patch, resource_version)
 
     def role_bindings(self) -> list[dict[str, Any]]:
         self._turns.before_request()
         return [self.binding] if self.binding else []
+
+    def role_binding(self, name: str) -> dict[str, Any] | None:
+        self._turns.before_request()
+        return self.binding
+
+    def pods(self, labels: str) -> list[dict[str, Any]]:
+        self._turns.before_request()
+        return []
 
     def delete_role_binding(self, name: str) -> bool:
         self._turns.before_request()
@@ -145,7 +164,7 @@ class PlayedCluster:
             config_observed_generation=1,
             pods=tuple(
                 PodState(name=uid, uid=uid, read_only=self._config["spec"]["readOnly"], ready=True, phase="Running")
-                for uid in self.pods
+                for uid in self.registry_pods
             ),
         )
 
@@ -158,12 +177,12 @@ class PlayedCluster:
 
     def wait_until_settled(self, *_: Any, **__: Any) -> Settled:
         self._turns.before_request()
-        return Settled(read_only=False, seconds=1.0, pods=len(self.pods))
+        return Settled(read_only=False, seconds=1.0, pods=len(self.registry_pods))
 
     def replace_pods(self, _: Any, uids: list[str], **__: Any) -> None:
         for uid in uids:
             self._turns.before_request()
-            self.pods = tuple(f"{uid}, replaced" if each == uid else each for each in self.pods)
+            self.registry_pods = tuple(f"{uid}, replaced" if each == uid else each for each in self.registry_pods)
 
     # --- the end
 
@@ -175,7 +194,7 @@ class PlayedCluster:
             "lease": annotations.get(ANNOTATION),
             "closed": closed_windows(self._config),
             "suspended": self._image_pruner["spec"]["suspend"],
-            "pods": self.pods,
+            "pods": self.registry_pods,
             "pruner": self.pruner_lives,
             "beside pushes": self.beside_pushes,
             "binding": self.binding,

@@ -187,10 +187,10 @@ def test_a_lease_that_is_taken_away_while_its_run_arms_leaves_no_image_pruner_su
     """A guard may close the window before there is anything of it to put back."""
     suspend = cluster.suspend_image_pruner
 
-    def suspend_after_the_guard(value: bool) -> None:
+    def suspend_after_the_guard(value: bool, **whose: Any) -> None:
         monkeypatch.setattr(cluster, "suspend_image_pruner", suspend)
         close(cluster)
-        suspend(value)
+        suspend(value, **whose)
 
     monkeypatch.setattr(cluster, "suspend_image_pruner", suspend_after_the_guard)
     with pytest.raises(LeaseError, match=r"Somebody removed the lease of .* right after it was written"):

@@ -11,7 +11,8 @@ from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.window.closing import ClosingLimits, close_window
 from include.registry_prune.window.config_lease import change_own_lease
-from include.registry_prune.window.guard import Found, GuardRound, guard, guard_to_the_end
+from include.registry_prune.window.guard import guard, guard_to_the_end
+from include.registry_prune.window.guard_round import Found, GuardRound
 from include.registry_prune.window.lease import Holder
 from include.registry_prune.window.opening import open_window
 from sandbox.cluster import Sandbox
@@ -63,7 +64,9 @@ def test_a_window_whose_run_is_over_is_closed_before_its_lease_runs_out(seeded: 
 
 def test_a_run_that_works_is_left_alone(cluster: Cluster) -> None:
     leave_window_open(cluster, lasts=timedelta(hours=1))
-    assert guard(cluster, limits=LIMITS, run_is_over=never).found is Found.AT_WORK
+    seen = guard(cluster, limits=LIMITS, run_is_over=never)
+    assert (seen.found, seen.read_only, seen.holder) == (Found.AT_WORK, True, HOLDER.run)
+    assert seen.read_only_since is not None
     assert cluster.registry_state().read_only
 
 
@@ -91,6 +94,8 @@ def test_a_registry_that_somebody_else_made_read_only_is_reported_and_left_alone
     seen = guard(cluster, limits=LIMITS, run_is_over=always)
     assert seen.found is Found.UNEXPLAINED
     assert "no lease of this project says why" in seen.message
+    assert (seen.read_only, seen.holder) == (True, "")
+    assert seen.read_only_since is not None
     assert cluster.registry_state().read_only
 
 
@@ -236,7 +241,7 @@ def test_a_window_is_closed_at_its_end_whoever_renews_its_lease_and_told_once_be
 ) -> None:
     """Guards the end that nobody moves, the wait for it, and the warning."""
     end = leave_window_that_ends(cluster, 8.0)
-    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(days=9)))
+    change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + timedelta(hours=20)))
     seen, told = guarded_to_the_end(cluster, warning=2.0)
     assert datetime.now(UTC) >= end
     assert seen.found is Found.CLOSED

@@ -77,6 +77,30 @@ def test_a_window_whose_lease_was_removed_is_closed_as_ever(sandbox: Sandbox, cl
     assert verified.ok, verified.problems
 
 
+@pytest.mark.parametrize("text", ["garbage", "{}", "x" * 100_000], ids=["garbage", "no fields", "too much"])
+def test_a_window_whose_lease_was_written_over_is_closed_as_ever(
+    sandbox: Sandbox, cluster: Cluster, opened: Opened, text: str
+) -> None:
+    """Guards the run against whoever may annotate the Config and nothing else: he keeps no registry read-only."""
+    cluster.patch_config({"metadata": {"annotations": {ANNOTATION: text}}})
+    opened.reclaim(opened.settled)
+    assert held_by(read_lease(cluster)) == HOLDER.run
+    assert close_window(cluster, holder=HOLDER, limits=LIMITS) is not None
+    verified = sandbox.verify()
+    assert verified.ok, verified.problems
+
+
+def test_what_is_written_over_the_lease_stays_where_the_window_is_not_the_runs_any_more(
+    sandbox: Sandbox, cluster: Cluster, opened: Opened
+) -> None:
+    set_read_only(sandbox, cluster, value=False)
+    set_read_only(sandbox, cluster, value=True)
+    cluster.patch_config({"metadata": {"annotations": {ANNOTATION: "garbage"}}})
+    with pytest.raises(LeaseError, match="is no lease"):
+        opened.reclaim(opened.settled)
+    assert cluster.registry_state().read_only
+
+
 def test_where_the_config_was_changed_otherwise_the_pods_of_the_window_are_recognised(
     sandbox: Sandbox, cluster: Cluster, opened: Opened
 ) -> None:
@@ -111,7 +135,8 @@ def test_where_the_registry_takes_pushes_again_all_else_is_put_back(
     before = {pod.uid for pod in cluster.registry_state().pods}
     opened.reclaim(opened.settled)
     close_window(cluster, holder=HOLDER, limits=LIMITS)
-    assert before.isdisjoint(pod.uid for pod in cluster.registry_state().pods), "pods that may know deleted blobs"
+    after = {pod.uid for pod in cluster.registry_state().pods if not pod.ended}
+    assert before.isdisjoint(after), "pods that may know deleted blobs"
     pruner = cluster.image_pruner()
     assert pruner is not None
     assert pruner["spec"]["suspend"] is False

@@ -54,8 +54,9 @@ def test_a_window_with_a_delete_in_it_is_closed_by_hand(
     shell(names + steps[0])
     assert seeded.pruners_alive() == 0, "no pruner may live when pushes are taken again"
     assert cluster.registry_state().read_only
-    shown = shell(names + "".join(steps[1:]))
-    assert "{enabled: true}" not in shown
+    shell(names + "".join(steps[1:]))
+    look = next(line for line in steps[4].splitlines() if line.startswith("oc get pods"))
+    wait_for(lambda: "{enabled: true}" not in shell(look))
     assert_as_before(seeded)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.registry_prune.window.lease import DeleteAttempt, Lease, parse_lease
+from include.registry_prune.window.lease import DeleteAttempt, Lease, attempt_name, parse_lease
 from include.registry_prune.window.window_end import WindowEnd
 
 NOW = datetime(2026, 11, 26, 3, 15, tzinfo=UTC)
@@ -43,7 +43,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=30))
 def test_no_sequence_of_renewals_and_steps_moves_the_end(steps: list[tuple[str, int]]) -> None:
     held = lease()
-    attempt = DeleteAttempt(number=1, name="n", pod="p", pod_uid="u", begun_at=NOW)
+    attempt = DeleteAttempt(number=1, name=attempt_name("t", 1), pod="p", pod_uid="u", begun_at=NOW)
     for step, minutes in steps:
         match step:
             case "renewed":
@@ -70,7 +70,7 @@ def test_a_lease_of_a_version_that_knew_no_end_has_none() -> None:
 
 
 def test_why_a_window_is_taken_away_is_said() -> None:
-    assert lease().end_text() == "its lease ran out at 2026-11-26 03:30:00 UTC"
+    assert lease().end_text(NOW + timedelta(days=1)) == "its lease ran out at 2026-11-26 03:30:00 UTC"
     renewed = lease().renewed(NOW + timedelta(days=1))
-    assert renewed.end_text() == "its window had to end by 2026-11-26 07:15:00 UTC"
+    assert renewed.end_text(NOW + timedelta(days=1)) == "its window had to end by 2026-11-26 07:15:00 UTC"
     assert renewed.ends_at == NOW + LIMIT

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.registry_prune.page.view import RunDetail, StoredRun, view_run, view_runs, with_kept
 from include.registry_prune.report.report import Outcome, RunReport
-from include.registry_prune.report.view import ClusterView, RunView, StoredRun, view_run, view_runs, with_kept
 
 BEGAN = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
 REPORT = RunReport(
@@ -49,31 +51,25 @@ def stored(report: Any = None, **changes: Any) -> StoredRun:
     return StoredRun(**{**facts, **changes}, report=report)
 
 
-def view(**changes: Any) -> RunView:
+def view(**changes: Any) -> RunDetail:
     return view_run(stored({**REPORT.to_json(), **changes}))
 
 
 def test_a_report_in_full() -> None:
     shown = view()
-    assert (shown.outcome, shown.tone, shown.started, shown.took) == (
-        "pruned",
-        "good",
-        "2026-01-01 03:15 UTC",
-        "5 min 00 s",
-    )
-    assert (shown.orphans, shown.deleted, shown.read_only) == (
-        "3,214 blobs, about 5.874 MiB",
-        "3,214 blobs, about 5.874 MiB",
-        "2 min 11 s",
-    )
+    run = shown.run
+    assert (run.outcome, run.tone, run.started_at, run.why) == ("pruned", "good", BEGAN, "3,214 orphaned blobs ≥ 1,000")
+    assert (run.orphaned_blobs, run.freed_bytes, run.read_only_seconds) == (3214, 6159335, 131.4)
+    assert (shown.broken_before, shown.broken_after, shown.builds_hit) == (0, 0, None)
     assert shown.lines == REPORT.lines
-    assert [(phase.task, phase.text) for phase in shown.phases] == [("dry_run", "1.5 s"), ("hard_prune", "12 s")]
+    assert shown.phases == (("dry_run", 1.5), ("hard_prune", 12.25))
 
 
 @pytest.mark.parametrize(
     ("outcome", "tone"),
     [
         ("pruned", "good"),
+        ("slice", "good"),
         ("failed", "bad"),
         ("not worth it", "quiet"),
         ("dry run", "quiet"),
@@ -82,12 +78,21 @@ def test_a_report_in_full() -> None:
     ],
 )
 def test_every_outcome_has_its_tone(outcome: str, tone: str) -> None:
-    assert view(outcome=outcome).tone == tone
+    assert view(outcome=outcome).run.tone == tone
 
 
-def test_a_line_that_a_report_lacks_is_not_shown_as_nothing() -> None:
-    shown = view(lines=[["because", "it failed early"]])
-    assert {shown.orphans, shown.deleted, shown.read_only} == {"–"}
+def test_what_was_not_looked_at_is_not_shown_as_nothing() -> None:
+    shown = view(orphaned_blobs=None, deleted_blobs=0).run
+    assert (shown.orphaned_blobs, shown.deleted_blobs) == (None, 0)
+
+
+@pytest.mark.parametrize("field", ["read_only_seconds", "phases"])
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_a_figure_that_json_does_not_have_is_no_report(field: str, figure: float) -> None:
+    """Guards the answer as a whole: it could not be sent."""
+    shown = view(**{field: {"dry_run": figure} if field == "phases" else figure})
+    assert not shown.run.reported
+    assert "figures that make no sense" in shown.run.why
 
 
 @pytest.mark.parametrize(
@@ -100,39 +105,19 @@ def test_a_line_that_a_report_lacks_is_not_shown_as_nothing() -> None:
 )
 def test_a_run_without_a_report(changes: dict[str, Any], outcome: str, why: str) -> None:
     shown = view_run(stored(**changes))
-    assert (shown.outcome, shown.lines, shown.reported) == (outcome, (("because", why),), False)
+    assert (shown.run.outcome, shown.lines, shown.run.reported) == (outcome, (("because", why),), False)
 
 
 def test_a_run_that_was_cleared_and_works_again_is_not_shown_as_ended() -> None:
     shown = view_run(stored(REPORT.to_json(), state="running", ended_at=None))
-    assert (shown.outcome, shown.tone, shown.took) == ("running, before: pruned", "busy", "")
-
-
-def test_times_are_in_utc() -> None:
-    berlin = timezone(timedelta(hours=1))
-    assert view_run(stored(started_at=BEGAN.astimezone(berlin))).started == "2026-01-01 03:15 UTC"
+    assert (shown.run.outcome, shown.run.tone) == ("running, before: pruned", "busy")
 
 
 def test_an_unreadable_report_is_shown_in_part() -> None:
     shown = view_run(stored({"version": 1, "text": "x" * 10_000}))
-    assert shown.tone == "bad"
-    assert not shown.reported
+    assert shown.run.tone == "bad"
+    assert not shown.run.reported
     assert 100 < len(shown.unread) < 2100
-
-
-def test_a_cluster_tells_its_last_report_and_its_last_prune() -> None:
-    runs = (
-        stored(run_id="4", state="running", ended_at=None),
-        stored({**REPORT.to_json(), "outcome": "not worth it"}, run_id="3"),
-        stored(REPORT.to_json(), run_id="2"),
-        stored(REPORT.to_json(), run_id="1"),
-    )
-    cluster = ClusterView(dag_id="registry_prune", schedule="", paused=False, runs=view_runs(runs))
-    assert cluster.last is not None
-    assert cluster.last_prune is not None
-    assert (cluster.last.run_id, cluster.last_prune.run_id) == ("3", "2")
-    empty = ClusterView(dag_id="registry_prune", schedule="", paused=False)
-    assert (empty.last, empty.last_prune) == (None, None)
 
 
 anything = st.recursive(
@@ -147,8 +132,9 @@ def test_no_report_breaks_the_page(report: Any, field: str, value: Any) -> None:
     """Guards the page of all clusters against one stored value."""
     for each in (report, {**REPORT.to_json(), field: value}):
         shown = view_run(stored(each))
-        assert shown.outcome
-        assert shown.reported or shown.lines
+        assert shown.run.outcome
+        assert shown.run.reported or shown.lines
+        json.dumps(asdict(shown), default=str, allow_nan=False)
 
 
 def test_runs_of_airflow_and_kept_reports_are_one_list_in_order_of_time() -> None:
@@ -167,5 +153,5 @@ def test_runs_of_airflow_and_kept_reports_are_one_list_in_order_of_time() -> Non
         ("6", True), ("5", True), ("4", True), ("3", True), ("2", False),
     ]  # fmt: skip
     assert [run.report for run in found[:4]] == [None, kept[0].to_json(), {"what": "Airflow has"}, kept[1].to_json()]
-    assert view_run(found[4]).outcome == "pruned"
-    assert not view_run(found[4]).in_airflow
+    (_, _, _, _, forgotten) = view_runs(found)
+    assert (forgotten.outcome, forgotten.in_airflow, forgotten.due_at) == ("pruned", False, due(2))

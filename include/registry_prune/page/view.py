@@ -1,4 +1,4 @@
-"""The reports of runs as the page in Airflow's UI shows them (pure).
+"""Runs and their reports as the page in Airflow's UI shows them (pure).
 
 What is shown was stored by runs of any version of this project, and by whoever may write an XCom or a kept report: what
 cannot be read is shown as that, and never breaks the page.
@@ -7,21 +7,34 @@ cannot be read is shown as that, and never breaks the page.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from include.registry_prune.report.report import BECAUSE, DELETED, ORPHANS, READ_ONLY, Outcome, RunReport
-from include.registry_prune.units import format_seconds
+from include.registry_prune.report.report import BECAUSE, Outcome, RunReport
 
 Tone = Literal["good", "quiet", "bad", "busy"]
-_TONES: dict[Outcome, Tone] = {Outcome.PRUNED: "good", Outcome.FAILED: "bad", Outcome.END_NOT_KNOWN: "bad"}
+_TONES: dict[Outcome, Tone] = {
+    Outcome.PRUNED: "good",
+    Outcome.SLICE: "good",
+    Outcome.FAILED: "bad",
+    Outcome.END_NOT_KNOWN: "bad",
+}
+_FIGURES = (
+    "orphaned_blobs",
+    "orphaned_bytes",
+    "deleted_blobs",
+    "freed_bytes",
+    "left_blobs",
+    "slices_left",
+    "read_only_seconds",
+)
 _SHOWN_JSON_CHARACTERS = 2000
 """Of a report that cannot be read."""
-_NOT_KNOWN = "–"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -69,74 +82,62 @@ def with_kept(runs: Iterable[StoredRun], kept: Iterable[RunReport], *, most: int
 
 
 @dataclass(frozen=True)
-class Phase:
-    """How long a task took. ``seconds`` is for the length of its bar."""
-
-    task: str
-    seconds: float
-    text: str
-
-
-@dataclass(frozen=True)
 class RunView:
-    """One run on the page; all texts are plain, for the template to escape.
+    """One run in the history. A figure that is None was not looked at.
 
+    :param due_at: when the run was due; by it runs are in order.
     :param outcome: in one word or two.
-    :param lines: label and text: those of the report, or why there is none to show.
-    :param orphans: of the report's lines, for the overview; likewise ``deleted`` and ``read_only``.
-    :param unread: the stored report as it is, if it cannot be read.
+    :param why: the first reason, or why there is no report to show.
     :param reported: whether there is a report that could be read.
     :param in_airflow: whether Airflow still has a page of the run.
     """
 
     run_id: str
-    started: str
-    took: str
+    due_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
     outcome: str
     tone: Tone
-    lines: tuple[tuple[str, str], ...] = ()
+    why: str = ""
     failed_tasks: tuple[str, ...] = ()
-    orphans: str = _NOT_KNOWN
-    deleted: str = _NOT_KNOWN
-    read_only: str = _NOT_KNOWN
-    phases: tuple[Phase, ...] = ()
-    unread: str = ""
     reported: bool = False
     in_airflow: bool = True
+    orphaned_blobs: int | None = None
+    orphaned_bytes: int | None = None
+    deleted_blobs: int | None = None
+    freed_bytes: int | None = None
+    left_blobs: int | None = None
+    slices_left: int | None = None
+    read_only_seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class ClusterView:
-    """One cluster on the page.
+class RunDetail:
+    """One run by itself.
 
-    :param dag_id: of its DAG.
-    :param schedule: in Airflow's words; empty if it runs only by hand.
-    :param notes: what cannot be shown, and why.
+    :param lines: label and text: those of the report, or why there is none to show.
+    :param broken_before: images that were broken before the run; ``broken_after``: after it.
+    :param builds_hit: builds whose push failed in the window; the names of some of them.
+    :param phases: seconds that each task took in all its tries, by task.
+    :param unread: the stored report as it is, if it cannot be read.
     """
 
-    dag_id: str
-    schedule: str
-    paused: bool
-    runs: tuple[RunView, ...] = field(default=())
-    notes: tuple[str, ...] = ()
-
-    @property
-    def last(self) -> RunView | None:
-        """The newest run that has a report."""
-        return next((run for run in self.runs if run.reported), None)
-
-    @property
-    def last_prune(self) -> RunView | None:
-        """The newest run that pruned, among those shown."""
-        return next((run for run in self.runs if run.tone == "good"), None)
+    run: RunView
+    lines: tuple[tuple[str, str], ...] = ()
+    broken_before: int | None = None
+    broken_after: int | None = None
+    builds_hit: int | None = None
+    builds_hit_names: tuple[str, ...] = ()
+    phases: tuple[tuple[str, float], ...] = ()
+    unread: str = ""
 
 
 def view_runs(runs: Iterable[StoredRun]) -> tuple[RunView, ...]:
     """The runs in the order given."""
-    return tuple(map(view_run, runs))
+    return tuple(view_run(run).run for run in runs)
 
 
-def view_run(run: StoredRun) -> RunView:
+def view_run(run: StoredRun) -> RunDetail:
     """One run, whatever its report looks like."""
     if run.report is None:
         return _without_report(run)
@@ -157,47 +158,62 @@ def _report_problem(report: Any, error: ValidationError) -> str:
     return f"its report cannot be read: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
-def _without_report(run: StoredRun) -> RunView:
+def _without_report(run: StoredRun) -> RunDetail:
     if run.ended_at is None:
         why = "not ended yet" if run.started_at else "not begun yet"
-        return RunView(run.run_id, _time(run.started_at), "", run.state, "busy", ((BECAUSE, why),))
+        return RunDetail(_row(run, run.state, "busy", why), ((BECAUSE, why),))
     why = "it left no report: see the log of the task report"
-    return RunView(run.run_id, _time(run.started_at), _took(run), f"{run.state}, no report", "bad", ((BECAUSE, why),))
+    return RunDetail(_row(run, f"{run.state}, no report", "bad", why), ((BECAUSE, why),))
 
 
-def _unread(run: StoredRun, why: str) -> RunView:
+def _unread(run: StoredRun, why: str) -> RunDetail:
     text = json.dumps(run.report, indent=1, ensure_ascii=False, default=str)
     shown = text if len(text) <= _SHOWN_JSON_CHARACTERS else f"{text[:_SHOWN_JSON_CHARACTERS]} …"
-    outcome = f"{run.state}, unreadable report"
-    return RunView(run.run_id, _time(run.started_at), _took(run), outcome, "bad", ((BECAUSE, why),), unread=shown)
+    return RunDetail(
+        _row(run, f"{run.state}, unreadable report".lstrip(", "), "bad", why), ((BECAUSE, why),), unread=shown
+    )
 
 
-def _with_report(run: StoredRun, report: RunReport) -> RunView:
+def _with_report(run: StoredRun, report: RunReport) -> RunDetail:
     # Somebody may have cleared tasks of an old run: then its report is the earlier one.
     busy = run.in_airflow and run.ended_at is None
-    texts = dict(report.lines)
+    outcome = f"{run.state}, before: {report.outcome}" if busy else str(report.outcome)
+    tone: Tone = "busy" if busy else _TONES.get(report.outcome, "quiet")
+    row = replace(
+        _row(run, outcome, tone, report.reasons[0] if report.reasons else ""),
+        failed_tasks=report.failed_tasks,
+        reported=True,
+        **{name: _finite(getattr(report, name)) for name in _FIGURES},
+    )
+    return RunDetail(
+        row,
+        lines=report.lines,
+        broken_before=report.broken_before,
+        broken_after=report.broken_after,
+        builds_hit=report.builds_hit,
+        builds_hit_names=report.builds_hit_names,
+        phases=tuple((task, _finite(seconds)) for task, seconds in report.phases.items()),
+    )
+
+
+def _row(run: StoredRun, outcome: str, tone: Tone, why: str) -> RunView:
     return RunView(
         run_id=run.run_id,
-        started=_time(run.started_at),
-        took=_took(run),
-        outcome=f"{run.state}, before: {report.outcome}" if busy else str(report.outcome),
-        tone="busy" if busy else _TONES.get(report.outcome, "quiet"),
-        lines=report.lines,
-        failed_tasks=report.failed_tasks,
-        orphans=texts.get(ORPHANS, _NOT_KNOWN),
-        deleted=texts.get(DELETED, _NOT_KNOWN),
-        read_only=texts.get(READ_ONLY, _NOT_KNOWN),
-        phases=tuple(Phase(task, seconds, format_seconds(seconds)) for task, seconds in report.phases.items()),
-        reported=True,
+        due_at=run.due_at or run.started_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        outcome=outcome,
+        tone=tone,
+        why=why,
         in_airflow=run.in_airflow,
     )
 
 
-def _time(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else ""
+def _finite(value: Any) -> Any:
+    """The same figure.
 
-
-def _took(run: StoredRun) -> str:
-    if run.started_at is None or run.ended_at is None:
-        return ""
-    return format_seconds((run.ended_at - run.started_at).total_seconds())
+    :raises ValueError: if JSON has none like it.
+    """
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{value} is no number")
+    return value
