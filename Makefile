@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # Processes that run tests. One more than the two cores that they are measured on: many tests wait for a rollout or a pruner.
 WORKERS ?= 3
 READY := $(VENV)/.ready
+DISTRIBUTED := .venv-distributed
 export PYTHONPATH := $(CURDIR)
 unexport PYTHONHOME
 
@@ -20,10 +21,10 @@ typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
 	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart slow fuzz faults bench lock clean
+.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart slow fuzz distributed faults bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## virtual environment with the locked dependencies (the other targets do it by themselves)
 
@@ -67,7 +68,7 @@ pure: $(READY) # the tests of `make quick`
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m pure $(PYTEST)
 
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not distributed" $(PYTEST)
 
 docs: $(READY) ## writes the tables of docs/settings.md, the example and the schema of clusters.yaml from the code
 	@$(BIN)/python -m include.registry_prune.settings.document --write
@@ -82,6 +83,18 @@ slow: $(READY) ## the tests with the real timings of a cluster (about five minut
 fuzz: $(READY) ## more than 100,000 damaged outputs, records, objects and settings (about five minutes)
 	@$(BIN)/python -m pytest -n 2 tests/registry_prune -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
 
+distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL and Redis (about fifteen minutes); PYTEST="-k whole" for some
+	@$(DISTRIBUTED)/bin/python -m local_airflow.distributed.services
+	@$(DISTRIBUTED)/bin/python -m pytest tests/distributed -m distributed $(PYTEST)
+
+$(DISTRIBUTED)/.ready: requirements-distributed.lock
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed and was not found. Say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Setting up $(DISTRIBUTED) with $$($(PYTHON) --version): about a minute, once."
+	@$(PYTHON) -m venv --clear $(DISTRIBUTED)
+	@$(DISTRIBUTED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-distributed.lock
+	@touch $@
+
 faults: $(READY) ## runs that meet faults, and what became of them; OPTIONS=… such as --list, --only PATTERN, --write
 	@$(BIN)/python -m faults $(OPTIONS)
 
@@ -91,8 +104,9 @@ bench: $(READY) ## measurements, side by side; OPTIONS=… such as --list, --onl
 lock: ## makes the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-distributed.txt -o requirements-distributed.lock
 
 clean: ## removes the virtual environment, caches and sandboxes; what was done to real clusters stays on record
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DISTRIBUTED) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@test ! -d .state || find .state -mindepth 1 -maxdepth 1 ! -name clusters -exec rm -rf {} +
 	@test ! -d .state/clusters || echo "Kept: .state/clusters, the lists and the history of real clusters. Remove it by hand if nobody needs it."

@@ -7,6 +7,8 @@ DAGs of the clusters whose entries are right stay.
 
 from __future__ import annotations
 
+from include.registry_prune.run.dag_file import require_shared_lists
 from include.registry_prune.settings.clusters_file import ClustersFile
 
 ClustersFile.read().require_right()
+require_shared_lists()

@@ -27,6 +27,7 @@ STARTING_FIXTURES = {"airflow_database", "sandbox", "server", "api", "world"}
 NOT_QUICK = (
     "benchmarks/",
     "dags/",
+    "distributed/",
     "local_airflow/",
     "registry_prune/deletion/test_detached_delete.py",
     "registry_prune/verdict/test_references_memory.py",
@@ -35,7 +36,7 @@ NOT_QUICK = (
     "sandbox/real_registry/",
 )
 """Folders whose tests start something themselves, and two files that take as long: real shells, a million digests."""
-STARTING_MARKS = ("airflow", "fuzz", "slow")
+STARTING_MARKS = ("airflow", "distributed", "fuzz", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

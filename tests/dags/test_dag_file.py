@@ -55,6 +55,19 @@ def in_new_process(code: str, **environment: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+def test_workers_on_many_machines_without_a_place_for_the_lists_are_an_import_error(
+    clusters_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The DAGs stay: their runs refuse to begin."""
+    clusters_file.write_text(f"{TWO_CLUSTERS}  artifacts: s3://bucket/lists\n")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    bag = DagBag(dag_folder=str(DAGS))
+    (error,) = bag.import_errors.values()
+    assert "cluster 'default': Airflow's executor is CeleryExecutor, and artifacts is not set" in error
+    assert "berlin" not in error
+    assert "registry_prune" in bag.dags
+
+
 def test_every_file_of_the_folder_is_imported_without_an_error() -> None:
     bag = DagBag(dag_folder=str(DAGS))
     assert bag.import_errors == {}

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from airflow.configuration import conf
 
+from include.celery_workers import PRELOADED as PRELOADED_BY_CELERY
 from local_airflow.environment import RECOMMENDED, AirflowSettings, Secrets, airflow_environment
 
 VALUES = Path(__file__).parents[2] / "deploy" / "values.yaml"
@@ -57,3 +58,7 @@ def test_every_module_that_is_preloaded_is_there_and_none_is_of_this_project() -
     for module in PRELOADED:
         assert find_spec(module) is not None, module
         assert module.partition(".")[0] not in ("include", "dags", "plugins"), module
+
+
+def test_workers_of_celery_import_the_same_before_they_fork() -> None:
+    assert ["airflow.executors.local_executor", *PRELOADED_BY_CELERY] == PRELOADED

@@ -59,7 +59,7 @@ def test_whatever_is_imported_is_required() -> None:
     assert missing == {}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-distributed.lock"])
 def test_the_lock_satisfies_the_ranges(lock: str) -> None:
     lines = (PROJECT / lock).read_text(encoding="utf-8").splitlines()
     pinned = dict(line.split()[0].split("==") for line in lines if "==" in line and line[:1].isalnum())

@@ -1,4 +1,5 @@
-"""Lists that are older than somebody wants to keep them, removed. Nothing else is: not a file that no list is."""
+"""Lists that are older than somebody wants to keep them, removed. Nothing else is: no file but lists, and the
+mark that a run leaves beside them."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from include.registry_prune.lists.artifacts import artifact_folder
+from include.registry_prune.lists.shared_place import MARK_FILE
 
 log = logging.getLogger(__name__)
 
 _LIST = re.compile(
     r"[a-z_]+-(candidates\.(txt\.gz|json)|deleted(-[0-9A-Za-z-]+)?\.(txt\.gz|json)|progress\.json|record\.json)"
+    rf"|{re.escape(MARK_FILE)}"
 )
 
 

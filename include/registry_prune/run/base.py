@@ -56,6 +56,8 @@ class RegistryOperator(BaseOperator):
     """Whether a request that the cluster refuses (401, 403 …) is worth a retry: only for what must be put back."""
     of_window = False
     """Whether what the step hands over belongs to the run's window, and to no other one."""
+    before_window = False
+    """Whether the step begins something before the window: it first looks whether all tasks see the same lists."""
 
     def __init__(self, *, cluster: ClusterSettings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -82,6 +84,8 @@ class RegistryOperator(BaseOperator):
 
         run = Run(context, self.cluster)
         try:
+            if self.before_window:
+                run.require_shared_place()
             record = work(run)
             if self.of_window and isinstance(record, WindowRecord):
                 record = record.of_window(run.window.token)

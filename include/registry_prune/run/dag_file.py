@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from airflow.configuration import conf
 from airflow.sdk import get_parsing_context
 
+from include.registry_prune.lists.shared_place import why_not_shared
 from include.registry_prune.settings.clusters import (
     BASE_DAG_ID,
     BASE_GUARD_DAG_ID,
@@ -33,6 +35,22 @@ def clusters_to_undo() -> Iterator[ClusterSettings]:
     for settings in _right_ones(BASE_UNDO_DAG_ID):
         if settings.small_image:
             yield settings
+
+
+def require_shared_lists() -> None:
+    """Refuse entries whose lists go to each task's own disk. The dag-processor alone can say so for every executor: in
+    a pod of KubernetesExecutor the executor is always LocalExecutor.
+
+    :raises SettingsError: with every cluster that it is so for.
+    """
+    executor = conf.get("core", "executor")
+    faults = [
+        f"cluster {settings.name!r}: {problem}"
+        for settings in clusters_to_prune()
+        if (problem := why_not_shared(settings.artifacts, executor))
+    ]
+    if faults:
+        raise SettingsError("\n".join(faults))
 
 
 def _right_ones(base: str) -> Iterator[ClusterSettings]:

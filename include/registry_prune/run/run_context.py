@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.configuration import conf
 from airflow.sdk import Asset, TaskInstanceState
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
@@ -19,7 +20,7 @@ from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
-from include.registry_prune.settings.parameters import RunParameters, parse_parameters
+from include.registry_prune.settings.parameters import RunParameters, SettingsError, parse_parameters
 from include.registry_prune.verdict.history import History
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
 from include.registry_prune.window.window_end import WindowEnd
@@ -40,6 +41,8 @@ W = TypeVar("W", bound=WindowRecord)
 
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
+PLACE_MARK = "place_mark"
+"""The XCom of the mark that ``verify_access`` leaves where the lists go."""
 _READ_REPORTS = 60
 """Runs that failed early leave a report that says nothing: so many are read to find the twenty that count."""
 
@@ -115,6 +118,43 @@ class Run:
                 "verify_access has not given this run its name: clear verify_access with all that follows."
             )
         return new_window(self.token)
+
+    def mark_place(self) -> None:
+        """Leave a mark where the lists of this run go; see :meth:`require_shared_place`.
+
+        :raises SettingsError: if the settings alone say that tasks do not share that place.
+        :raises AirflowException: if the place takes no file, and this run writes lists.
+        """
+        from include.registry_prune.lists.shared_place import PlaceError, leave_mark, why_not_shared
+
+        if not self.parameters.needs_role:
+            return  # it looks into no storage, and so writes no list
+        problem = why_not_shared(self.settings.artifacts, conf.get("core", "executor"))
+        if problem:
+            raise SettingsError(problem)
+        try:
+            mark = leave_mark(self.settings.artifacts, dag_id=self.dag_id, run_id=self.run_id, token=self.token)
+        except PlaceError as error:
+            raise AirflowException(str(error)) from error
+        self.hand_over(mark, PLACE_MARK)
+
+    def require_shared_place(self) -> None:
+        """Before anything is begun: does this task see what ``verify_access`` wrote where the lists go?
+
+        :raises SettingsError: if it does not: no other try is of use.
+        :raises AirflowException: if that cannot be said.
+        """
+        from include.registry_prune.lists.shared_place import Mark, NotSharedError, PlaceError, require_mark
+
+        mark = self.result("verify_access", Mark, PLACE_MARK)
+        if mark is None:
+            return
+        try:
+            require_mark(mark)
+        except NotSharedError as error:
+            raise SettingsError(str(error)) from error
+        except PlaceError as error:
+            raise AirflowException(str(error)) from error
 
     def close_dead_window(self) -> None:
         """Close the window of a run that is gone, or of an earlier time of this one: before anything else is begun.

@@ -78,6 +78,7 @@ class VerifyAccess(RegistryOperator):
             self.log.warning("%s", note)
         self._warn_of_events(run)
         self._require_only_entry(run)
+        run.mark_place()
         if by_list:
             look = look_at_storage(run)
             self.log.info("%s", look.text())
@@ -123,6 +124,8 @@ class VerifyAccess(RegistryOperator):
 class BasePruneImages(RegistryOperator):
     """Step 2, base prune: ``oc adm prune images`` as a Job from the cluster's own template."""
 
+    before_window = True
+
     def work(self, run: Run) -> Record:
         from include.registry_prune.base_prune.job import BasePrune
         from include.registry_prune.base_prune.job_run import BasePruneError, run_base_prune
@@ -153,6 +156,8 @@ class RestartRegistry(RegistryOperator):
     may fail, and until the pods are replaced a push may build on a layer that is gone.
     """
 
+    before_window = True
+
     def work(self, run: Run) -> Record:
         from include.registry_prune.base_prune.job import BasePrune, Restart
         from include.registry_prune.base_prune.registry_restart import restart_registry
@@ -180,6 +185,8 @@ class RestartRegistry(RegistryOperator):
 class GrantImagePruner(RegistryOperator):
     """Step 4, role: ``system:image-pruner`` for the registry's service account, if it lacks it."""
 
+    before_window = True
+
     def work(self, run: Run) -> Record | None:
         from include.registry_prune.cluster.role import grant_role
 
@@ -191,6 +198,8 @@ class GrantImagePruner(RegistryOperator):
 
 class Survey(CandidateList):
     """Step 5, early: a dry run while the registry still takes pushes. Is it worth opening a window?"""
+
+    before_window = True
 
     def work(self, run: Run) -> Record | None:
         if not run.parameters.surveys:

@@ -44,6 +44,8 @@ class ArmWindow(RegistryOperator):
     A window is opened once, on an approval and a look at the moment that are its own.
     """
 
+    before_window = True
+
     def work(self, run: Run) -> Record:
         from include.registry_prune.cluster.role import Grant
         from include.registry_prune.window.opening import arm
