@@ -50,6 +50,7 @@ BEFORE_WINDOW = (
 )  # fmt: skip
 AFTER_WINDOW = (
     ("reconcile", BEFORE), ("integrity_after", BEFORE), ("revoke_image_pruner", AFTER), ("verify_restored", BEFORE),
+    ("remove_deleted", BEFORE),
     ("report", BEFORE),
 )  # fmt: skip
 WHOLE_RUN = tuple((task, moment) for task, moment in (*BEFORE_WINDOW, *IN_WINDOW, *AFTER_WINDOW) if moment != AFTER)

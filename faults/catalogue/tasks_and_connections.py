@@ -18,7 +18,8 @@ WINDOW_TASKS = ("arm_window", "set_read_only", "dry_run", "blob_threshold", "har
 OUTSIDE_TASKS = (
     "verify_access", "base_prune", "restart_registry", "grant_image_pruner", "survey", "survey_gate",
     "integrity_before", "approve_window", "right_moment",
-    "reconcile", "integrity_after", "revoke_image_pruner", "verify_restored", "report",
+    "reconcile", "integrity_after", "revoke_image_pruner", "verify_restored", "remove_deleted",
+    "report",
 )  # fmt: skip
 STATUSES = (401, 403, 409, 429, 500, 503)
 EVERYTHING: dict[str, Any] = {"base_prune": True, "survey": True, "integrity_check": True}
