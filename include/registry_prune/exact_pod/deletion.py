@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,6 +73,7 @@ class ListWork:
     :param lease_seconds: how long the lease is valid from each renewal.
     :param settle_seconds: how long the registry may take to be whole before the pod is made.
     :param patience_seconds: how long the cluster may tell nothing of the pod.
+    :param earlier: what a try before this one has kept; ``keep``: keeps what is known, before a pod goes with its log.
     """
 
     holder: Holder
@@ -85,6 +86,8 @@ class ListWork:
     lease_seconds: float
     settle_seconds: float
     patience_seconds: float
+    earlier: DeleteRecord = field(default_factory=DeleteRecord)
+    keep: Callable[[DeleteRecord], object] = lambda record: None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class ListDelete:
         self._images_known = threading.Event()
         self._trip: Trip | None = None
         self._listener = Listener()
-        self._earlier = DeleteRecord()
+        self._earlier = work.earlier
         self._started = time.monotonic()
         expected = work.seal.counts.get("blob", 0)
         self._progress = Progress(
@@ -194,7 +197,8 @@ class ListDelete:
         )
 
     def _record(self) -> DeleteRecord:
-        return DeleteRecord(attempts=(*self._earlier.attempts, self._listener.record()))
+        attempts = (*self._earlier.attempts, self._listener.record())
+        return DeleteRecord(window=self._work.holder.token, attempts=attempts)
 
     def _on_trip(self, trip: Trip) -> None:
         """An Image names a blob of the list. What is kept is put back afterwards; else only the end helps."""
@@ -221,6 +225,7 @@ class ListDelete:
                 log.warning("%s Another one is made", error)
             else:
                 end = self._follow(uid)
+                self._work.keep(self._record())
                 self._clear_away(uid)
                 if last or self._ending.why is not None or not _interrupted(end):
                     return end

@@ -22,9 +22,13 @@ class AttemptRecord(Record):
 
 
 class DeleteRecord(Record):
-    """All attempts of one window, in their order. They all work on the same list."""
+    """All attempts of one window, in their order. They all work on the same list.
+
+    :param window: its token.
+    """
 
     version: Literal[1] = 1
+    window: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property

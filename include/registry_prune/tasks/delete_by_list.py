@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,18 @@ from include.registry_prune.pruner.dockerregistry import ByList, LineKind, Prune
 from include.registry_prune.tasks.gates import hold
 
 if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
     from include.registry_prune.exact_pod.deletion import ListEnd, ListWork
+    from include.registry_prune.exact_pod.record import DeleteRecord
     from include.registry_prune.run.run_context import Run
 
 log = logging.getLogger(__name__)
 
 PUT_BACK_SECONDS = 120.0
 """For the few blobs that an Image came to name: the registry is read-only meanwhile."""
+RECORD_SECONDS = 20.0
+"""For the store to take the record: it has some 100 bytes for each thousand blobs."""
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -81,16 +87,49 @@ def _work(run: Run, dry_run: PrunerResult, ends_by: datetime) -> ListWork:
         lease_seconds=settings.seconds("lease"),
         settle_seconds=settings.seconds("settle_limit"),
         patience_seconds=settings.seconds("follow_patience"),
+        earlier=_kept_record(run),
+        keep=lambda record: _keep_record(run, record),
     )
+
+
+def _record_place(run: Run) -> ObjectStoragePath:
+    from include.registry_prune.lists.artifacts import artifact_folder, name_in_files
+
+    return artifact_folder(run.settings.artifacts) / run.dag_id / name_in_files(run.run_id) / "hard_prune-record.json"
+
+
+def _keep_record(run: Run, record: DeleteRecord) -> None:
+    """Write it, for some seconds only: the registry is read-only, and a share that hangs would hold it up for ever."""
+    from include.registry_prune.lists.artifacts import write_whole
+
+    def write() -> None:
+        try:
+            write_whole(_record_place(run), record.model_dump_json().encode())
+        except Exception:  # object storages raise errors of their own libraries
+            log.exception("The record of the delete could not be kept: reconcile will not know what was deleted")
+
+    writing = threading.Thread(target=write, name="record", daemon=True)
+    writing.start()
+    writing.join(RECORD_SECONDS)
+    if writing.is_alive():
+        log.error("The store took no record of the delete within %.0f s: reconcile may not find it", RECORD_SECONDS)
+
+
+def _kept_record(run: Run) -> DeleteRecord:
+    """What an earlier try in this window has kept."""
+    from include.registry_prune.exact_pod.record import DeleteRecord
+
+    try:
+        kept = DeleteRecord.model_validate_json(_record_place(run).read_bytes())
+    except (OSError, ValueError):
+        return DeleteRecord()
+    return kept if kept.window == run.window.token else DeleteRecord()
 
 
 def _result(run: Run, dry_run: PrunerResult, end: ListEnd) -> PrunerResult:
     """As the documented delete hands it over; its record is kept beside the lists."""
-    from include.registry_prune.lists.artifacts import artifact_folder, name_in_files, write_whole
     from include.registry_prune.names import EXACT_DELETE_POD
 
-    place = artifact_folder(run.settings.artifacts) / run.dag_id / name_in_files(run.run_id) / "hard_prune-record.json"
-    write_whole(place, end.record.model_dump_json().encode())
     record, ended = end.record, end.record.ended
     blobs = record.tally(LineKind.BLOB)
     begun = record.begun
@@ -112,7 +151,7 @@ def _result(run: Run, dry_run: PrunerResult, end: ListEnd) -> PrunerResult:
             storage=begun.storage if begun else "",
             keeps=begun.keeps if begun else "",
             kept_as=begun.kept_as if begun else "",
-            record=str(place),
+            record=str(_record_place(run)),
             missing=blobs.missing,
             failed=blobs.failed,
         ),

@@ -20,7 +20,7 @@ from include.registry_prune.exact_delete.events import Begun, Event, Keeps, Outc
 from include.registry_prune.exact_pod import deletion
 from include.registry_prune.exact_pod.deletion import EndedError, ListDelete, ListEnd, ListWork
 from include.registry_prune.exact_pod.pod import ExactPodError
-from include.registry_prune.exact_pod.record import Listener
+from include.registry_prune.exact_pod.record import DeleteRecord, Listener
 from include.registry_prune.lists.candidate_list import ListWriter, packed_digests, whole_lines
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.dockerregistry import LineKind
@@ -259,3 +259,27 @@ def test_where_nothing_is_kept_an_image_that_comes_meanwhile_ends_it_and_is_told
     assert end.tripped is not None
     assert end.tripped.blob == listed[-1]
     assert end.lost is not None
+
+
+def test_what_a_try_before_has_kept_counts_when_its_pod_was_not_seen_gone(
+    sandbox: Sandbox, cluster: Cluster, holder: Holder, once: Any
+) -> None:
+    """As with a node that is lost right after the work: the next try finds nothing any more, and knows why."""
+    listed = orphans(sandbox)
+    kept: list[DeleteRecord] = []
+
+    class NotGoneError(Exception):
+        pass
+
+    def not_gone() -> None:
+        raise NotGoneError
+
+    once("before end_exact_pod", not_gone)
+    with pytest.raises(NotGoneError):
+        delete(cluster, replace(work(holder, listed), keep=kept.append))
+    there = exact_pod(cluster)
+    assert there is not None
+    cluster.delete_pod(EXACT_DELETE_POD, uid=there.uid, grace_seconds=0)
+    end = delete(cluster, replace(work(holder, listed), earlier=kept[-1]))
+    assert end.record.tally(LineKind.BLOB).done == len(listed)
+    assert end.record.tally(LineKind.BLOB).missing == 0
