@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 120.0
 """For the pod to check a list that it was given: one of a million takes two seconds."""
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _LATER_POLL_SECONDS, _QUICK_SECONDS = 0.2, 1.0, 30.0
+"""The registry is read-only meanwhile, and most deletes end within seconds; others are looked at less often."""
 _LOG_SILENCE_SECONDS = 30.0
 _LOG_TRIES = 5
 """The log of a pod that has ended is asked for so often: an evicted one may have none."""
@@ -183,7 +184,7 @@ class Follower:
                 end = None
             if end is not None or (limit_seconds is not None and time.monotonic() - began > limit_seconds):
                 return end
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS if time.monotonic() - began < _QUICK_SECONDS else _LATER_POLL_SECONDS)
 
     def _read(self) -> bool:
         try:

@@ -27,7 +27,8 @@ from include.registry_prune.records import Record
 log = logging.getLogger(__name__)
 
 DELETE, PLACEHOLDER = "delete", "placeholder"
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+"""The registry is read-only meanwhile."""
 _MARGIN_SECONDS = 30.0
 """For the kubelet, and the object to go."""
 
