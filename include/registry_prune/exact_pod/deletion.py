@@ -36,6 +36,7 @@ from include.registry_prune.exact_pod.pod import (
     Follower,
     PodEnd,
     PodGoneError,
+    clear_away,
     create,
     hand_over,
     show_note,
@@ -226,7 +227,7 @@ class ListDelete:
             else:
                 end = self._follow(uid)
                 self._work.keep(self._record())
-                self._clear_away(uid)
+                clear_away(self._cluster, uid)
                 if last or self._ending.why is not None or not _interrupted(end):
                     return end
                 log.warning("The delete was interrupted (%s); it is begun again", end.text())
@@ -339,12 +340,6 @@ class ListDelete:
                 begun.storage,
                 _KEPT[begun.keeps],
             )
-
-    def _clear_away(self, uid: str) -> None:
-        """Its log has been read: the name is free again, and nothing of the pod can live on."""
-        pod = exact_pod(self._cluster)
-        if pod is not None and pod.uid == uid:
-            end_exact_pod(self._cluster, pod)
 
 
 def _interrupted(end: PodEnd) -> bool:

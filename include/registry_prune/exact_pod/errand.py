@@ -13,6 +13,7 @@ from include.registry_prune.exact_pod.pod import (
     ExactPodError,
     Follower,
     PodEnd,
+    clear_away,
     create,
     hand_over,
     show_note,
@@ -20,7 +21,6 @@ from include.registry_prune.exact_pod.pod import (
 )
 from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.names import DEPLOYMENT
-from include.registry_prune.pruner.exact_delete_pod import end_exact_pod, exact_pod
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,4 @@ def run_errand(
             raise ExactPodError(f"The pod's {purpose} has not ended in time, and is ended. Another try goes on.")
         return Done(end, follower.begun, tuple(kept))
     finally:
-        pod = exact_pod(cluster)
-        if pod is not None and pod.uid == uid:
-            end_exact_pod(cluster, pod)
+        clear_away(cluster, uid)

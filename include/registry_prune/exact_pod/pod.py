@@ -204,6 +204,17 @@ class Follower:
         return True
 
 
+def clear_away(cluster: Cluster, uid: str) -> None:
+    """End the pod, if it is there still: its log has been read, and the name is free again.
+
+    :raises PrunerLivesError: if it cannot be seen gone.
+    :raises ClusterError: if the cluster does not answer.
+    """
+    pod = exact_pod(cluster)
+    if pod is not None and pod.uid == uid:
+        end_exact_pod(cluster, pod)
+
+
 def show_note(note: Note) -> None:
     """What the pod wants a person to read, in the log."""
     log.log(logging.WARNING if note.warning else logging.INFO, "%s | %s", EXACT_DELETE_POD, note.message)

@@ -98,7 +98,7 @@ class RemoveDeleted(RegistryOperator):
         look = run.result("verify_access", StorageLook, LOOK)
         if look is None or run.task_states().get("hard_prune") == "success":
             look = look_at_storage(run)
-        needless = self._needless(run)
+        needless = self._needless(run) if look.kept else set()
         removal = Removal(kept=look.kept)
         for kept in look.kept:
             keep = timedelta(seconds=self.cluster.seconds("keep_deleted"))

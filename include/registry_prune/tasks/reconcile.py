@@ -81,11 +81,11 @@ class Reconcile(CandidateList):
 
         restored, deleted = run.result("restore_read_write", Settled), str(found.deleted_artifact)
         try:
-            held, _ = hold(run, deleted, older_than=restored.closed_at if restored else None)
             if by_list.can_be_undone:
                 require_clear_way(run.cluster)
                 count = put_back_what_images_name(run, by_list, deleted, window=run.name)
                 return found.model_copy(update={"put_back": count})
+            held, _ = hold(run, deleted, older_than=restored.closed_at if restored else None)
         except (NotPutBackError, InTheWayError) as error:
             raise AirflowException(str(error)) from error
         except (ClusterError, OSError, ValueError) as error:

@@ -274,7 +274,7 @@ def test_what_a_try_before_has_kept_counts_when_its_pod_was_not_seen_gone(
     def not_gone() -> None:
         raise NotGoneError
 
-    once("before end_exact_pod", not_gone)
+    once("before clear_away", not_gone)
     with pytest.raises(NotGoneError):
         delete(cluster, replace(work(holder, listed), keep=kept.append))
     there = exact_pod(cluster)
