@@ -100,10 +100,10 @@ class RemoveDeleted(RegistryOperator):
             look = look_at_storage(run)
         needless = self._needless(run) if look.kept else set()
         removal = Removal(kept=look.kept)
+        keep_deleted = timedelta(seconds=self.cluster.seconds("keep_deleted"))
         for kept in look.kept:
-            keep = timedelta(seconds=self.cluster.seconds("keep_deleted"))
-            if kept.name not in needless and keep < UNSEEN:
-                keep = UNSEEN
+            keep = keep_deleted if kept.name in needless else max(keep_deleted, UNSEEN)
+            if keep > keep_deleted:
                 self.log.info("No run has seen that no image misses what %s has kept: it stays a week", kept.name)
             if kept.since + keep <= datetime.now(UTC):
                 removal = self._remove(run, kept, removal)
