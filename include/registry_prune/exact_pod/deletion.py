@@ -29,16 +29,15 @@ from include.registry_prune.exact_delete.events import (
     Keeps,
     Note,
 )
-from include.registry_prune.exact_pod.errand import START_SECONDS
-from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
+    START_SECONDS,
     ExactPodError,
     Follower,
     PodEnd,
     PodGoneError,
     clear_away,
-    create,
     hand_over,
+    make_pod,
     show_note,
     wait_until_running,
 )
@@ -262,23 +261,16 @@ class ListDelete:
         if unsettled(state, read_only=True):
             wait_until_settled(cluster, read_only=True, limit_seconds=self._work.settle_seconds)
         require_clear_way(cluster, own=holder)
-        deployment = cluster.deployment()
-        assert deployment is not None
         begin_by_list(cluster, holder=holder)
         left = (self._work.ends_by - datetime.now(UTC)).total_seconds()
-        return create(
+        return make_pod(
             cluster,
-            exact_delete_pod(
-                deployment,
-                image=self._work.image,
-                purpose=DELETE,
-                window=holder.token,
-                kept_as=holder.token,
-                seal=self._work.seal,
-                deadline_seconds=left - LAST_WORDS_SECONDS,
-                list_seconds=START_SECONDS,
-                nodes=nodes_for(deployment, cluster.pods()),
-            ),
+            image=self._work.image,
+            purpose=DELETE,
+            window=holder.token,
+            kept_as=holder.token,
+            seal=self._work.seal,
+            deadline_seconds=left - LAST_WORDS_SECONDS,
         )
 
     def _wait_for_images(self) -> None:
@@ -302,8 +294,9 @@ class ListDelete:
             try:
                 hand_over(self._cluster, self._work.blocks())
             except (ClusterError, ExactPodError) as error:
-                # The command ends with its pod: the next look tells.
-                refused = isinstance(error, ExactPodError) and follower.look() is None
+                # The command ends with its pod, and a pod that has begun has its list: the next look tells.
+                waits = follower.look() is None and follower.begun is None
+                refused = isinstance(error, ExactPodError) and waits
                 if refused or time.monotonic() > deadline:
                     raise
                 log.warning("The list could not be handed over; trying again: %s", error)

@@ -8,24 +8,20 @@ from typing import Literal, NamedTuple
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.exact_delete.events import Begun, Event, Kept, Note
-from include.registry_prune.exact_pod.manifest import exact_delete_pod, nodes_for
 from include.registry_prune.exact_pod.pod import (
+    START_SECONDS,
     ExactPodError,
     Follower,
     PodEnd,
     clear_away,
-    create,
     hand_over,
+    make_pod,
     show_note,
     wait_until_running,
 )
 from include.registry_prune.lists.candidate_list import Seal
-from include.registry_prune.names import DEPLOYMENT
 
 log = logging.getLogger(__name__)
-
-START_SECONDS = 180.0
-"""For a place on a node, and for the image: it has about 100 MiB."""
 
 
 class Done(NamedTuple):
@@ -71,21 +67,15 @@ def run_errand(
         elif isinstance(event, Note):
             show_note(event)
 
-    deployment = cluster.deployment()
-    if deployment is None:
-        raise ExactPodError(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
-    manifest = exact_delete_pod(
-        deployment,
+    uid = make_pod(
+        cluster,
         image=image,
         purpose=purpose,
         window=window,
         kept_as=kept_as,
         seal=seal,
         deadline_seconds=START_SECONDS + limit_seconds,
-        list_seconds=START_SECONDS,
-        nodes=nodes_for(deployment, cluster.pods()),
     )
-    uid = create(cluster, manifest)
     try:
         wait_until_running(cluster, uid, limit_seconds=START_SECONDS)
         if seal is not None:

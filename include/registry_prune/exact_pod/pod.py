@@ -12,14 +12,17 @@ from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.pod_exec import feed_pod
 from include.registry_prune.cluster.registry_state import pod_state
 from include.registry_prune.exact_delete.events import Begun, Ended, Event, Note, parse_line
-from include.registry_prune.exact_pod.manifest import PROGRAM, WORK_FOLDER_OPTION
-from include.registry_prune.names import EXACT_DELETE_LABEL, EXACT_DELETE_POD, WINDOW_ANNOTATION
+from include.registry_prune.exact_pod.manifest import PROGRAM, WORK_FOLDER_OPTION, exact_delete_pod, nodes_for
+from include.registry_prune.lists.candidate_list import Seal
+from include.registry_prune.names import DEPLOYMENT, EXACT_DELETE_LABEL, EXACT_DELETE_POD, WINDOW_ANNOTATION
 from include.registry_prune.pruner.exact_delete_pod import PLACEHOLDER, end_exact_pod, exact_pod, release_name
 from include.registry_prune.records import Record
 from include.registry_prune.units import format_seconds
 
 log = logging.getLogger(__name__)
 
+START_SECONDS = 180.0
+"""For a place on a node, and for the image: it has about 100 MiB."""
 HAND_OVER_SECONDS = 120.0
 """For the pod to check a list that it was given: one of a million takes two seconds."""
 _POLL_SECONDS, _LATER_POLL_SECONDS, _QUICK_SECONDS = 0.2, 1.0, 30.0
@@ -89,6 +92,38 @@ def create(cluster: Cluster, manifest: Mapping[str, Any]) -> str:
         raise ExactPodError(
             f"Pod {EXACT_DELETE_POD} is there already, and there is never more than one: {which}."
         ) from error
+
+
+def make_pod(
+    cluster: Cluster,
+    *,
+    image: str,
+    purpose: str,
+    window: str,
+    kept_as: str,
+    seal: Seal | None,
+    deadline_seconds: float,
+) -> str:
+    """Make the pod from the registry's Deployment as it is; see :func:`exact_delete_pod`, and :func:`create`.
+
+    :raises ExactPodError: if there is no Deployment, or a pod of that name already.
+    :raises ClusterError: if the cluster does not answer, or refuses.
+    """
+    deployment = cluster.deployment()
+    if deployment is None:
+        raise ExactPodError(f"Deployment {DEPLOYMENT} is not there: look at the operator.")
+    manifest = exact_delete_pod(
+        deployment,
+        image=image,
+        purpose=purpose,
+        window=window,
+        kept_as=kept_as,
+        seal=seal,
+        deadline_seconds=deadline_seconds,
+        list_seconds=START_SECONDS,
+        nodes=nodes_for(deployment, cluster.pods()),
+    )
+    return create(cluster, manifest)
 
 
 def wait_until_running(cluster: Cluster, uid: str, *, limit_seconds: float) -> None:

@@ -108,7 +108,7 @@ def test_the_lease_says_so_before_the_pod_is_made(
     sandbox: Sandbox, cluster: Cluster, holder: Holder, once: Any
 ) -> None:
     seen = []
-    once("before create", lambda: seen.append(read_lease(cluster)))
+    once("before make_pod", lambda: seen.append(read_lease(cluster)))
     delete(cluster, work(holder, orphans(sandbox)))
     assert [lease.deletes_by_list for lease in seen if lease] == [True]
 
@@ -152,7 +152,7 @@ def test_one_that_works_already_is_followed(sandbox: Sandbox, cluster: Cluster, 
     found = exact_pod(cluster)
     assert found is not None
     made = []
-    once("after create", lambda: made.append(1))
+    once("after make_pod", lambda: made.append(1))
     end = delete(cluster, work(holder, listed))
     assert (end.end.complete, made) == (True, [])
     assert orphans(sandbox) == []
@@ -163,7 +163,7 @@ def test_nothing_is_handed_over_once_somebody_closes_the_window(
 ) -> None:
     """Between the look at the lease and the pod somebody has closed: the name is taken, or the lease tells it."""
     before = sandbox.stored_digests()
-    once("before create", lambda: take_name(cluster, window=holder.token))
+    once("before make_pod", lambda: take_name(cluster, window=holder.token))
     with pytest.raises(ExactPodError, match="never more than one"):
         delete(cluster, work(holder, orphans(sandbox)))
     assert sandbox.stored_digests() == before
