@@ -37,14 +37,20 @@ def _nothing(_arena: Arena) -> None:
     pass
 
 
+GONE = "Images gone"
 ELSEWHERE = "the connection points elsewhere"
 CHANGES: dict[str, Callable[[ProcessArena], object]] = {
     "nothing changed": _nothing,
     "an Image lost its media type": loses_media_type,
-    "Images gone": loses_images,
+    GONE: loses_images,
     "a build running": starts_build,
     "another run's window open": opens_another_window,
     ELSEWHERE: ProcessArena.point_elsewhere,
+}
+BEFORE_THE_RUN: dict[str, Callable[[ProcessArena], object]] = {
+    # Where Images go before the survey, and others come meanwhile, only a run before this one knows of them.
+    GONE: ProcessArena.had_a_run_before,
+    ELSEWHERE: ProcessArena.start_elsewhere,
 }
 
 
@@ -68,7 +74,7 @@ def _row(task: str, change: str, mark: str) -> Fault[ProcessArena]:
     return Fault(
         f"matrix, {task} {mark}",
         change,
-        all_of(ProcessArena.start_elsewhere, prepares) if change == ELSEWHERE else prepares,
+        all_of(BEFORE_THE_RUN[change], prepares) if change in BEFORE_THE_RUN else prepares,
         slow_delete=mark != AFTER_THE_END and moment == MID_DELETE,
         conf={} if task in WINDOW_TASKS and not later else EVERYTHING,
         afterwards=(lambda arena: strike(arena, task)) if mark == AFTER_THE_END else None,

@@ -7,14 +7,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from faults.arena.arena import Arena
+from faults.arena.arena import ORPHANS, Arena
 from faults.fault import Fault
 from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
+from include.registry_prune.report.kept_reports import keep_report
+from include.registry_prune.report.report import Outcome, RunReport
+from include.registry_prune.verdict.decision import Action
 from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, NotFoundError, wait_for
 
 _GUARD_LIMIT_SECONDS = 90.0
@@ -109,6 +113,21 @@ class ProcessArena(Arena):
         assert self.elsewhere is not None, "start_elsewhere() comes first"
         account = self.elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
         shutil.copy(account, self.airflow.kubeconfig)
+
+    def had_a_run_before(self) -> None:
+        """An earlier run has seen the Images that there are now, as on any day but a cluster's first."""
+        now = datetime.now(UTC)
+        report = RunReport(
+            run_id="earlier",
+            dag_id=DAG,
+            cluster="default",
+            outcome=Outcome.NOT_WORTH_IT,
+            verdict=Action.SKIP,
+            orphaned_blobs=ORPHANS,
+            run_after=now - timedelta(days=1),
+            reported_at=now,
+        )
+        keep_report(report, (self.airflow.home / "registry-prune").as_uri())
 
     # --- a second Airflow
 

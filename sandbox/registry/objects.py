@@ -12,8 +12,6 @@ from sandbox.registry.storage import media_types
 from sandbox.registry.storage.images import Image
 
 REGISTRY_HOST = "image-registry.openshift-image-registry.svc:5000"
-CREATED_ANNOTATION = "sandbox/created"
-"""When an object was created in the story that the seed tells: the API stamps ``creationTimestamp`` itself."""
 
 JsonObject = dict[str, Any]
 
@@ -36,10 +34,8 @@ def api_time(moment: datetime) -> str:
 
 
 def created_at(api_object: Mapping[str, Any]) -> datetime:
-    """When the object was created, in the seed's story if it has one."""
-    metadata = api_object["metadata"]
-    text = (metadata.get("annotations") or {}).get(CREATED_ANNOTATION) or metadata["creationTimestamp"]
-    return datetime.fromisoformat(text)
+    """When the object was created, in the seed's story."""
+    return datetime.fromisoformat(api_object["metadata"]["creationTimestamp"])
 
 
 def image_object(image: Image, repository: str, created: datetime, *, media_type: str | None = None) -> JsonObject:
@@ -59,8 +55,8 @@ def image_object(image: Image, repository: str, created: datetime, *, media_type
                 "image.openshift.io/dockerLayersOrder": "ascending",
                 "image.openshift.io/manifestBlobStored": "true",
                 MANAGED_ANNOTATION: "true",
-                CREATED_ANNOTATION: api_time(created),
             },
+            "creationTimestamp": api_time(created),
         },
         "dockerImageReference": f"{REGISTRY_HOST}/{repository}@{image.manifest.digest}",
         "dockerImageMetadata": _metadata(image, created),
@@ -88,7 +84,7 @@ def image_stream_object(
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "annotations": {CREATED_ANNOTATION: api_time(created)},
+            "creationTimestamp": api_time(created),
         },
         "spec": {"lookupPolicy": {"local": False}},
         "status": {

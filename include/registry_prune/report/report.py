@@ -132,6 +132,7 @@ def past_run(report: RunReport) -> PastRun:
     return PastRun(
         run_id=report.run_id,
         cluster_id=report.cluster_id,
+        ended_at=report.reported_at,
         orphaned_blobs=report.orphaned_blobs,
         deleted_blobs=report.deleted_blobs if deleted else None,
         left_blobs=report.left_blobs,

@@ -36,6 +36,7 @@ _WITHOUT_LIMIT = {
     Ceiling.MISSING_STORAGE: "A run stops if the pruner found no repositories: the storage is not mounted, or nobody "
     "ever pushed to the registry.",
     Ceiling.OTHER_CLUSTER: "A run stops if the connection leads to another cluster than that of the last run.",
+    Ceiling.RENEWED_IMAGES: "A run stops if every Image is younger than the last run: those that it saw are lost.",
 }
 """The ceilings that no setting raises."""
 _MORE = {

@@ -50,6 +50,7 @@ class Ceiling(StrEnum):
     UNTYPED_IMAGES = "untyped_images"
     MISSING_STORAGE = "missing_storage"
     OTHER_CLUSTER = "other_cluster"
+    RENEWED_IMAGES = "renewed_images"
 
 
 class CeilingLimits(Record):

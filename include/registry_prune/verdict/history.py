@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import takewhile
 from statistics import median
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from include.registry_prune.records import Record
 
@@ -23,6 +24,7 @@ class PastRun(Record):
     """What later runs need to know of one run. None: not known, or not to be believed (its verdict was *stop*).
 
     :param cluster_id: of the cluster that the run worked with (``spec.clusterID`` of its ClusterVersion).
+    :param ended_at: when it made its report.
     :param orphaned_blobs: that its last dry run found.
     :param deleted_blobs: by a delete that came to its end, or to that of its window.
     :param left_blobs: that it left to the next run; 0: it came to its end.
@@ -35,6 +37,7 @@ class PastRun(Record):
     version: Literal[1] = 1
     run_id: str
     cluster_id: str | None = None
+    ended_at: AwareDatetime | None = None
     orphaned_blobs: int | None = Field(default=None, ge=0)
     deleted_blobs: int | None = Field(default=None, ge=0)
     left_blobs: int | None = Field(default=None, ge=0)
@@ -103,6 +106,11 @@ class History(Record):
         """The slices since the last delete that came to its end, the newest first."""
         deletes = [run for run in self.runs if run.left_blobs is not None]
         return tuple(takewhile(lambda run: run.left_blobs, deletes))
+
+    @property
+    def images_seen_at(self) -> datetime | None:
+        """The end of the newest run that had a verdict, which no run has without Images; None if no run tells."""
+        return next((run.ended_at for run in self.runs if run.ended_at and run.orphaned_blobs is not None), None)
 
     @property
     def cluster_id(self) -> str | None:

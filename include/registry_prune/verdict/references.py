@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from include.registry_prune.records import Record
 
@@ -71,6 +71,7 @@ class ReferenceAudit(Record):
 
     :param candidates: blobs that were held against them.
     :param older_images: of the Images, those that were there when the dry run began.
+    :param oldest_at: when the oldest Image was made; None: there is none.
     :param revived_count: candidates that only younger Images name: they are needed again.
     :param stored_references: distinct digests that Images name which were pushed to this registry.
     :param untyped_count: Images of whose config nobody can know: ``dockerImageManifestMediaType`` is empty, or their
@@ -81,6 +82,7 @@ class ReferenceAudit(Record):
     candidates: int = Field(ge=0)
     images: int = Field(ge=0)
     older_images: int = Field(default=0, ge=0)
+    oldest_at: AwareDatetime | None = None
     revived_count: int = Field(default=0, ge=0)
     stored_references: int = Field(default=0, ge=0)
     untyped: tuple[NamedImage, ...] = ()
@@ -184,6 +186,8 @@ class _Audit:
         self._older_than = older_than
         self._revived = revived
         self._images = self._older = 0
+        self._oldest = ""
+        self._oldest_at: datetime | None = None
         # Seven bytes tell a million digests apart (but for one time in 100,000) in a third of the memory.
         self._stored: set[int] = set()
         self._untyped: list[NamedImage] = []
@@ -194,6 +198,10 @@ class _Audit:
         self._images += 1
         young = is_young(image, self._older_than)
         self._older += not young
+        made = image["metadata"].get("creationTimestamp")
+        # The API server writes all of them in one form, so the smallest text is the earliest time.
+        if made and (not self._oldest or made < self._oldest):
+            self._oldest, self._oldest_at = made, datetime.fromisoformat(made)
         managed = (image["metadata"].get("annotations") or {}).get(_MANAGED) == "true"
         if not _has_known_config(image):
             self._untyped_count += 1
@@ -220,6 +228,7 @@ class _Audit:
             candidates=len(self._candidates),
             images=self._images,
             older_images=self._older,
+            oldest_at=self._oldest_at,
             revived_count=len(self._revived),
             stored_references=len(self._stored),
             untyped=tuple(self._untyped),

@@ -196,6 +196,19 @@ def other_cluster(evidence: Evidence) -> str | None:
     )
 
 
+def renewed_images(evidence: Evidence) -> str | None:
+    """A cluster whose Images were lost, and which has been pushed to since: what is left in the storage of the lost
+    ones looks like garbage. Base images and released ones stay in a cluster, so not all Images are new after a day."""
+    before, oldest = evidence.history.images_seen_at, evidence.images.oldest_at
+    if before is None or oldest is None or oldest < before:
+        return None
+    return (
+        f"every one of the {format_count(evidence.images.images, 'Image')} is younger than the last run, which ended "
+        f"at {before:%Y-%m-%d %H:%M} UTC: the Images that it saw are gone, and their blobs look like orphans. Was etcd "
+        "restored, or were image streams deleted? Restore them, or push those images again, before anything is pruned"
+    )
+
+
 def never(evidence: Evidence) -> str | None:
     """As asked."""
     return "hard_prune is set to never" if evidence.mode is Mode.NEVER else None
@@ -238,6 +251,7 @@ RULES: tuple[Rule, ...] = (
     Rule(candidate_in_use, Action.STOP),
     Rule(repository_in_use, Action.STOP),
     Rule(other_cluster, Action.STOP, Ceiling.OTHER_CLUSTER),
+    Rule(renewed_images, Action.STOP, Ceiling.RENEWED_IMAGES),
     Rule(missing_storage, Action.STOP, Ceiling.MISSING_STORAGE),
     Rule(orphan_share, Action.STOP, Ceiling.ORPHAN_SHARE),
     Rule(removed_repositories, Action.STOP, Ceiling.REMOVED_REPOSITORIES),

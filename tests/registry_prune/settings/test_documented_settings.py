@@ -32,7 +32,7 @@ IN_WORDS = {
     "pass_ceilings": "none",
 }
 """Defaults that are no value to write down."""
-WITHOUT_LIMIT = {"missing_storage", "other_cluster"}
+WITHOUT_LIMIT = {"missing_storage", "other_cluster", "renewed_images"}
 """Ceilings that no setting raises."""
 
 

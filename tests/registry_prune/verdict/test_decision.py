@@ -43,6 +43,7 @@ ALONE: dict[str, Case] = {
     "candidate_in_use": STOPPED["a candidate is named"],
     "repository_in_use": STOPPED["a stream is there"],
     "other_cluster": STOPPED["another cluster"],
+    "renewed_images": STOPPED["all Images are new"],
     "missing_storage": STOPPED["missing storage, force"],
     "orphan_share": STOPPED["above four fifths"],
     "removed_repositories": STOPPED["26 repositories go"],

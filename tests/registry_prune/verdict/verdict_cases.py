@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
@@ -83,8 +84,23 @@ GONE = StreamAudit(repositories=26, shown=("shop/frontend", "shop/mailer"))
 STILL_THERE = StreamAudit(repositories=1, shown=("a/b",), in_use=("a/b",), in_use_count=1)
 FEW_BLOBS_NAMED = {"audit": {"stored_references": 1249}}
 ELSEWHERE = {"history": earlier(10, 10, cluster_id="munich")}
+MADE = {"audit": {"oldest_at": datetime(2026, 5, 1, tzinfo=UTC)}}
+"""When the oldest Image was."""
 SLOW = dry_run(seconds=20_000.0)
 SLICE = {"history": History(runs=(PastRun(run_id="1", deleted_blobs=700, left_blobs=5000),))}
+
+
+def seen_before(*, ended_after_days: float, orphans: int | None = 4000) -> dict[str, Any]:
+    """An earlier run that ended so many days after the oldest Image of now was made.
+
+    :param orphans: None: no gate had a look.
+    """
+    ended = MADE["audit"]["oldest_at"] + timedelta(days=ended_after_days)
+    run = PastRun(run_id="1", cluster_id="berlin", ended_at=ended, orphaned_blobs=orphans)
+    return {"history": History(runs=(run,))} | MADE
+
+
+RENEWED = seen_before(ended_after_days=-1)
 
 
 def passing(*ceilings: Ceiling) -> dict[str, Any]:
@@ -129,6 +145,10 @@ PRUNED = {
     ),
     "untyped passed": Case(dry_run(), Action.PRUNE, "passed by", UNTYPED_ONE | passing(Ceiling.UNTYPED_IMAGES)),
     "other cluster passed": Case(dry_run(), Action.PRUNE, "passed by", ELSEWHERE | passing(Ceiling.OTHER_CLUSTER)),
+    "renewed Images passed": Case(dry_run(), Action.PRUNE, "passed by", RENEWED | passing(Ceiling.RENEWED_IMAGES)),
+    "one Image is older than the last run": Case(dry_run(), Action.PRUNE, "≥", seen_before(ended_after_days=1)),
+    "the first run that says when it ended": Case(dry_run(), Action.PRUNE, "≥", {"history": earlier(4000)} | MADE),
+    "a run that saw nothing": Case(dry_run(), Action.PRUNE, "≥", seen_before(ended_after_days=-1, orphans=None)),
     "however long it takes": Case(SLOW, Action.PRUNE, "≥"),
     "what a slice left, below both thresholds": Case(dry_run(999, 1), Action.PRUNE, "left 5,000, this goes on", SLICE),
     "nobody knows who passed it": Case(
@@ -208,6 +228,8 @@ STOPPED = {
     "above ten times the median": Case(
         dry_run(), Action.STOP, "than 10 times what earlier runs found (median 499", {"history": earlier(1, 499, 900)}
     ),
+    "all Images are new": Case(dry_run(), Action.STOP, "every one of the 300 Images is younger", RENEWED),
+    "all Images are new, force": Case(dry_run(), Action.STOP, "ended at 2026-04-30 00:00 UTC", RENEWED | FORCE),
     "an untyped image": Case(dry_run(), Action.STOP, "repair: oc patch image", UNTYPED_ONE),
     "an untyped image, no survey": Case(None, Action.STOP, "pass_ceilings: untyped_images", UNTYPED_ONE),
     "another cluster": Case(dry_run(), Action.STOP, "https://api.berlin:6443 is another cluster", ELSEWHERE),

@@ -29,11 +29,13 @@ from include.registry_prune.settings.parameters import RunParameters
 from include.registry_prune.tasks import gates as sensors
 from include.registry_prune.tasks.gates import HELD, BlobThreshold, Gate, SurveyGate
 from include.registry_prune.verdict.decision import Ceiling, Mode, Verdict
-from include.registry_prune.verdict.history import History
+from include.registry_prune.verdict.history import History, PastRun
 from include.registry_prune.verdict.survey_basis import BASIS, SurveyBasis
 from include.registry_prune.window.lease import Holder
 from sandbox.assembly.composition import Cluster as AssembledCluster
 from sandbox.cluster import Sandbox
+from sandbox.registry.api import IMAGES
+from sandbox.registry.objects import api_time
 from sandbox.registry.seed.seed import SeedPlan
 from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS, start_sandbox
@@ -52,6 +54,7 @@ class GateRun:
     parameters: RunParameters = ENOUGH
     surveyed_at: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
     asked_by: str = "ada"
+    earlier: History = field(default_factory=History)
     handed_over: list[Verdict] = field(default_factory=list)
 
     window: Holder = field(default_factory=lambda: Holder(run="dag/run", token="run-1"))
@@ -65,7 +68,7 @@ class GateRun:
         return self.dry_run
 
     def history(self) -> History:
-        return History()
+        return self.earlier
 
     def lease_keeper(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -119,6 +122,13 @@ def delete_object(resource: str, metadata: Mapping[str, Any], inside: AssembledC
     inside.store.delete(resource, metadata["name"], metadata.get("namespace"))
 
 
+def make_anew(image: Mapping[str, Any], created: str, inside: AssembledCluster) -> None:
+    """An object's time of creation does not change."""
+    delete_object(IMAGES, image["metadata"], inside)
+    kept = {key: image["metadata"][key] for key in ("name", "annotations")}
+    inside.store.create(IMAGES, {**image, "metadata": {**kept, "creationTimestamp": created}})
+
+
 def delete_images(sandbox: Sandbox, chosen: Callable[[int], bool] = lambda place: True) -> None:
     """As if etcd had been restored from before they were pushed."""
     for resource in ("images.image.openshift.io", "imagestreams.image.openshift.io"):
@@ -164,6 +174,21 @@ def test_etcd_that_was_restored_from_an_old_backup(seeded: Sandbox, bench: Bench
     message = bench.stopped(SurveyGate, bench.dry_run(), parameters=FORCE)
     assert "are Images missing (etcd restored from a backup?)" in message
     assert "pass_ceilings: orphan_share" in message
+
+
+def test_images_that_were_lost_and_pushed_to_since(seeded: Sandbox, bench: Bench) -> None:
+    """Guards the look at the oldest Image: what was pushed since makes the share of orphans look ordinary."""
+    lost_at = datetime.now(UTC).replace(microsecond=0)
+    run = PastRun(run_id="yesterday", ended_at=lost_at - timedelta(days=1), orphaned_blobs=ORPHANS)
+    earlier = History(runs=(run,))
+    bench.ask(SurveyGate, bench.dry_run(), earlier=earlier)
+    delete_images(seeded)
+    seeded.seed(SeedPlan(images=40, orphans=0, seed=2))
+    for image in seeded.list_objects(IMAGES):
+        seeded.call(partial(make_anew, image, api_time(lost_at)))
+    message = bench.stopped(SurveyGate, bench.dry_run(), earlier=earlier, parameters=FORCE)
+    assert "is younger than the last run, which ended at " in message
+    assert "pass_ceilings: renewed_images" in message
 
 
 def test_the_storage_of_another_cluster(seeded: Sandbox, bench: Bench, tmp_path: Path) -> None:

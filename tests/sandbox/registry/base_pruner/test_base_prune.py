@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.registry.api import IMAGE_STREAMS, IMAGES
 from sandbox.registry.faults import PrunerFaults
-from sandbox.registry.objects import CREATED_ANNOTATION, REGISTRY_HOST, api_time
+from sandbox.registry.objects import REGISTRY_HOST, api_time
 from sandbox.registry.seed.seed import SeedPlan, seed
 from sandbox.registry.storage.images import Image, ManifestFormat
 from sandbox.registry.storage.layout import layer_link_path, manifest_link_path
@@ -353,7 +353,6 @@ def test_a_young_image_stays_although_nothing_names_it(world: RegistryWorld) -> 
 
 def test_a_young_image_stream_is_left_alone(world: RegistryWorld, api: TinyApi) -> None:
     images = push_revisions(world, "tx/app", 5)
-    annotations = api.get(IMAGE_STREAMS, "app", "tx")["metadata"]["annotations"]
-    annotations[CREATED_ANNOTATION] = api_time(datetime.now(UTC))
+    api.get(IMAGE_STREAMS, "app", "tx")["metadata"]["creationTimestamp"] = api_time(datetime.now(UTC))
     prune(world)
     assert image_names(world) == {image.manifest.digest for image in images}
