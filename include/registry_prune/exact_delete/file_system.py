@@ -59,6 +59,7 @@ class FileSystem:
 
     def __init__(self, root: Path, *, kept_as: str) -> None:
         self.root = root
+        self._served = f"{root}/{keys.VERSION}"
         self._kept = f"{root}/{keys.kept_folder(kept_as)}" if kept_as else ""
 
     def text(self) -> str:
@@ -111,7 +112,7 @@ class FileSystem:
         folder = f"{self.root}/{keys.KEPT}"
         for entry in _folders(folder):
             since = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
-            sizes = [_size(f"{entry.path}/{_relative(keys.blob_folder(each))}/data") for each in kept_blobs(entry.path)]
+            sizes = [_size(f"{entry.path}/{keys.blob_place(each)}/data") for each in kept_blobs(entry.path)]
             repositories = sum(1 for _ in kept_repositories(entry.path))
             yield Kept(name=entry.name, since=since, blobs=len(sizes), bytes=sum(sizes), repositories=repositories)
 
@@ -119,73 +120,72 @@ class FileSystem:
         for folder, _, _ in os.walk(self._kept, topdown=False):
             _remove_empty(folder)
 
-    def _place(self, folder: str) -> str:
-        """Where a folder is kept."""
-        return f"{self._kept}/{_relative(folder)}"
-
     def _keep_blob(self, digest: str, result: Result) -> None:
-        folder = keys.blob_folder(digest)
+        place = keys.blob_place(digest)
+        served, kept = f"{self._served}/{place}", f"{self._kept}/{place}"
         try:
-            _rename(f"{self.root}/{folder}", self._place(folder))
+            _rename(served, kept)
         except OSError as error:
             if error.errno not in _THERE:
                 raise
             # An earlier try of this delete took it, and it came again since: what is kept gives way to what is newer.
             with suppress(FileNotFoundError):
-                _remove_blob(self._place(folder))
-            _rename(f"{self.root}/{folder}", self._place(folder))
+                _remove_blob(kept)
+            _rename(served, kept)
 
     def _remove_blob(self, digest: str, result: Result) -> None:
-        result.freed_bytes += _remove_blob(f"{self.root}/{keys.blob_folder(digest)}")
+        result.freed_bytes += _remove_blob(f"{self._served}/{keys.blob_place(digest)}")
 
     def _remove_kept_blob(self, digest: str, result: Result) -> None:
-        place = self._place(keys.blob_folder(digest))
-        result.freed_bytes += _remove_blob(place)
-        if os.path.lexists(place):
+        kept = f"{self._kept}/{keys.blob_place(digest)}"
+        result.freed_bytes += _remove_blob(kept)
+        if os.path.lexists(kept):
             raise OSError(errno.ENOTEMPTY, "its content is removed; files of somebody else lie beside it and stay")
 
     def _remove_kept_repository(self, name: str, result: Result) -> None:
         for part in keys.REPOSITORY_PARTS:
-            shutil.rmtree(self._place(f"{keys.repository_folder(name)}/{part}"), ignore_errors=True)
+            shutil.rmtree(f"{self._kept}/{keys.repository_place(name)}/{part}", ignore_errors=True)
 
     def _delete_repository(self, name: str, result: Result) -> None:
-        folder = keys.repository_folder(name)
-        parts = [part for part in keys.REPOSITORY_PARTS if os.path.lexists(f"{self.root}/{folder}/{part}")]
+        served, kept = self._repository(name)
+        parts = [part for part in keys.REPOSITORY_PARTS if os.path.lexists(f"{served}/{part}")]
         if not parts:
             raise FileNotFoundError(errno.ENOENT, "no repository", name)
         for part in parts:
             if self._kept:
-                _rename(f"{self.root}/{folder}/{part}", self._place(f"{folder}/{part}"))
+                _rename(f"{served}/{part}", f"{kept}/{part}")
             else:
-                shutil.rmtree(f"{self.root}/{folder}/{part}")
-        _remove_empty(f"{self.root}/{folder}")
+                shutil.rmtree(f"{served}/{part}")
+        _remove_empty(served)
 
     def _put_back_blob(self, digest: str) -> None:
-        folder = keys.blob_folder(digest)
-        with Path(f"{self._place(folder)}/data").open("rb") as file:
+        place = keys.blob_place(digest)
+        served, kept = f"{self._served}/{place}", f"{self._kept}/{place}"
+        with Path(f"{kept}/data").open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         if f"sha256:{content}" != digest:
             raise _DamagedError(f"what is kept is damaged: its content is sha256:{content}")
-        if os.path.lexists(f"{self.root}/{folder}/data"):
+        if os.path.lexists(f"{served}/data"):
             raise _PresentError
         # An empty folder, as a broken-off push leaves one, gives way to a rename by itself.
-        _rename(self._place(folder), f"{self.root}/{folder}")
+        _rename(kept, served)
 
     def _put_back_repository(self, name: str) -> None:
-        folder = keys.repository_folder(name)
-        parts = [part for part in keys.REPOSITORY_PARTS if os.path.lexists(self._place(f"{folder}/{part}"))]
+        served, kept = self._repository(name)
+        parts = [part for part in keys.REPOSITORY_PARTS if os.path.lexists(f"{kept}/{part}")]
         if not parts:
             raise FileNotFoundError(errno.ENOENT, "not kept", name)
-        present = [part for part in parts if os.path.lexists(f"{self.root}/{folder}/{part}")]
+        present = [part for part in parts if os.path.lexists(f"{served}/{part}")]
         for part in parts:
             if part not in present:
-                _rename(self._place(f"{folder}/{part}"), f"{self.root}/{folder}/{part}")
+                _rename(f"{kept}/{part}", f"{served}/{part}")
         if present:
             raise _PresentError
 
-
-def _relative(folder: str) -> str:
-    return folder.removeprefix(f"{keys.VERSION}/")
+    def _repository(self, name: str) -> tuple[str, str]:
+        """Where it is served from, and where it is kept."""
+        place = keys.repository_place(name)
+        return f"{self._served}/{place}", f"{self._kept}/{place}"
 
 
 def _size(path: str) -> int:

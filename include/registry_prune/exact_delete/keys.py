@@ -37,10 +37,15 @@ def is_kept_name(text: str) -> bool:
     return bool(_KEPT_NAME.fullmatch(text))
 
 
-def blob_folder(digest: str) -> str:
-    """The folder of a blob, below the storage's root; its content is the file ``data`` in it."""
+def blob_place(digest: str) -> str:
+    """The folder of a blob, below ``v2`` and below a folder of what is kept; its content is the file ``data`` in it."""
     algorithm, _, encoded = digest.partition(":")
-    return f"{BLOBS}/{algorithm}/{encoded[:2]}/{encoded}"
+    return f"blobs/{algorithm}/{encoded[:2]}/{encoded}"
+
+
+def blob_folder(digest: str) -> str:
+    """The folder of a blob, below the storage's root."""
+    return f"{VERSION}/{blob_place(digest)}"
 
 
 def blob_key(digest: str) -> str:
@@ -48,9 +53,14 @@ def blob_key(digest: str) -> str:
     return f"{blob_folder(digest)}/data"
 
 
+def repository_place(repository: str) -> str:
+    """The folder of a repository, below ``v2`` and below a folder of what is kept."""
+    return f"repositories/{repository}"
+
+
 def repository_folder(repository: str) -> str:
-    """The folder of a repository."""
-    return f"{REPOSITORIES}/{repository}"
+    """The folder of a repository, below the storage's root."""
+    return f"{VERSION}/{repository_place(repository)}"
 
 
 def kept_folder(name: str) -> str:

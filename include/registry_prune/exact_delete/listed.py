@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,8 @@ from include.registry_prune.lists.candidate_list import DamagedListError, Seal, 
 from include.registry_prune.pruner.dockerregistry import DELETABLE, LineKind
 
 _SHOWN_CHARACTERS = 200
+_BLOB_LINES = re.compile(rb"^blob sha256:[0-9a-f]{64}\n", re.MULTILINE)
+"""Nearly all lines are such: a look at a whole block takes a third of the time."""
 _ACCEPTED: dict[LineKind, Callable[[str], bool]] = {
     LineKind.BLOB: is_digest,
     LineKind.REPOSITORY: is_repository,
@@ -56,7 +59,9 @@ class CheckedList:
         self._path = path
         counts = dict.fromkeys(map(str, DELETABLE), 0)
         for block in self._blocks():
-            for line in block.decode(errors="replace").splitlines():
+            rest, blobs = _BLOB_LINES.subn(b"", block)
+            counts[LineKind.BLOB] += blobs
+            for line in rest.decode(errors="replace").splitlines():
                 counts[_accepted(line)] += 1
         if counts != seal.counts:
             raise DamagedListError(f"The list has other counts than were written: {counts}, and not {seal.counts}")

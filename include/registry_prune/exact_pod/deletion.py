@@ -15,7 +15,7 @@ from typing import Any
 from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, end_tasks
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.cluster.registry_state import unsettled
+from include.registry_prune.cluster.registry_state import RegistryState, unsettled
 from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.deletion.ending import DeleteEnding
 from include.registry_prune.deletion.image_watch import ImageWatch, evidence
@@ -238,16 +238,14 @@ class ListDelete:
         """Uid of the pod to follow; it has its list."""
         cluster, holder = self._cluster, self._work.holder
         found = exact_pod(cluster)
+        if found is not None and found.window != holder.token:
+            found = None
+        if found is not None and (found.purpose != DELETE or found.terminating):
+            end_exact_pod(cluster, found)
+            found = None
         # After that look: whoever holds the name while he closes the window has said so in the lease before.
-        require_open_window(cluster, holder=holder)
-        ours = found is not None and found.window == holder.token
-        if found is not None and ours and found.purpose == DELETE and not found.terminating:
-            self._ending.uid = found.uid
-        else:
-            if found is not None and ours:
-                end_exact_pod(cluster, found)
-            self._ending.uid = self._make()
-        uid = self._ending.uid
+        _, state = require_open_window(cluster, holder=holder)
+        uid = self._ending.uid = self._make(state) if found is None else found.uid
         wait_until_running(cluster, uid, limit_seconds=START_SECONDS)
         self._wait_for_images()
         # Whoever closes the window between its lease and this pod has found no pod: without a list it does nothing.
@@ -255,9 +253,8 @@ class ListDelete:
         self._hand_over(uid)
         return uid
 
-    def _make(self) -> str:
+    def _make(self, state: RegistryState) -> str:
         cluster, holder = self._cluster, self._work.holder
-        _, state = require_open_window(cluster, holder=holder)
         if unsettled(state, read_only=True):
             wait_until_settled(cluster, read_only=True, limit_seconds=self._work.settle_seconds)
         require_clear_way(cluster, own=holder)
