@@ -148,6 +148,11 @@ class AirflowApi:
         errors = self._request("GET", "/api/v2/importErrors")["import_errors"]
         return [f"{error['filename']}:\n{error['stack_trace'].rstrip()}" for error in errors]
 
+    def parse_again(self, dag_id: str) -> None:
+        """Have the dag-processor parse this DAG's file now, as the button *Reparse Dag* of the UI does."""
+        file_token = self._request("GET", f"/api/v2/dags/{quote(dag_id)}")["file_token"]
+        self._request("PUT", f"/api/v2/parseDagFile/{quote(file_token, safe='')}")
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
         self._request("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": False})

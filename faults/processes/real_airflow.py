@@ -99,6 +99,8 @@ class RealAirflow:
             overrides={
                 FOLDER_VARIABLE: str(self._folder / "points"),
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(self._plugins()),
+                # Entries are renamed in mid-run.
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(_HEARTBEAT_SECONDS),
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

@@ -99,6 +99,12 @@ class Fleet:
         self.api = AirflowApi(settings.url, timeout_seconds=120.0)
         stack.callback(self.api.close)
 
+    def add(self, entry: str) -> None:
+        """Add an entry to ``clusters.yaml``, as docs/settings.md says."""
+        with self.clusters.open("a", encoding="utf-8") as file:
+            file.write(entry)
+        self.api.parse_again(f"registry_prune_{next(iter(FLEET))}")
+
     def start(self, name: str) -> str:
         """Begin a run; returns its id."""
         dag_id = f"registry_prune_{name}"
@@ -131,8 +137,7 @@ def test_no_run_disturbs_another_and_a_sixth_cluster_is_four_lines(fleet: Fleet)
     for name, run_id in runs.items():
         wait_for(lambda n=name, r=run_id: fleet.api.xcom(f"registry_prune_{n}", r, "arm_window"), PATIENCE_SECONDS)  # type: ignore[misc]
     assert len(FOUR_LINES.splitlines()) == 4
-    with fleet.clusters.open("a", encoding="utf-8") as file:
-        file.write(FOUR_LINES)
+    fleet.add(FOUR_LINES)
     runs["sixth"] = fleet.start("sixth")
     states = {}
     for name, run_id in runs.items():

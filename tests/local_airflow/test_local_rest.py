@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - the names that http.server looks for
+    do_GET = do_POST = do_PUT = do_PATCH = _answer  # noqa: N815 - the names that http.server looks for
 
     def log_request(self, code: object = "-", size: object = "-") -> None: ...
 
@@ -110,6 +110,13 @@ def test_unpause_and_mark_failed(server: FakeApiServer, api: AirflowApi) -> None
     assert server.asked[-1][2] == {"is_paused": False}
     api.mark_failed("registry_prune", RUN_ID)
     assert server.asked[-1][2] == {"state": "failed"}
+
+
+def test_the_file_of_a_dag_is_parsed_again(server: FakeApiServer, api: AirflowApi) -> None:
+    server.answers[("GET", "/api/v2/dags/registry_prune")] = (200, {"file_token": "a.b-c"})
+    server.answers[("PUT", "/api/v2/parseDagFile/a.b-c")] = (201, None)
+    api.parse_again("registry_prune")
+    assert server.asked[-1][:2] == ("PUT", "/api/v2/parseDagFile/a.b-c")
 
 
 def test_dag_is_known_by_its_whole_id(server: FakeApiServer, api: AirflowApi) -> None:
