@@ -90,7 +90,7 @@ def prepare(home: Path, now: datetime) -> None:
         store(build_dag(settings))
         store(build_guard(settings))
         if name != "idle":
-            _guard_round(name, now)
+            guard_round(name, now)
     with create_session() as session:
         for dag in session.scalars(select(DagModel)):
             dag.is_paused, dag.next_dagrun_create_after = False, newest_due(now) + timedelta(days=2)
@@ -246,11 +246,17 @@ def _run(session: Session, dag_id: str, run_id: str, due: datetime, *, state: Da
     return run
 
 
-def _guard_round(name: str, now: datetime) -> None:
+def guard_round(name: str, now: datetime, cluster_id: str = "") -> None:
     """Two minutes ago, before the run in Munich opened its window."""
     dag_id = f"registry_guard_{name}"
     looked_at = now - timedelta(minutes=2)
-    seen = GuardRound(found=Found.NOTHING, message="the registry takes pushes", looked_at=looked_at, read_only=False)
+    seen = GuardRound(
+        found=Found.NOTHING,
+        message="the registry takes pushes",
+        looked_at=looked_at,
+        read_only=False,
+        cluster_id=cluster_id,
+    )
     with create_session() as session:
         run = _run(session, dag_id, run_id_of(looked_at), looked_at, state=DagRunState.SUCCESS)
         run.end_date = looked_at

@@ -25,6 +25,7 @@ from tests.browser.prepared_runs import (
     MUNICH,
     MUNICH_EXPECTED,
     berlin_report,
+    guard_round,
     munich_progress,
     newest_due,
     run_id_of,
@@ -261,3 +262,13 @@ def test_a_viewer_without_rights_sees_no_cluster(page: Page, airflow: Airflow) -
     opened(page, airflow, cluster=BERLIN)
     expect(page.get_by_text("you may read none of the registry's DAGs")).to_be_visible()
     expect(page.locator("[data-cluster]")).to_have_count(0)
+
+
+def test_the_cards_of_two_entries_for_one_cluster_name_each_other(page: Page, airflow: Airflow) -> None:
+    for name in ("hamburg", "leipzig"):
+        guard_round(name, airflow.now + timedelta(seconds=1), cluster_id="4711")
+    opened(page, airflow, cluster=BERLIN)
+    for name, other in (("hamburg", "leipzig"), ("leipzig", "hamburg")):
+        card = page.locator(f'[data-cluster="{name}"]')
+        expect(card.locator(".rp-problem")).to_contain_text(f"the same cluster as that of {other}")
+    expect(page.locator('[data-cluster="berlin"] .rp-problem')).to_have_count(0)

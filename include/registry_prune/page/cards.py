@@ -67,18 +67,24 @@ def cards_of(
     :param settings: by DAG; None if they cannot be read, and ``why_none`` says why.
     """
     kept = reports_of(dag_ids(dags), LOOKED_AT, settings, why_none=why_none)
+    guards = {dag_id: _guard_seen(session, dag_id, user, now) for dag_id in dag_ids(dags)}
     cards = []
     for dag in dags:
         runs = with_kept(stored_runs(session, dag.dag_id, count=LOOKED_AT), kept[dag.dag_id].reports, most=LOOKED_AT)
-        cards.append(_card(session, dag, user, view_runs(runs), notes=kept[dag.dag_id].damaged, now=now))
+        cards.append(_card(session, dag, guards, view_runs(runs), notes=kept[dag.dag_id].damaged, now=now))
     return cards
 
 
 def _card(
-    session: Session, dag: DagModel, user: BaseUser, runs: Sequence[RunView], *, notes: tuple[str, ...], now: datetime
+    session: Session,
+    dag: DagModel,
+    guards: Mapping[str, GuardSeen | None],
+    runs: Sequence[RunView],
+    *,
+    notes: tuple[str, ...],
+    now: datetime,
 ) -> ClusterCard:
-    guard_dag_id = _guard_of(dag.dag_id)
-    seen = guard_seen(session, guard_dag_id, now=now) if may_read(user, guard_dag_id) else None
+    seen = guards[dag.dag_id]
     guard = seen or GuardSeen()
     window = open_window(session, dag.dag_id)
     registry = registry_now(guard.last, guard.looked_at, window, now=now)
@@ -95,7 +101,7 @@ def _card(
         running=running,
         last=ended[0] if ended else None,
         last_prune=next((run for run in ended if run.tone == "good"), None),
-        guard_dag_id=guard_dag_id if seen is not None else "",
+        guard_dag_id=_guard_of(dag.dag_id) if seen is not None else "",
         guard_looked_at=guard.looked_at,
         guard_failing=guard.failing,
         guard_paused=guard.paused,
@@ -106,6 +112,7 @@ def _card(
             paused=bool(dag.is_paused),
             failed_in_a_row=_count(takewhile(lambda run: run.tone == "bad", ended)),
             due_at=None if running else due_at,
+            same_cluster=_same_cluster(dag.dag_id, guards),
             now=now,
         ),
         notes=notes,
@@ -115,6 +122,19 @@ def _card(
 def cluster_name(dag_id: str) -> str:
     """Of the cluster with this DAG."""
     return dag_id.removeprefix(f"{BASE_DAG_ID}_") if dag_id != BASE_DAG_ID else DEFAULT_CLUSTER
+
+
+def _guard_seen(session: Session, dag_id: str, user: BaseUser, now: datetime) -> GuardSeen | None:
+    """What is known of the guard of this DAG's cluster; None if the user may not see it."""
+    guard_dag_id = _guard_of(dag_id)
+    return guard_seen(session, guard_dag_id, now=now) if may_read(user, guard_dag_id) else None
+
+
+def _same_cluster(dag_id: str, guards: Mapping[str, GuardSeen | None]) -> list[str]:
+    """The other entries that reach the cluster of this one."""
+    ids = {each: seen.last.cluster_id for each, seen in guards.items() if seen and seen.last}
+    here = ids.get(dag_id)
+    return [cluster_name(each) for each, there in ids.items() if here and there == here and each != dag_id]
 
 
 def _guard_of(dag_id: str) -> str:

@@ -6,6 +6,7 @@ knows it last is believed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -104,6 +105,7 @@ def attention(
     paused: bool,
     failed_in_a_row: int,
     due_at: datetime | None,
+    same_cluster: Sequence[str],
     now: datetime,
 ) -> tuple[str, ...]:
     """What somebody should look at, besides a registry that is read-only.
@@ -111,10 +113,16 @@ def attention(
     :param guard_looked_at: None: it is not known, or may not be seen.
     :param failed_in_a_row: the last runs that ended badly, up to the first that did not.
     :param due_at: when the next run is due; in the past if nothing begins it; None: there is no schedule.
+    :param same_cluster: other entries whose guards have looked at the same cluster.
     """
     found = []
     if registry.overdue:
         found.append("The registry should take pushes again by now.")
+    if same_cluster:
+        found.append(
+            f"It is the same cluster as that of {', '.join(same_cluster)}, as their guards have seen: remove all but "
+            "one of these entries of clusters.yaml, or correct their connections."
+        )
     if guard_paused and not paused:
         found.append("The guard is paused: nobody closes a window whose run is gone.")
     elif guard_looked_at is not None and now - guard_looked_at > GUARD_SILENT:

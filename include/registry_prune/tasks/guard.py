@@ -55,7 +55,11 @@ class GuardWindow(RegistryOperator):
             raise AirflowException(str(error)) from error
         self.log.info("%s", seen.message)
         seen = seen.model_copy(
-            update={"token_expires_at": run.cluster.token_expires_at, "looked_at": datetime.now(UTC)}
+            update={
+                "token_expires_at": run.cluster.token_expires_at,
+                "looked_at": datetime.now(UTC),
+                "cluster_id": self._cluster_id(run),
+            }
         )
         release_turn(self.cluster, seen.closed_run)
         self._emit(run)
@@ -66,6 +70,16 @@ class GuardWindow(RegistryOperator):
             now=datetime.now(UTC),
             limit_seconds=self.cluster.seconds("unexplained_read_only"),
         )
+
+    def _cluster_id(self, run: Run) -> str:
+        """By it the page finds two entries that reach one cluster. A round does not fail for it."""
+        from include.registry_prune.cluster.error import ClusterError
+
+        try:
+            return run.cluster.cluster_id()
+        except ClusterError as error:
+            self.log.warning("The cluster's id is not known: %s", error)
+            return ""
 
     def _emit(self, run: Run) -> None:
         """Say all figures again: whoever keeps them may have been restarted."""

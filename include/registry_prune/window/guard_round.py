@@ -34,6 +34,7 @@ class GuardRound(Record):
     :param looked_at: when the round was over.
     :param read_only: whether the registry was read-only then; None: not known.
     :param read_only_since: when it was made so; of a registry that somebody else made read-only: not later than that.
+    :param cluster_id: of the cluster that it looked at; empty if that does not tell.
     :param holder: ``dag_id/run_id`` of the run whose window is open; ``closed_run``: of the one whose window it closed.
     """
 
@@ -48,6 +49,7 @@ class GuardRound(Record):
     looked_at: AwareDatetime | None = None
     read_only: bool | None = None
     read_only_since: AwareDatetime | None = None
+    cluster_id: str = ""
     holder: str = ""
     closed_run: str = ""
 

@@ -22,6 +22,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from dags.registry_guard import build_guard
 from dags.registry_prune import build_dag
 from include.registry_prune.lists.artifacts import artifact_path, list_writer, write_whole
 from include.registry_prune.lists.kept_progress import progress_path
@@ -32,6 +33,7 @@ from include.registry_prune.report.links import PAGE, PAGE_NAME, PAGE_ROUTES, WI
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from include.registry_prune.tasks.after_window import Report
+from tests.browser.prepared_runs import guard_round
 from tests.dags.played_run import PlayedRun, play, store
 
 DAG, IDLE = "registry_prune_page", "registry_prune_idle"
@@ -408,6 +410,44 @@ def test_a_guard_is_told_of_only_to_who_may_read_its_dag(
     assert cards(client)[DAG]["guard_dag_id"] == "registry_guard_page"
     monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", no_guards)
     assert cards(client)[DAG]["guard_dag_id"] == ""
+
+
+def same_cluster(client: TestClient) -> dict[str, list[str]]:
+    """What each card says of other entries for its cluster."""
+    return {
+        dag_id: [text for text in card["attention"] if text.startswith("It is the same cluster")]
+        for dag_id, card in cards(client).items()
+    }
+
+
+def guards_saw(page: str, idle: str, at: datetime) -> None:
+    for name, cluster_id in (("page", page), ("idle", idle)):
+        guard_round(name, at, cluster_id=cluster_id)
+
+
+def test_two_entries_whose_guards_saw_one_cluster_name_each_other(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But never an entry that the user may not see."""
+    for name in ("page", "idle"):
+        store(build_guard(ClusterSettings.from_mapping(name, {})))
+    now = datetime.now(UTC)
+    for seconds, ids in enumerate([("4711", "4712"), ("", "")]):
+        guards_saw(*ids, now + timedelta(seconds=seconds))
+        assert same_cluster(client) == {DAG: [], IDLE: []}
+    guards_saw("4711", "4711", now + timedelta(seconds=2))
+    found = same_cluster(client)
+    assert "as that of idle," in found[DAG][0]
+    assert "as that of page," in found[IDLE][0]
+
+    allowed = SimpleAuthManager.is_authorized_dag
+
+    def not_idle(self: Any, *, details: Any = None, **rest: Any) -> bool:
+        hidden = details is not None and details.id.endswith("_idle")
+        return not hidden and bool(allowed(self, details=details, **rest))
+
+    monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", not_idle)
+    assert same_cluster(client) == {DAG: []}
 
 
 def test_a_thousand_runs_are_told_of_in_short(client: TestClient, played: PlayedRun) -> None:

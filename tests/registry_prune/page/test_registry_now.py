@@ -99,6 +99,7 @@ LATE = registry_now(None, None, WINDOW, now=END + timedelta(minutes=1))
         ({"guard_looked_at": None}, None),
         ({"guard_paused": True}, "The guard is paused"),
         ({"guard_paused": True, "paused": True}, None),
+        ({"same_cluster": ["berlin", "munich"]}, "It is the same cluster as that of berlin, munich"),
         ({"registry": LATE}, "should take pushes again"),
         ({"registry": RegistryNow("not known")}, None),
     ],
@@ -111,6 +112,7 @@ def test_what_somebody_should_look_at(changes: dict[str, Any], said: str | None)
         "paused": False,
         "failed_in_a_row": 0,
         "due_at": NOW + timedelta(hours=1),
+        "same_cluster": [],
     }
     found = attention(**{**facts, **changes}, now=NOW)
     assert len(found) == (said is not None)

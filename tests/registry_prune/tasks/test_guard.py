@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.fleet.claims import own_claim, write_claim
 from include.registry_prune.fleet.turn import claim_of
+from include.registry_prune.page.airflow_runs import guard_seen
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
@@ -30,6 +32,8 @@ from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.registry_prune.alerts.receivers import http_receiver
+from tests.registry_prune.conftest import kubectl
+from tests.registry_prune.preflight.test_rights import roles_in
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 from tests.registry_prune.window.test_guard import EXPIRED, HOLDER, assert_as_before, leave_window_open, never
 from tests.registry_prune.window.test_opening import LIMITS
@@ -130,6 +134,31 @@ def test_a_quiet_round_alerts_nobody(sandbox: Sandbox, caplog: Any) -> None:
     assert run_guard(caplog) == "success"
     assert "ALERT" not in caplog.text
     assert_as_before(sandbox)
+
+
+def cluster_id_of_last_round() -> str:
+    with create_session() as session:
+        last = guard_seen(session, "registry_guard", now=datetime.now(UTC)).last
+    assert last is not None
+    return last.cluster_id
+
+
+def test_a_round_says_which_cluster_it_saw_and_goes_on_where_it_may_not_know(
+    sandbox: Sandbox, cluster: Cluster, caplog: Any
+) -> None:
+    """By it the page finds two entries that reach one cluster."""
+    assert run_guard(caplog) == "success"
+    assert cluster_id_of_last_round() == cluster.cluster_id() != ""
+    (role,) = (name for (namespace, name) in roles_in("rbac.yaml") if not namespace)
+    number = next(
+        number
+        for number, rule in enumerate(roles_in("rbac.yaml")["", role])
+        if rule["resources"] == ["clusterversions"]
+    )
+    patch = json.dumps([{"op": "remove", "path": f"/rules/{number}"}])
+    kubectl(sandbox.kubeconfig, "patch", "clusterrole", role, "--type=json", f"--patch={patch}")
+    assert run_guard(caplog) == "success"
+    assert cluster_id_of_last_round() == ""
 
 
 def test_a_guard_that_cannot_reach_the_cluster_fails_and_alerts(
