@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
@@ -24,6 +24,12 @@ def run_url(dag_id: str, run_id: str) -> str:
     """A run's page in Airflow's UI; empty if Airflow does not know its own address."""
     base = conf.get("api", "base_url", fallback="").rstrip("/")
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}" if base and run_id else ""
+
+
+def airflow_address() -> str:
+    """The address of this Airflow, by which others may know it; empty if it knows none but for its own machine."""
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return "" if urlsplit(base).hostname in (None, "localhost", "127.0.0.1", "::1") else base
 
 
 class ReportPageLink(BaseOperatorLink):

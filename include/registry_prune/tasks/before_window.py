@@ -16,6 +16,7 @@ from include.registry_prune.names import DEPLOYMENT
 from include.registry_prune.preflight.approval import Approval, question
 from include.registry_prune.pruner.dockerregistry import PrunerResult
 from include.registry_prune.pruner.integrity import IntegrityCheck
+from include.registry_prune.report.links import airflow_address
 from include.registry_prune.run.base import CandidateList, RegistryOperator
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters_file import other_entry
@@ -77,7 +78,10 @@ class VerifyAccess(RegistryOperator):
         for note in review.notes:
             self.log.warning("%s", note)
         self._warn_of_events(run)
-        self._require_only_entry(run)
+        another = self._require_only_entry(run)
+        if another:
+            self.log.warning("%s", another)
+            review = review.model_copy(update={"notes": (*review.notes, another)})
         run.mark_place()
         if by_list:
             look = look_at_storage(run)
@@ -85,12 +89,13 @@ class VerifyAccess(RegistryOperator):
             run.hand_over(look, LOOK)
         return review
 
-    def _require_only_entry(self, run: Run) -> None:
+    def _require_only_entry(self, run: Run) -> str | None:
         """Refuse a cluster that another entry prunes; else note that this one does.
 
+        :return: a warning, if an entry of another Airflow does, too.
         :raises AirflowFailException: naming both entries.
         """
-        from include.registry_prune.preflight.entry import note_entry, second_entry
+        from include.registry_prune.preflight.entry import note_entry, other_airflow, second_entry
 
         def reach(name: str) -> Cluster | None:
             other = other_entry(name)
@@ -99,8 +104,12 @@ class VerifyAccess(RegistryOperator):
         problem = second_entry(run.cluster, self.cluster.name, reach)
         if problem:
             raise AirflowFailException(problem)
-        if run.parameters.may_open_window:
-            note_entry(run.cluster, self.cluster.name)
+        if not run.parameters.may_open_window:
+            return None
+        airflow = airflow_address()
+        return other_airflow(
+            note_entry(run.cluster, self.cluster.name, airflow=airflow, now=datetime.now(UTC)), airflow
+        )
 
     def _warn_of_events(self, run: Run) -> None:
         """Without these rights a run works, and one of its alerts is missing."""

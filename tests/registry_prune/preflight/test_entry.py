@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.registry_prune.cluster.error import ClusterError
-from include.registry_prune.preflight.entry import ENTRY_ANNOTATION, note_entry, noted_entry, second_entry
+from include.registry_prune.preflight.entry import (
+    ENTRY_ANNOTATION,
+    NotedEntry,
+    note_entry,
+    noted_entry,
+    other_airflow,
+    second_entry,
+)
+from include.registry_prune.report.links import airflow_address
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, other_entry
+
+NOW = datetime(2026, 11, 26, 3, 15, tzinfo=UTC)
+HERE, THERE = "https://airflow.example.com/prod", "http://[2001:db8::1]:8080"
 
 
 class PlayedCluster:
@@ -80,11 +92,78 @@ def test_an_entry_whose_cluster_does_not_answer_is_not_in_the_way() -> None:
     assert judged(PlayedCluster(noted="berlin"), "munich", reach) is None
 
 
+def noted(cluster: PlayedCluster, name: str, airflow: str) -> NotedEntry | None:
+    return note_entry(cluster, name, airflow=airflow, now=NOW)  # type: ignore[arg-type]
+
+
 def test_an_entry_is_noted_once() -> None:
     cluster = PlayedCluster(noted="berlin")
-    note_entry(cluster, "munich")  # type: ignore[arg-type]
-    note_entry(cluster, "munich")  # type: ignore[arg-type]
-    assert (noted_entry(cluster.config()), cluster.patches) == ("munich", 1)
+    assert noted(cluster, "munich", "") == NotedEntry("berlin")
+    assert noted(cluster, "munich", "") == NotedEntry("munich")
+    assert (noted_entry(cluster.config()), cluster.patches) == (NotedEntry("munich"), 1)
+
+
+def test_an_entry_is_noted_with_its_airflow_and_when() -> None:
+    cluster = PlayedCluster(noted="berlin")
+    assert noted(cluster, "munich", HERE) == NotedEntry("berlin")
+    assert noted(cluster, "munich", THERE) == NotedEntry("munich", HERE, "2026-11-26T03:15Z")
+    assert noted_entry(cluster.config()) == NotedEntry("munich", THERE, "2026-11-26T03:15Z")
+    assert judged(cluster, "berlin", reaching(PlayedCluster())) is not None, "a second entry is found with it, too"
+
+
+def test_an_address_that_would_not_be_read_is_not_noted() -> None:
+    """Guards the name: it would be lost with it."""
+    cluster = PlayedCluster()
+    noted(cluster, "munich", "https://airflow.example.com/a b")
+    assert noted_entry(cluster.config()) == NotedEntry("munich")
+
+
+def test_an_entry_of_another_airflow_is_named_with_its_address_and_when_it_was_here() -> None:
+    cluster = PlayedCluster()
+    noted(cluster, "default", THERE)
+    warning = other_airflow(noted(cluster, "default", HERE), HERE)
+    assert warning is not None
+    assert f"The Airflow at {THERE} prunes this cluster, too: its DAG registry_prune was here at 2026-" in warning
+    assert other_airflow(noted(cluster, "default", HERE), HERE) is None, "now it is this one that was here last"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "here"),
+    [
+        (None, HERE),
+        ("default", HERE),
+        (f"default {HERE} 2026-11-26T03:15Z", HERE),
+        (f"default {THERE} 2026-11-26T03:15Z", ""),
+        (f"default {THERE} \x1b[2J", HERE),
+        (f"default {THERE}\u202e 2026-11-26T03:15Z", HERE),
+        ("default javascript:alert(1) 2026-11-26T03:15Z", HERE),
+        (f"default {THERE}/{'x' * 2_000_000} 2026-11-26T03:15Z", HERE),
+    ],
+    ids=[
+        "nobody",
+        "an older release",
+        "this one",
+        "no address",
+        "escapes",
+        "from right to left",
+        "no web",
+        "megabytes",
+    ],
+)
+def test_nobody_is_warned_of_what_is_not_known_or_was_made_up(annotation: str | None, here: str) -> None:
+    before = noted_entry(PlayedCluster(noted=annotation).config())
+    assert other_airflow(before, here) is None
+
+
+@pytest.mark.parametrize(
+    ("base_url", "address"),
+    [("", ""), ("http://localhost:8080/", ""), ("http://127.0.0.1:1", ""), ("http://[::1]:1", ""), (f"{HERE}/", HERE)],
+)
+def test_an_address_that_means_something_on_one_machine_only_is_none(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, address: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+    assert airflow_address() == address
 
 
 def test_another_entry_is_looked_up_in_the_file_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
