@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.1
 """Between two watches: one that is ended as soon as it begins, by a proxy say, must not be begun anew without a
 pause."""
+BURST_SECONDS = 0.1
+"""A rollout changes Config, Deployment and pods within moments of each other, and a look asks for all three."""
 FAILED_PAUSE_SECONDS = 1.0
 """Between a watch that failed and the next."""
 
@@ -75,7 +78,7 @@ def registry_changes(cluster: Cluster) -> Iterator[Callable[[float], None]]:
 
     :return: waits until something has changed since the last call, for at most that many seconds.
     """
-    changed = threading.Event()
+    changed, returned_at = threading.Event(), 0.0
 
     async def watch(connect: Connect) -> None:
         while True:
@@ -87,8 +90,12 @@ def registry_changes(cluster: Cluster) -> Iterator[Callable[[float], None]]:
                 await asyncio.sleep(FAILED_PAUSE_SECONDS)
 
     def wait(seconds: float) -> None:
+        nonlocal returned_at
         changed.wait(seconds)
+        # The first change is told at once; of those that come with it, one look sees all.
+        time.sleep(max(returned_at + BURST_SECONDS - time.monotonic(), 0.0))
         changed.clear()
+        returned_at = time.monotonic()
 
     with beside(cluster.configuration, watch):
         yield wait
