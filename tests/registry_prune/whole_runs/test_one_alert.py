@@ -121,10 +121,11 @@ def test_a_delete_that_works_on_what_an_image_names(
 def test_an_image_that_is_broken_after_the_delete(
     seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
+    name = f"sha256:{7:064x}"
     image = {
         "apiVersion": "image.openshift.io/v1",
         "kind": "Image",
-        "metadata": {"name": f"sha256:{7:064x}", "annotations": {"openshift.io/image.managed": "true"}},
+        "metadata": {"name": name, "annotations": {"openshift.io/image.managed": "true"}},
     }
     before(
         monkeypatch,
@@ -133,7 +134,7 @@ def test_an_image_that_is_broken_after_the_delete(
     )
     run_dag(caplog, conf={**AT_ONCE, "integrity_check": True}, **told.settings)
     assert "images broken: IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again" in told.text
-    assert f'Broken image "{image["metadata"]["name"]}"' in told.text
+    assert f'Broken image "{name}"' in told.text
     assert told.alerts() == sorted([*WINDOW, "images broken, firing", "run failed, firing"])
 
 
