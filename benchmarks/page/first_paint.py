@@ -28,6 +28,8 @@ _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgrou
 _STARTED_WITHIN_SECONDS = 600.0
 _SHOWN_WITHIN_MILLISECONDS = 300_000
 _RUNS_ON_A_PAGE = 15
+_COLUMNS_THAT_FIT = 10
+"""The grid makes only the columns that can be seen, of however many runs it has asked for."""
 _ASKED = """() => {
   const answers = performance.getEntriesByType("resource").filter((each) => each.startTime >= BEGAN
     && ["fetch", "xmlhttprequest"].includes(each.initiatorType));
@@ -61,7 +63,7 @@ class _Sight:
             )
         return (
             "new Set([...document.querySelectorAll('a[href*=\"/runs/\"]')]"
-            f".map((link) => link.href.split('/runs/')[1].split('/')[0])).size >= {shown}"
+            f".map((link) => link.href.split('/runs/')[1].split('/')[0])).size >= {min(shown, _COLUMNS_THAT_FIT)}"
             ' && document.querySelector(\'a[href*="/tasks/"][href*="/runs/"]\') !== null'
         )
 
@@ -178,7 +180,7 @@ BENCHMARK = Benchmark(
 A run a day for years, each with its tasks in Airflow's database (SQLite) and its report in the store, looked at with
 Chromium, which has been there before; the page beside Airflow's own grid of the same DAG. *First paint* is the
 browser's own figure (first contentful paint), of Airflow's frame around both. *Until shown* is from the click until
-plots and table, or the columns of all these runs, are there. *All chosen* is from the choice of the last 1,000, in a
+plots and table, or the columns that fit, are there. *All chosen* is from the choice of the last 1,000, in a
 page that is open. Airflow's API gives its grid 100 runs at most (`maximum_page_limit`).
 """,
     columns=("what", "runs there", "runs shown", "first paint, s", "until shown, s", "answers", "answers, KB"),
