@@ -15,7 +15,7 @@ MODULES: tuple[str, ...] = (
     "read_only.read_only_time", "read_only.by_list", "read_only.slices", "read_only.quiet_day", "read_only.timeline",
     "read_only.celery",
     "stream.dry_run", "stream.parsing", "stream.following", "stream.tripwire",
-    "fleet.parse",
+    "fleet.parse", "page.first_paint",
 )  # fmt: skip
 """One module for each benchmark; each has a ``BENCHMARK``."""
 

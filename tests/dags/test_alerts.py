@@ -1,4 +1,6 @@
-"""Who is told what: the DAG's callbacks in the dag-processor, a task's in its process, a receiver over HTTP."""
+"""Who is told what: the DAG's callbacks in the dag-processor, a task's in its process, a receiver over HTTP.
+
+That each kind of alert comes from a run against the sandbox, and once: ``whole_runs/test_one_alert.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,14 +24,13 @@ from airflow.utils.session import create_session
 
 from dags.registry_prune import build_dag
 from include.registry_prune.alerts import alerts, delivery
-from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError, ImagesBrokenError
-from include.registry_prune.report.kept_reports import keep_report
+from include.registry_prune.alerts.alerts import Alert, AlertKind, ImageLostError
 from include.registry_prune.report.report import Outcome, RunReport
 from include.registry_prune.settings.alerting import AlertChannel
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from tests.dags.dag_processor import Processed, process
-from tests.dags.played_run import NOON, RESULTS, SKIP, PlayedRun, play
+from tests.dags.played_run import PlayedRun, play
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "registry_prune.py"
 SETTINGS = ClusterSettings(alert_connection="alerts", alert_endpoint="hook/registry")
@@ -163,41 +163,6 @@ def test_a_run_that_pruned_tells_what_it_freed(
     assert f"ALERT pruned: {body['text']}" in processed.log
 
 
-def test_a_run_whose_delete_nobody_saw_end_is_told_as_that(
-    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
-) -> None:
-    """Guards the alert: Airflow calls the run good, and nothing else would tell anybody."""
-    began = RESULTS["restore_read_write"].model_copy(update={"delete_began_at": NOON})
-    run = play(alerting_dag, steps={"hard_prune": lambda: None, "restore_read_write": lambda: began})
-    processed = end_in_dag_processor(run, "verify_restored")
-    (body,) = receiver.bodies
-    assert (body["alert"], body["report"]["outcome"]) == ("end not known", "end not known")
-    assert "the lease says that a delete began at 2026-01-01 12:00:00 UTC" in body["text"]
-    assert f"ALERT end not known: {body['text']}" in processed.log
-
-
-def test_a_run_with_nothing_to_prune_tells_nothing(
-    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
-) -> None:
-    run = play(alerting_dag, steps={"survey_gate": lambda: SKIP})
-    processed = end_in_dag_processor(run, "verify_restored")
-    assert "Executing on_success dag callback" in processed.log
-    assert "ALERT" not in processed.log
-    assert receiver.posted == []
-
-
-def test_a_failed_restore_is_told_at_once_and_how_to_do_it_by_hand(
-    alerting_dag: DAG, receiver: Receiver, caplog: pytest.LogCaptureFixture
-) -> None:
-    play(alerting_dag, failing={"restore_read_write"})
-    (body,) = receiver.bodies
-    assert body["alert"] == "restore failed"
-    assert "this step is played to fail" in body["text"]
-    assert "oc patch configs.imageregistry.operator.openshift.io/cluster" in body["text"]
-    (logged,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
-    assert body["text"] in logged.getMessage()
-
-
 def test_of_a_restore_the_first_try_that_fails_is_told_at_once_and_then_that_airflow_gives_up(
     alerting_dag: DAG, receiver: Receiver
 ) -> None:
@@ -328,32 +293,6 @@ CHANNELLED = SETTINGS.model_copy(
 """Every kind goes to the receiver."""
 
 
-def test_a_window_is_told_when_it_opens_and_when_it_is_closed(receiver: Receiver) -> None:
-    dag = build_dag(CHANNELLED)
-    dag.on_failure_callback = dag.on_success_callback = None
-    run = play(dag)
-    opened, *afterwards = receiver.bodies
-    # These two go out side by side.
-    resolved, closed = sorted(afterwards, key=lambda body: body["status"])
-    assert [(body["alert"], body["status"]) for body in (opened, resolved, closed)] == [
-        ("read-only", "firing"), ("read-only", "resolved"), ("read-write", "said"),
-    ]  # fmt: skip
-    assert f"by run {run.run_id}: pushes are refused" in opened["text"]
-    assert closed["text"] == "The registry of cluster default takes pushes again, after 42 s."
-    assert opened["runbook"] == "docs/runbooks/read-only.md"
-    assert resolved["incident"] == "window"
-
-
-def test_images_that_broke_are_told_at_once(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    _, callback = build_dag(CHANNELLED).get_task("integrity_after").on_failure_callback  # type: ignore[misc]
-    callback({**RUN, "exception": AirflowFailException("the registry does not answer")})  # type: ignore[typeddict-item]
-    assert receiver.posted == [], "the run's own alert tells of that"
-    callback({**RUN, "exception": ImagesBrokenError("IMAGES ARE BROKEN: shop/app:v1")})  # type: ignore[typeddict-item]
-    (body,) = receiver.bodies
-    assert (body["alert"], body["incident"]) == ("images broken", "images")
-    assert "shop/app:v1" in body["text"]
-
-
 @pytest.mark.parametrize(
     ("report", "callback", "told"),
     [
@@ -392,23 +331,3 @@ def test_a_failed_run_is_an_incident_that_the_next_good_one_ends(
     assert told[:2] == [("run failed", "firing")] * 2
     assert sorted(told[2:]) == [("run failed", "resolved"), ("skipped", "said")], "these two go out side by side"
     assert {body["incident"] for body in receiver.bodies if body["alert"] == "run failed"} == {"run"}
-
-
-def test_a_backlog_that_never_shrinks_is_told_after_a_run(receiver: Receiver, tmp_path: Path) -> None:
-    settings = CHANNELLED.model_copy(update={"artifacts": tmp_path.as_uri()})
-    for day in range(5):
-        left = RunReport(
-            run_id=str(day), dag_id=settings.dag_id, run_after=NOON + timedelta(days=day), cluster="default",
-            outcome=Outcome.POSTPONED, orphaned_blobs=5_000 + day,
-        )  # fmt: skip
-        keep_report(left, settings.artifacts)
-        build_dag(settings).get_task("report").on_success_callback[0](RUN)  # type: ignore[arg-type, index]
-    (body,) = receiver.bodies
-    assert (body["alert"], body["status"]) == ("backlog", "firing")
-    assert "5,000 blobs then, 5,004 blobs now" in body["text"]
-    keep_report(
-        left.model_copy(update={"run_id": "5", "orphaned_blobs": 10, "run_after": NOON + timedelta(9)}),
-        settings.artifacts,
-    )
-    build_dag(settings).get_task("report").on_success_callback[0](RUN)  # type: ignore[arg-type, index]
-    assert [body["status"] for body in receiver.bodies] == ["firing", "resolved"]

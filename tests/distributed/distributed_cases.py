@@ -109,6 +109,19 @@ class Case:
         self.sandbox.wait_until_settled()
 
 
+def bucket_client(server: ObjectStorageServer) -> Any:
+    """Boto3's client of this server."""
+    return boto3.client(
+        "s3", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="key"
+    )
+
+
+def bucket_connection(server: ObjectStorageServer) -> str:
+    """The Airflow connection to this server, as its environment variable holds it."""
+    extra = {"endpoint_url": server.url, "region_name": "us-east-1"}
+    return json.dumps({"conn_type": "aws", "login": "key", "password": "key", "extra": extra})
+
+
 class Bench:
     """The Airflow and the bucket that all cases share.
 
@@ -126,10 +139,7 @@ class Bench:
         """All of it, from entering to leaving the ``with`` block."""
         with ExitStack() as stack:
             stack.enter_context(self.bucket)
-            boto3.client(
-                "s3", endpoint_url=self.bucket.url, region_name="us-east-1",
-                aws_access_key_id="key", aws_secret_access_key="key",
-            ).create_bucket(Bucket=BUCKET)  # fmt: skip
+            bucket_client(self.bucket).create_bucket(Bucket=BUCKET)
             self._write_clusters()
             self.services = stack.enter_context(Services({"PATH": "/usr/bin:/bin"}).running())
             self.airflow = DistributedAirflow(self._settings(), chart_configuration(*VALUES), self.services)
@@ -148,12 +158,7 @@ class Bench:
             recommended=False,
             overrides={
                 **{f"AIRFLOW_CONN_KUBERNETES_{name.upper()}": self._connection(name) for name in self._entries},
-                "AIRFLOW_CONN_BUCKET": json.dumps(
-                    {
-                        "conn_type": "aws", "login": "key", "password": "key",
-                        "extra": {"endpoint_url": self.bucket.url, "region_name": "us-east-1"},
-                    }
-                ),
+                "AIRFLOW_CONN_BUCKET": bucket_connection(self.bucket),
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_SECONDS),
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             },
@@ -186,10 +191,7 @@ class Bench:
 
     def lists(self, name: str) -> list[str]:
         """The names of what is in the bucket for one entry."""
-        client = boto3.client(
-            "s3", endpoint_url=self.bucket.url, region_name="us-east-1",
-            aws_access_key_id="key", aws_secret_access_key="key",
-        )  # fmt: skip
+        client = bucket_client(self.bucket)
         return [each["Key"] for each in client.list_objects_v2(Bucket=BUCKET, Prefix=f"{name}/").get("Contents", [])]
 
     def worked(self, name: str) -> set[str]:

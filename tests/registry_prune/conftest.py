@@ -16,6 +16,7 @@ from include.registry_prune.cluster.cluster import Cluster
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
+from tests.registry_prune.alerts.receivers import Told, http_receiver
 
 PROJECT = Path(__file__).parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -102,3 +103,12 @@ def cluster(account: Path, connect: Callable[[Path], Cluster]) -> Cluster:
 def admin(sandbox: Sandbox) -> client.ApiClient:
     """What an administrator does meanwhile."""
     return config.new_client_from_config(str(sandbox.kubeconfig))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """Who is told of everything, over HTTP."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http_receiver() as receiver:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLD", f"http://127.0.0.1:{receiver.server_port}")
+        yield Told(receiver)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,14 +34,14 @@ def guard_manifests(folder: Path) -> Path:
 
 
 @pytest.fixture
-def guard_job(sandbox: Sandbox, tmp_path: Path) -> Callable[[str], str]:
+def guard_job(sandbox: Sandbox, account: Path, tmp_path: Path) -> Callable[..., str]:
     """Runs the in-cluster guard as a Job; returns its log."""
     kubectl(sandbox.kubeconfig, "apply", "-f", str(guard_manifests(tmp_path)))
 
-    def run(name: str) -> str:
+    def run(name: str, ends: str = "Complete") -> str:
         namespace = "--namespace=registry-prune"
         kubectl(sandbox.kubeconfig, namespace, "create", "job", name, "--from=cronjob/registry-guard")
-        kubectl(sandbox.kubeconfig, namespace, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=240s")
+        kubectl(sandbox.kubeconfig, namespace, "wait", f"--for=condition={ends}", f"job/{name}", "--timeout=240s")
         return kubectl(sandbox.kubeconfig, namespace, "logs", f"job/{name}")
 
     return run
@@ -48,11 +50,38 @@ def guard_job(sandbox: Sandbox, tmp_path: Path) -> Callable[[str], str]:
 def test_the_guard_in_the_cluster_closes_a_window_with_its_own_account_alone(
     seeded: Sandbox, cluster: Cluster, guard_job: Callable[[str], str]
 ) -> None:
+    """And an Event on the Config CR tells it, as no Airflow may be there to do so."""
     leave_window_open(cluster)
     log = guard_job("round-1")
     assert f"The guard closed the window of {HOLDER.run}" in log
+    (event,) = events(seeded)
+    assert (event["reason"], event["type"], event["count"]) == ("RegistryPruneGuard", "Warning", 1)
+    assert event["involvedObject"]["kind"] == "Config"
+    assert event["message"].startswith(f"The guard closed the window of {HOLDER.run}: its lease ran out")
     assert_as_before(seeded)
     assert "the registry takes pushes" in guard_job("round-2")
+    assert len(events(seeded)) == 1, "a quiet round tells nothing"
+
+
+def events(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return list(json.loads(kubectl(sandbox.kubeconfig, "get", "events", "-n", "default", "-o", "json"))["items"])
+
+
+def test_a_guard_that_cannot_read_the_lease_says_so_in_an_event_and_one_without_the_right_in_its_log(
+    sandbox: Sandbox, guard_job: Callable[..., str]
+) -> None:
+    kubectl(
+        sandbox.kubeconfig, "annotate", "configs.imageregistry.operator.openshift.io/cluster",
+        "registry-prune/lease=nonsense",
+    )  # fmt: skip
+    assert "The guard could not do its work" in guard_job("round-1", "Failed")
+    (event,) = events(sandbox)
+    assert event["message"].startswith("The guard could not do its work, the next round tries again: ")
+    kubectl(sandbox.kubeconfig, "delete", "rolebinding", "registry-guard", "-n", "default")
+    log = guard_job("round-2", "Failed")
+    assert "The guard could not do its work" in log
+    assert "No Event on Config cluster tells of it" in log
+    assert events(sandbox) == [event]
 
 
 def test_the_guard_in_the_cluster_leaves_a_run_alone_that_renews_its_lease(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -91,7 +92,7 @@ class KubernetesApi:
     def token_expires_at(self) -> datetime | None:
         """When the account's token expires; None if it has none, one that does not tell, or one that is renewed by
         itself (in a pod, or by a command of the kubeconfig)."""
-        if self.configuration.refresh_api_key_hook is not None:
+        if _is_renewed(self.configuration.refresh_api_key_hook):
             return None
         key = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         return token_expires_at(str(key or ""))
@@ -163,6 +164,15 @@ class KubernetesApi:
             yield from page["items"]
             if not page["metadata"].get("continue"):
                 return
+
+
+def _is_renewed(hook: Callable[..., None] | None) -> bool:
+    """Whether a token is renewed by itself. The client has a hook for that with every token of a kubeconfig, also with
+    one that stands there and is never renewed; whose hook it is shows."""
+    if hook is None:
+        return False
+    user = getattr(inspect.getclosurevars(hook).nonlocals.get("self"), "_user", None)
+    return user is None or "exec" in user or "auth-provider" in user
 
 
 def token_expires_at(authorization: str) -> datetime | None:

@@ -119,7 +119,7 @@ class VerifyAccess(RegistryOperator):
         if not self.cluster.alert_events:
             return
         try:
-            missing = missing_permissions(run.cluster, tuple(EVENTS))
+            missing = missing_permissions(run.cluster, EVENTS)
         except ClusterError:
             return
         if missing:

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens that carry a signed identity."""
+"""Who asks: bearer tokens that carry a signed identity, as JSON Web Tokens: whoever has one reads when it ends."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class TokenAuthenticator:
             "groups": list(dict.fromkeys((*groups, AUTHENTICATED))),
         }
         if expiration_seconds is not None:
-            claims["expires"] = int(time.time()) + expiration_seconds
-        payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
-        return f"{payload}.{self._signature(payload)}"
+            claims["exp"] = int(time.time()) + expiration_seconds
+        signed = f"{_HEADER}.{_encode(json.dumps(claims, separators=(',', ':')).encode())}"
+        return f"{signed}.{self._signature(signed)}"
 
     def service_account_token(self, namespace: str, name: str, *, expiration_seconds: int | None = None) -> str:
         """The token of a service account: always the same one while no expiration is asked for."""
@@ -58,14 +58,15 @@ class TokenAuthenticator:
 
     def authenticate(self, token: str) -> User | None:
         """Whose token it is; None if it was not issued here, has expired or was revoked."""
-        payload, _, signature = token.partition(".")
-        if token in self._revoked or not hmac.compare_digest(signature.encode(), self._signature(payload).encode()):
+        signed, _, signature = token.rpartition(".")
+        if token in self._revoked or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
             return None
+        payload = signed.partition(".")[2]
         try:
             claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         except (binascii.Error, ValueError):
             return None
-        expires = claims.get("expires")
+        expires = claims.get("exp")
         if expires is not None and expires <= time.time():
             return None
         return User(claims["name"], tuple(claims["groups"]))
@@ -78,9 +79,12 @@ class TokenAuthenticator:
         """Take back a :meth:`revoke`."""
         self._revoked.discard(token)
 
-    def _signature(self, payload: str) -> str:
-        return _encode(hmac.new(self._key, payload.encode(), hashlib.sha256).digest())
+    def _signature(self, signed: str) -> str:
+        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
 
 
 def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+_HEADER = _encode(b'{"alg":"HS256","typ":"JWT"}')

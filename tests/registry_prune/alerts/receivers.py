@@ -11,11 +11,14 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from include.registry_prune.settings.alerting import AlertKind
 
 PATIENCE_SECONDS = 120
 ALERTMANAGER = shutil.which("prometheus-alertmanager")
@@ -78,6 +81,29 @@ def http_receiver() -> Iterator[HttpReceiver]:
             server.may_answer.set()
             server.shutdown()
             thread.join()
+
+
+@dataclass(frozen=True)
+class Told:
+    """Whoever is told of everything, the quiet kinds too, by an Airflow connection ``told``."""
+
+    receiver: HttpReceiver
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of a cluster whose alerts go there."""
+        return {"alert_channels": [{"channel": "http", "connection": "told", "kinds": list(AlertKind)}]}
+
+    @property
+    def text(self) -> str:
+        """What was said since the last look: every alert in full."""
+        return "\n".join(f"{body['alert']}: {body['text']}" for body in self.receiver.bodies)
+
+    def alerts(self) -> list[str]:
+        """The kind and the status of each alert since the last look; sorted, as some go out side by side."""
+        told = sorted(f"{body['alert']}, {body['status']}" for body in self.receiver.bodies)
+        self.receiver.posted.clear()
+        return told
 
 
 def closed_port() -> int:

@@ -127,7 +127,7 @@ def test_with_exactly_the_deployed_rules_everything_is_allowed(sandbox: Sandbox,
     assert set(EVERYTHING) == {*LOOK, *ROLE, *BASE_PRUNE, *WINDOW}
     assert missing_permissions(run_cluster, (*EVERYTHING, *EVENTS, SEES_GUARD)) == []
     review(run_cluster)
-    assert missing_permissions(connected(sandbox, "registry-guard"), GUARD) == []
+    assert missing_permissions(connected(sandbox, "registry-guard"), (*GUARD, *EVENTS)) == []
 
 
 @pytest.mark.parametrize("rule", rules_in("rbac.yaml"), ids=text)
@@ -173,12 +173,14 @@ def guard_round(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_the_guard_names_exactly_the_rule_that_is_missing_before_a_window_needs_it(
     sandbox: Sandbox, guard_round: Any, rule: Rule
 ) -> None:
+    """It can close one without Events: that it may not write any is said, and is no failure."""
     needed = of_rule("guard.yaml", rule, GUARD)
-    assert needed
+    optional = of_rule("guard.yaml", rule, EVENTS)
+    assert needed or optional, "it is asked for by nobody"
     with without(sandbox, rule):
         status, said = guard_round()
     named = [line[4:] for line in said.splitlines() if line.startswith("  - ")]
-    assert (status, named) == (1, [each.rule() for each in needed])
+    assert (status, named) == (1 if needed else 0, [each.rule() for each in (*needed, *optional)])
 
 
 def test_a_guard_with_its_rights_is_content(guard_round: Any) -> None:

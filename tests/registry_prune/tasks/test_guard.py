@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
@@ -26,12 +27,14 @@ from include.registry_prune.page.airflow_runs import guard_seen
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
+from include.registry_prune.window import guard as window_guard
+from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.guard import guard
-from include.registry_prune.window.guard_round import Found
+from include.registry_prune.window.guard_round import Found, GuardRound
 from include.registry_prune.window.opening import arm
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from tests.registry_prune.alerts.receivers import http_receiver
+from tests.registry_prune.alerts.receivers import Told, http_receiver
 from tests.registry_prune.conftest import kubectl
 from tests.registry_prune.preflight.test_rights import roles_in
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
@@ -55,26 +58,51 @@ def run_guard(caplog: Any, conf: dict[str, Any] | None = None, **settings: Any) 
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
-    seeded: Sandbox, cluster: Cluster, caplog: Any, tmp_path: Path
+    seeded: Sandbox, cluster: Cluster, caplog: Any, tmp_path: Path, told: Told
 ) -> None:
     """And it gives its turn to the next one."""
     settings = ClusterSettings.from_mapping("default", {"windows_at_once": 1, "artifacts": str(tmp_path / "artifacts")})
     write_claim(claim_of(None, cluster="default", run=HOLDER.run, now=datetime.now(UTC)), settings)
     leave_window_open(cluster)
-    assert run_guard(caplog, windows_at_once=1, artifacts=settings.artifacts) == "success"
-    assert f"ALERT guard: The guard closed the window of {HOLDER.run}" in caplog.text
+    assert run_guard(caplog, windows_at_once=1, artifacts=settings.artifacts, **told.settings) == "success"
+    assert f"guard: The guard closed the window of {HOLDER.run}" in told.text
+    assert told.alerts() == ["guard, said"]
     assert own_claim(settings) is None
     assert_as_before(seeded)
 
 
-def test_a_round_knows_whom_the_round_before_has_told(sandbox: Sandbox, cluster: Cluster, caplog: Any) -> None:
+def test_a_window_that_nobody_closes_is_told_before_its_end_and_when_the_guard_had_to(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_window_open(cluster, lasts=timedelta(hours=1))
+    looked: list[datetime] = []
+
+    def look(*given: Any, **named: Any) -> GuardRound:
+        """The end comes soon after the guard's first look, however late that is."""
+        if not looked:
+            looked.append(ends := datetime.now(UTC) + timedelta(seconds=8))
+            change_own_lease(cluster, HOLDER, lambda lease: lease.model_copy(update={"must_end_by": ends}))
+        return guard(*given, **named)
+
+    monkeypatch.setattr(window_guard, "guard", look)
+    assert run_guard(caplog, **told.settings) == "success"
+    assert f"window ending: The read-only window must end by {looked[0]:%Y-%m-%d %H:%M:%S} UTC" in told.text
+    assert f"guard: The guard closed the window of {HOLDER.run}" in told.text
+    assert told.alerts() == ["guard, said", "window ending, firing", "window ending, resolved"]
+    assert_as_before(seeded)
+
+
+def test_a_round_knows_whom_the_round_before_has_told(
+    sandbox: Sandbox, cluster: Cluster, caplog: Any, told: Told
+) -> None:
     """Guards the handing over from round to round: each would else tell the same again."""
     sandbox.configure_registry(readOnly=True)
     wait_until_settled(cluster, read_only=True, limit_seconds=300)
-    for _ in range(3):
+    for limit in ("0s", "1h", "1h"):
         # The limit has passed by the first round, and not since the last alert by the others.
-        assert run_guard(caplog, unexplained_read_only="1h" if "ALERT" in caplog.text else "0s") == "success"
-    assert caplog.text.count("ALERT guard: The registry has been read-only for at least") == 1
+        assert run_guard(caplog, unexplained_read_only=limit, **told.settings) == "success"
+    assert "guard: The registry has been read-only for at least" in told.text
+    assert told.alerts() == ["guard, firing"]
 
 
 def test_the_role_stays_while_the_next_run_is_at_work(
@@ -162,13 +190,14 @@ def test_a_round_says_which_cluster_it_saw_and_goes_on_where_it_may_not_know(
 
 
 def test_a_guard_that_cannot_reach_the_cluster_fails_and_alerts(
-    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: Told
 ) -> None:
     gone = tmp_path / "gone"
     gone.write_text(sandbox.kubeconfig.read_text().replace(sandbox.url, "https://127.0.0.1:1"))
     monkeypatch.setenv(CONNECTION_VARIABLE, connection(gone))
-    assert run_guard(caplog) == "failed"
-    assert "ALERT guard: The guard could not look after the registry of cluster default" in caplog.text
+    assert run_guard(caplog, **told.settings) == "failed"
+    assert "guard: The guard could not look after the registry of cluster default" in told.text
+    assert told.alerts() == ["guard, firing"]
 
 
 def test_a_run_keeps_its_window_as_long_as_it_works_however_short_its_lease(
@@ -216,22 +245,30 @@ def test_a_test_of_the_alerts_goes_to_every_channel_and_names_those_that_do_not_
 
 
 def test_a_token_that_ends_soon_is_told_once_and_its_renewal_ends_that(
-    sandbox: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, account: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    ends = datetime.now(UTC) + timedelta(days=3, hours=1)
-    monkeypatch.setattr(Cluster, "token_expires_at", property(lambda cluster: ends))
-    with http_receiver() as receiver:
-        monkeypatch.setenv("AIRFLOW_CONN_PAGER", f"http://127.0.0.1:{receiver.server_port}")
-        settings = {"alert_connection": "pager"}
-        assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
-        (told,) = receiver.bodies
-        assert (told["alert"], told["status"]) == ("token ending", "firing")
-        assert "in 3 days. From then on neither runs nor guard reach the cluster." in told["text"]
-        ends = datetime.now(UTC) + timedelta(days=300)
-        for _ in range(2):
-            assert run_guard(caplog, **settings) == "success"  # type: ignore[arg-type]
-        assert [(body["alert"], body["status"]) for body in receiver.bodies[1:]] == [("token ending", "resolved")]
+    for hours, expected in (
+        (73, ["token ending, firing"]),
+        (24 * 300, ["token ending, resolved"]),
+        (24 * 299, []),
+    ):
+        monkeypatch.setenv(CONNECTION_VARIABLE, connection(with_token(sandbox, account, hours)))
+        assert run_guard(caplog, **told.settings) == "success"
+        if hours == 73:
+            assert "in 3 days. From then on neither runs nor guard reach the cluster." in told.text
+        assert told.alerts() == expected
+
+
+def with_token(sandbox: Sandbox, account: Path, hours: int) -> Path:
+    """The account's kubeconfig with a token that ends."""
+    token = kubectl(
+        sandbox.kubeconfig, "create", "token", "registry-prune", "-n", "registry-prune", f"--duration={hours}h"
+    )
+    content = yaml.safe_load(account.read_text())
+    content["users"][0]["user"]["token"] = token.strip()
+    path = account.with_name(f"{hours}-hours")
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def test_the_guard_of_a_renamed_entry_closes_the_window_of_the_old_name(

@@ -1,27 +1,36 @@
-"""What somebody is told of trouble in mid-window: one alert that says what is known and what to do, long before the
+"""What somebody is told of trouble: one alert of each thing, which says what is known and what to do, long before the
 limits of the steps.
 
-No task is tried again here, so the first try of a step is its last."""
+No task is tried again here, so the first try of a step is its last. What is told of runs that end well:
+``test_slices.py``; at a ceiling: ``test_whole_run.py``; by the guard: ``tasks/test_guard.py``."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.registry_prune.cluster import registry_state, settling
-from include.registry_prune.report.report import RunReport
+from include.registry_prune.report.kept_reports import keep_report
+from include.registry_prune.report.report import Outcome, RunReport
 from include.registry_prune.run.run_context import Run
+from include.registry_prune.tasks.after_window import IntegrityAfter
+from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import DryRun, SetReadOnly
 from sandbox.cluster import Sandbox
-from tests.registry_prune.conftest import PROJECT, kubectl, start_sandbox
-from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
+from sandbox.registry.faults import PrunerFaults
+from tests.registry_prune.alerts.receivers import Told
+from tests.registry_prune.conftest import ORPHANS, PROJECT, kubectl, start_sandbox
+from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
+WINDOW = ["read-only, firing", "read-only, resolved", "read-write, said"]
+"""What is told of each window."""
 AT_ONCE = {"base_prune": False, "survey": False, "integrity_check": False, "min_blobs": 10}
+LOOKS = {"base_prune": False, "integrity_check": False}
 LIMIT = "3h"
 """Whoever waited for it would never come to the end of a test."""
 
@@ -42,44 +51,32 @@ def before(monkeypatch: pytest.MonkeyPatch, task: type[Any], happens: Callable[[
     monkeypatch.setattr(task, "work", work_after_it)
 
 
-def alerts(run: Ended) -> list[str]:
-    """The alerts of a run, in their order: kind and text; without those that tell of every window. In a run like this
-    an alert about the run itself has no API from which to read the report that it begins with."""
-    told = re.findall(r" ALERT (.*?)(?=\n\S+ +\S+:\S+:\d+ |\Z)", run.log, flags=re.DOTALL)
-    report = RunReport.from_json(run.report).text()
-    of_every_window = ("read-only: ", "read-write: ")
-    return [
-        each.replace("Hard prune of default: no report", report)
-        for each in told
-        if not each.startswith(of_every_window)
-    ]
-
-
-def test_an_operator_that_stops_in_the_window(seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_that_stops_in_the_window(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
     monkeypatch.setattr(settling, "OPERATOR_SECONDS", 1.0)
     before(monkeypatch, SetReadOnly, seeded.stop_operator)
-    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT)
+    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
     assert run.tasks["restore_read_write"] == "success"
-    (alert,) = alerts(run)
-    assert alert.startswith("run failed: ")
-    assert "The registry's operator does not answer: Config cluster took spec.readOnly: true" in alert
-    assert "No pod became read-only. Look at Deployment cluster-image-registry-operator" in alert
+    assert "run failed: Hard prune of default, run manual__" in told.text
+    assert "The registry's operator does not answer: Config cluster took spec.readOnly: true" in told.text
+    assert "No pod became read-only. Look at Deployment cluster-image-registry-operator" in told.text
+    assert told.alerts() == ["read-write, said", "run failed, firing"]
 
 
 def test_a_node_that_is_lost_with_a_pod_that_takes_pushes(
-    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     """Guards the end of the wait: the pod does not go by itself, and may take pushes as long as it lives."""
     monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
     lost, *_ = seeded.registry_pods()
     before(monkeypatch, SetReadOnly, lambda: seeded.lose_node(lost["spec"]["nodeName"]))
-    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT)
+    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
     assert run.tasks["set_read_only"] == "failed"
     assert run.tasks["restore_read_write"] == "success"
-    (alert,) = alerts(run)
-    assert alert.startswith("run failed: ")
-    assert f"pod {lost['metadata']['name']} should be gone for long, and its node does not answer" in alert
-    assert "Look at `oc get nodes`" in alert
+    assert f"pod {lost['metadata']['name']} should be gone for long, and its node does not answer" in told.text
+    assert "Look at `oc get nodes`" in told.text
+    assert told.alerts() == ["read-write, said", "run failed, firing"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
 
 
@@ -93,16 +90,76 @@ def elsewhere(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 def test_a_connection_that_is_pointed_elsewhere_in_the_window(
-    seeded: Sandbox, elsewhere: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    seeded: Sandbox, elsewhere: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    """The first failed try of closing is told at once, and the run's end when it has come."""
+    """That the window cannot be closed is told at once, and the run's end when it has come."""
     account = elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
     before(monkeypatch, DryRun, lambda: monkeypatch.setenv(CONNECTION_VARIABLE, connection(account)))
-    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT)
-    at_once, at_the_end = alerts(run)
-    assert at_once.startswith("restore failed: ")
-    assert at_the_end.startswith("run failed: ")
-    for alert in (at_once, at_the_end):
-        assert "points to another cluster than when this run began" in alert
-        assert "point the connection back" in alert
+    run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
+    for alert in told.receiver.bodies[1:]:
+        assert "points to another cluster than when this run began" in alert["text"]
+        assert "point the connection back" in alert["text"]
+    assert "end every pruner first, then oc patch configs.imageregistry.operator.openshift.io/cluster" in told.text
+    assert told.alerts() == ["read-only, firing", "restore failed, firing", "run failed, firing"]
     assert elsewhere.pruner_journal() == []
+
+
+def test_a_delete_that_works_on_what_an_image_names(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    """Images have lost their media type since the gate looked: the pruner takes their configs."""
+    before(monkeypatch, HardPrune, lambda: seeded.forget_media_types(8))
+    seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.2))
+    run_dag(caplog, conf=AT_ONCE, **told.settings)
+    assert "image lost: " in told.text
+    assert "push or import that image again" in told.text
+    # One incident: at once, and brought up to date when reconcile has held all that was deleted against the Images.
+    assert told.alerts() == sorted([*WINDOW, "image lost, firing", "image lost, firing", "run failed, firing"])
+    assert seeded.verify().orphans_left > 0, "it was ended at once"
+
+
+def test_an_image_that_is_broken_after_the_delete(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    name = f"sha256:{7:064x}"
+    image = {
+        "apiVersion": "image.openshift.io/v1",
+        "kind": "Image",
+        "metadata": {"name": name, "annotations": {"openshift.io/image.managed": "true"}},
+    }
+    before(
+        monkeypatch,
+        IntegrityAfter,
+        lambda: seeded.call(lambda inside: inside.store.create("images.image.openshift.io", image)),
+    )
+    run_dag(caplog, conf={**AT_ONCE, "integrity_check": True}, **told.settings)
+    assert "images broken: IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again" in told.text
+    assert f'Broken image "{name}"' in told.text
+    assert told.alerts() == sorted([*WINDOW, "images broken, firing", "run failed, firing"])
+
+
+def test_a_delete_whose_end_nobody_saw(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    """A person has marked its task: Airflow calls the run good, and nothing else would tell anybody."""
+    monkeypatch.setattr(HardPrune, "_conclude", lambda *_: None)
+    run = run_dag(caplog, conf=AT_ONCE, **told.settings)
+    assert run.state == "success", run.errors
+    assert "the lease says that a delete began at " in told.text
+    assert told.alerts() == sorted([*WINDOW, "end not known, firing"])
+
+
+def test_a_backlog_that_never_shrinks(seeded: Sandbox, caplog: Any, told: Told, tmp_path: Path) -> None:
+    """A window ends it that deletes what is there."""
+    for day in range(1, 5):
+        left = RunReport(
+            run_id=f"day {day}", dag_id="registry_prune", run_after=datetime(2026, 1, day, tzinfo=UTC),
+            cluster="default", outcome=Outcome.POSTPONED, orphaned_blobs=ORPHANS,
+        )  # fmt: skip
+        keep_report(left, tmp_path.as_uri())
+    settings = {**told.settings, "artifacts": tmp_path.as_uri(), "parameters": {"min_blobs": 10}}
+    run_dag(caplog, conf={**LOOKS, "hard_prune": "never"}, **settings)
+    assert f"{ORPHANS} blobs then, {ORPHANS} blobs now" in told.text
+    assert told.alerts() == ["backlog, firing", "skipped, said"]
+    run_dag(caplog, conf=LOOKS, **settings)
+    assert told.alerts() == sorted(["backlog, resolved", *WINDOW, "pruned, said"])

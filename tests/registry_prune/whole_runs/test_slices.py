@@ -14,11 +14,14 @@ import pytest
 from include.registry_prune.window.window_end import WindowEnd
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
+from tests.registry_prune.alerts.receivers import Told
 from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 ENOUGH = {"min_blobs": 10, "base_prune": False}
+WINDOW = ["read-only, firing", "read-only, resolved", "read-write, said"]
+"""What is told of each window."""
 TOO_MUCH = {"min_blobs": 1_000_000, "min_size": "1TiB", "base_prune": False}
 
 
@@ -37,22 +40,26 @@ def assert_takes_pushes(sandbox: Sandbox) -> None:
 
 
 def test_a_delete_that_does_not_fit_is_a_slice_and_the_next_run_goes_on_without_thresholds(
-    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
+    """And of each run its alerts are told, once."""
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.3))
     with monkeypatch.context() as patched:
         patched.setattr(
             WindowEnd, "work_ends_by", lambda end, opening_seconds: datetime.now(UTC) + timedelta(seconds=5)
         )
-        first = run_dag(caplog, conf=ENOUGH)
+        first = run_dag(caplog, conf=ENOUGH, **told.settings)
     assert first.state == "success", first.errors
+    assert "read-only: The registry of cluster default is read-only for its hard prune, by run manual__" in told.text
+    assert "read-write: The registry of cluster default takes pushes again, after " in told.text
+    assert told.alerts() == [*WINDOW, "slice, said"]
     assert first.report["outcome"] == "slice"
     done = first.report["deleted_blobs"]
     assert 0 < done < ORPHANS
     assert first.report["left_blobs"] == ORPHANS - done
-    (told,) = [text for label, text in first.report["lines"] if label == "slice"]
-    assert told.startswith(f"{done} of {ORPHANS} blobs deleted, {ORPHANS - done} left, ")
-    assert told.endswith("the next run goes on")
+    (line,) = [text for label, text in first.report["lines"] if label == "slice"]
+    assert line.startswith(f"{done} of {ORPHANS} blobs deleted, {ORPHANS - done} left, ")
+    assert line.endswith("the next run goes on")
     assert "it is ended at" in first.log, "progress tells when"
     assert_takes_pushes(seeded)
     left = seeded.verify().orphans_left
@@ -60,15 +67,18 @@ def test_a_delete_that_does_not_fit_is_a_slice_and_the_next_run_goes_on_without_
     assert seeded.pruners_alive() == 0
 
     seeded.order_pruner(PrunerFaults())
-    second = run_dag(caplog, conf=TOO_MUCH)
+    second = run_dag(caplog, conf=TOO_MUCH, **told.settings)
     assert second.state == "success", second.errors
+    assert f"deleted: {left} blobs" in told.text
+    assert told.alerts() == sorted([*WINDOW, "pruned, said"])
     assert second.report["outcome"] == "pruned"
     assert "the last delete was a slice" in second.results["blob_threshold"]["reasons"][0]
     assert second.report["deleted_blobs"] == left, "nothing is deleted twice"
     assert_takes_pushes(seeded)
 
-    third = run_dag(caplog, conf=TOO_MUCH)
+    third = run_dag(caplog, conf=TOO_MUCH, **told.settings)
     assert third.report["outcome"] == "not worth it", "the thresholds are asked again"
+    assert told.alerts() == ["skipped, said"]
 
 
 def test_a_delete_that_is_done_at_its_end_is_no_slice(

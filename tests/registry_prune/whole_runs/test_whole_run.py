@@ -20,6 +20,7 @@ from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.verdict.decision import Verdict
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
+from tests.registry_prune.alerts.receivers import Told
 from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.deletion.detached_pod import wait_for
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
@@ -233,11 +234,13 @@ def without_media_type(admin: client.ApiClient) -> str:
 
 
 def test_an_image_with_an_empty_media_type_stops_the_run_before_the_delete(
-    seeded: Sandbox, admin: client.ApiClient, caplog: Any
+    seeded: Sandbox, admin: client.ApiClient, caplog: Any, told: Told
 ) -> None:
     image = without_media_type(admin)
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False}, **told.settings)
     assert run.state == "failed"
+    assert "stopped: Hard prune of default, run manual__" in told.text
+    assert told.alerts() == ["stopped, firing"]
     assert run.tasks["survey_gate"] == "failed"
     assert run.tasks["arm_window"] == "upstream_failed"
     assert f"oc patch image {image} --type=merge" in run.errors["survey_gate"]
