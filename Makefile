@@ -86,7 +86,7 @@ slow: $(READY) ## the tests with the real timings of a cluster (about five minut
 fuzz: $(READY) ## more than 100,000 damaged outputs, records, objects and settings (about five minutes)
 	@$(BIN)/python -m pytest -n 2 tests/registry_prune -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
 
-distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL and Redis (about fifteen minutes); PYTEST="-k whole" for some
+distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL and Redis, tests of the database (about twenty minutes); PYTEST="-k whole" for some
 	@$(DISTRIBUTED)/bin/python -m local_airflow.distributed.services
 	@$(DISTRIBUTED)/bin/python -m pytest tests/distributed -m distributed $(PYTEST)
 

@@ -118,13 +118,13 @@ def stored_report(run: PlayedRun, change: Callable[[Any], Any]) -> Iterator[None
             return before
 
     kept = kept_file()
-    aside = kept.rename(kept.with_suffix(".aside"))
     before = write(change)
+    aside = kept.rename(kept.with_suffix(".aside"))
     try:
         yield
     finally:
-        write(lambda _: before)
         aside.rename(kept)
+        write(lambda _: before)
 
 
 @contextmanager
@@ -293,7 +293,6 @@ def test_no_other_file_is_sent(client: TestClient, name: str) -> None:
         (lambda report: {**report, "version": 7}, "its report is of version 7; this page reads version"),
         (lambda report: {**report, "something_new": 1}, "its report cannot be read: something_new"),
         (lambda report: {"version": report["version"]}, "its report cannot be read: run_id: Field required"),
-        (lambda report: {**report, "phases": {"dry_run": 1e400}}, "figures that make no sense"),
         (lambda report: {**report, "lines": [["because"]]}, "its report cannot be read: lines.0.1: Field required"),
         (lambda _: "no JSON at all", "its report cannot be read: the whole"),
         (lambda _: 5, "its report cannot be read: the whole"),
