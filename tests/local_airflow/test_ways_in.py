@@ -139,7 +139,7 @@ def receiver(airflow: Airflow, token: Path) -> str:
 def fire(url: str, *, ends_at: datetime | None = None) -> None:
     """As Prometheus posts an alert to Alertmanager."""
     labels = {"alertname": "RegistryStorageFillingUp", "severity": "warning", "hard_prune": "force", "dag_id": "other"}
-    alert = {"labels": labels, "annotations": {"conf": json.dumps(TO_FORCE)}}
+    alert: dict[str, Any] = {"labels": labels, "annotations": {"conf": json.dumps(TO_FORCE)}}
     if ends_at is not None:
         alert["endsAt"] = ends_at.isoformat()
     requests.post(f"{url}/api/v2/alerts", json=[alert], timeout=30).raise_for_status()

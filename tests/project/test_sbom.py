@@ -41,7 +41,9 @@ def test_the_bill_of_materials_has_each_line_of_the_lock_with_its_hashes(tmp_pat
     subprocess.run(command, cwd=PROJECT, check=True)
     bill = json.loads(made.read_text(encoding="utf-8"))
     assert bill["bomFormat"] == "CycloneDX"
-    components = {(canonicalize_name(each["name"]), each["version"]): each for each in bill["components"]}
+    components: dict[tuple[str, str], dict[str, Any]] = {
+        (canonicalize_name(each["name"]), each["version"]): each for each in bill["components"]
+    }
     wanted = locked()
     assert len(wanted) > 100
     assert components.keys() == wanted.keys()

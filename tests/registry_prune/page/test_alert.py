@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.api.common.trigger_dag import trigger_dag
 from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -136,7 +137,6 @@ def test_a_repeated_alert_begins_no_other_run(client: TestClient) -> None:
 
 def test_two_posts_at_once_begin_one_run(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither has seen the other's: the database itself keeps two runs of one id apart."""
-    trigger_dag = alert_module.trigger_dag
 
     def both(*arguments: Any, session: Any, **rest: Any) -> Any:
         with create_session() as other:
