@@ -21,7 +21,7 @@ typed = $(if $(filter command,$(firstword $(origin $(1)))),$(if $($(1)),$(2) '$(
 RUN_OPTIONS = $(call typed,KUBECONFIG,--kubeconfig) $(call typed,CONTEXT,--context) $(call typed,MODE,--mode) \
 	$(call typed,PASS,--pass) $(OPTIONS)
 
-.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart slow fuzz distributed faults bench lock clean
+.PHONY: help setup run up down connection test quick lint types imports pure unit docs chart sbom slow fuzz distributed faults bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,13 +77,16 @@ chart: $(READY) ## deploy/values* against the JSON schema of Airflow's chart; SC
 	@test -n "$(SCHEMA)" || { echo "Where is the chart's schema? \`helm pull apache-airflow/airflow --untar\`, then \`make chart SCHEMA=airflow/values.schema.json\`."; exit 2; }
 	@$(BIN)/python -m local_airflow.chart_values $(SCHEMA) $(VALUES)
 
+sbom: $(READY) ## sbom.json: what requirements.lock installs, as CycloneDX
+	@$(BIN)/cyclonedx-py requirements requirements.lock --output-reproducible -o sbom.json
+
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
 
 fuzz: $(READY) ## more than 100,000 damaged outputs, records, objects and settings (about five minutes)
 	@$(BIN)/python -m pytest -n 2 tests/registry_prune -m fuzz --hypothesis-profile=fuzz --timeout=1800 $(PYTEST)
 
-distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL and Redis (about fifteen minutes); PYTEST="-k whole" for some
+distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL and Redis, tests of the database (about twenty minutes); PYTEST="-k whole" for some
 	@$(DISTRIBUTED)/bin/python -m local_airflow.distributed.services
 	@$(DISTRIBUTED)/bin/python -m pytest tests/distributed -m distributed $(PYTEST)
 

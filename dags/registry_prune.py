@@ -33,8 +33,9 @@ what to do; the registry is read-write unless `restore_read_write` itself is red
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup
 
 from include.registry_prune.alerts.alerts import Alert, AlertKind
 from include.registry_prune.run.base import FIRST_OF_ALL, NO_BACKFILLS, closing_timeout
@@ -72,6 +73,16 @@ def step(group_id: str, name: str, tooltip: str) -> TaskGroup:
     return TaskGroup(group_id, group_display_name=name, tooltip=tooltip, prefix_group_id=False)
 
 
+def schedule_of(cluster: ClusterSettings) -> Any:
+    """What begins a run by itself: the time, each event of an asset, or either."""
+    if not cluster.on_asset:
+        return cluster.schedule
+    assets = [Asset(cluster.on_asset)]
+    if cluster.schedule is None:
+        return assets
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cluster.schedule, timezone="UTC"), assets=assets)
+
+
 def build_dag(cluster: ClusterSettings) -> DAG:
     """The run for one cluster. Why it is wired like this: docs/design/2026-11-23-wiring-of-the-run.md."""
 
@@ -81,7 +92,7 @@ def build_dag(cluster: ClusterSettings) -> DAG:
 
     with DAG(
         dag_id=cluster.dag_id,
-        schedule=cluster.schedule,
+        schedule=schedule_of(cluster),
         catchup=False,
         max_active_runs=1,
         **NO_BACKFILLS,

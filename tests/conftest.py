@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,7 @@ PROJECT = Path(__file__).parents[1]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from faults.in_process.airflow_home import make_database, use_home  # noqa: E402 - found by the path above
+from faults.in_process.airflow_home import DATABASE_VARIABLE, make_database, use_home  # noqa: E402 - found by the path above
 
 # Each worker of pytest-xdist loads this file anew and so gets a home of its own.
 _HOME = Path(tempfile.mkdtemp(prefix="registry-prune-airflow-"))
@@ -60,8 +61,9 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Airflow's metadata database, for tests that run a DAG in this process."""
-    from sqlalchemy import Engine, event
+    if DATABASE_VARIABLE not in os.environ:
+        from sqlalchemy import Engine, event
 
-    # A run commits 150 times. Nothing has to outlive a crash of this machine, so no commit waits for its disk.
-    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        # A run commits 150 times. Nothing has to outlive a crash of this machine, so no commit waits for its disk.
+        event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
     make_database()

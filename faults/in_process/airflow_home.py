@@ -11,6 +11,9 @@ from pathlib import Path
 
 from faults import PROJECT
 
+DATABASE_VARIABLE = "REGISTRY_PRUNE_TEST_DATABASE"
+"""Environment variable with the URL of an empty database, in place of a SQLite file: `make distributed` sets it."""
+
 
 def use_home(home: Path) -> None:
     """Point Airflow, and the processes that this one starts, at a home; drop every other setting of it.
@@ -30,7 +33,7 @@ def use_home(home: Path) -> None:
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         # A file: dag.test() uses several connections, and each would have a database in memory of its own.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home}/airflow.db",
         "REGISTRY_PRUNE_CLUSTERS": str(home / "clusters.yaml"),
         # For processes that are started: `include` is found by it alone.
         "PYTHONPATH": str(PROJECT),

@@ -35,3 +35,6 @@ TAKE_PUSHES_COMMAND = f"""oc patch {CONFIG} --type=merge -p '{{"spec":{{"readOnl
 EXACT_DELETE_GRACE_SECONDS = 30
 """How long the exact delete's pod may take to end: for the batches that are at work; a request to an object storage may
 take long."""
+
+ALERT_RUN = "alert__"
+"""What the id of a run begins with that an alert has begun."""

@@ -37,7 +37,7 @@ FLAGS = (
 BELOW = "/airflow"
 """Airflow lives below a path here: whatever forgets that is not found."""
 PASSWORDS = {"admin": "of the tests", GUEST: "of the guest"}
-STARTED_WITHIN_SECONDS = 120
+STARTED_WITHIN_SECONDS = 300
 
 
 # For a machine with other work: a test ends as soon as it sees what it waits for.

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 from airflow.models.taskinstance import TaskInstance
-from airflow.sdk import DAG, TaskGroup, TriggerRule
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, TriggerRule
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.serialization.serialized_objects import DagSerialization
 from fastapi.testclient import TestClient
@@ -66,6 +66,14 @@ def test_one_run_at_a_time_no_catching_up_and_no_end_that_airflow_enforces(dag: 
     assert dag.dagrun_timeout is None, "when it elapses, teardowns are skipped too"
     assert str(dag.schedule) == "15 3 * * *"
     assert not dag.fail_fast
+
+
+def test_an_asset_begins_runs_beside_the_schedule_or_instead_of_it() -> None:
+    both: Any = build_dag(ClusterSettings(on_asset="registry storage")).schedule
+    assert isinstance(both, AssetOrTimeSchedule)
+    assert both.timetable == CronTriggerTimetable("15 3 * * *", timezone="UTC")
+    alone: Any = build_dag(ClusterSettings(on_asset="registry storage", schedule=None)).schedule
+    assert alone == [Asset("registry storage")]
 
 
 def test_the_steps_follow_each_other_in_the_documented_order(dag: DAG) -> None:

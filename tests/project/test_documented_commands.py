@@ -122,6 +122,7 @@ IN_TEXT = {
     "oc rollout status": "not run: the name of what misleads",
     "oc replace": "not run: the name of what a person may do",
     "oc start-build": "not run: the name of what the reader does with his builds",
+    "podman push --digestfile": "not run: there is no container engine here",
     "podman push": "not run: the name of what a person may do",
 }
 """Commands within a text. The design records, which are no instructions, have none that are looked at."""

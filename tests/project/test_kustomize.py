@@ -75,3 +75,34 @@ def test_one_overlay_changes_namespace_and_image_everywhere_and_nothing_else(
     expected = deployed(*(file for base, file in BASES.items() if base not in left_out))
     wanted = [in_overlay(each) for each in expected.values()]
     assert built(tmp_path / "overlay") == objects(yaml.safe_dump_all(wanted))
+
+
+def test_an_overlay_pins_the_image_by_its_digest(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "base", tmp_path / "base")
+    overlay = shutil.copytree(DEPLOY / "overlay", tmp_path / "overlay") / "kustomization.yaml"
+    digest = "sha256:" + "a1" * 32
+    lines = overlay.read_text("utf-8").replace("# digest: sha256:…", f"digest: {digest}").splitlines()
+    overlay.write_text("\n".join(line for line in lines if "newTag" not in line), encoding="utf-8")
+    images = {container["image"] for container in containers(built(tmp_path / "overlay"))}
+    assert images == {f"registry.example.com/platform/registry-prune@{digest}"}
+
+
+def containers(found: Objects) -> list[Any]:
+    """Of everything that has a pod template."""
+    jobs = [each for (kind, _, _), each in found.items() if kind == "CronJob"]
+    templates = [each["spec"]["jobTemplate"]["spec"]["template"] for each in jobs]
+    return [container for template in templates for container in template["spec"]["containers"]]
+
+
+def test_what_runs_in_the_cluster_is_not_root_and_writes_nowhere() -> None:
+    """What an exact delete's pod is like: ``tests/registry_prune/exact_pod/test_manifest.py``."""
+    found = deployed(*BASES.values())
+    assert {kind for kind, _, _ in found} & {"Pod", "Deployment", "DaemonSet", "StatefulSet", "Job"} == set()
+    (container,) = containers(found)
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "volumeMounts" not in container

@@ -18,16 +18,31 @@ from sandbox.cluster import Sandbox
 from tests.registry_prune.conftest import PROJECT, kubectl
 from tests.registry_prune.window.test_guard import HOLDER, assert_as_before, leave_window_open
 
+READ_ONLY_ROOT = """
+import errno, os, sys
+
+def refuse(event, arguments):
+    if event != "open" or not isinstance(arguments[0], (str, bytes)) or os.fsdecode(arguments[0]).startswith("/dev/"):
+        return
+    if arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        raise OSError(errno.EROFS, "Read-only file system", arguments[0])
+
+sys.addaudithook(refuse)
+"""
+"""A Python that can open no file to write, as in a container with ``readOnlyRootFilesystem``."""
+
 
 def guard_manifests(folder: Path) -> Path:
     """deploy/guard.yaml for the sandbox, whose pods have no image: this Python, with this project on its path."""
+    (folder / "sitecustomize.py").write_text(READ_ONLY_ROOT)
     documents = list(yaml.safe_load_all((PROJECT / "deploy" / "guard.yaml").read_text()))
     for document in documents:
         if document["kind"] == "CronJob":
             container = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
             assert container["command"][0] == "python"
             container["command"][0] = sys.executable
-            container["env"] = [{"name": "PYTHONPATH", "value": str(PROJECT)}]
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            container["env"] = [{"name": "PYTHONPATH", "value": f"{folder}:{PROJECT}"}]
     path = folder / "guard.yaml"
     path.write_text(yaml.safe_dump_all(documents))
     return path

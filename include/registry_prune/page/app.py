@@ -1,7 +1,8 @@
 """The page's routes, as an application that Airflow's api-server mounts: its files, and the JSON that they show.
 
 It reads Airflow's database and what runs have kept, and nothing else: the api-server has no connection to any cluster.
-Every route asks for Airflow's login; what tells of a cluster asks for the right to read its DAG (``rights.py``).
+Every route asks for Airflow's login; what tells of a cluster asks for the right to read its DAG (``rights.py``). One
+begins runs, for Alertmanager (``alert.py``), and asks for the right to that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from include.registry_prune.lists.artifacts import name_in_files
 from include.registry_prune.lists.candidate_list import DamagedListError
 from include.registry_prune.lists.kept_progress import progress_path, read_progress
 from include.registry_prune.page.airflow_runs import TaskView, stored_runs, tasks_of, window_lease
+from include.registry_prune.page.alert import begin_by_alert
 from include.registry_prune.page.cards import ClusterCard, cards_of
 from include.registry_prune.page.downloads import ListView, lists_of, open_list
 from include.registry_prune.page.kept import NoSettingsError, in_time, reports_of, settings_by_dag
@@ -101,6 +103,7 @@ def create_app() -> FastAPI:
     app.get("/clusters/{dag_id}/run")(one_run)
     app.get("/clusters/{dag_id}/progress")(progress)
     app.get("/clusters/{dag_id}/list")(download)
+    app.post("/clusters/{dag_id}/alert")(begin_by_alert)
     return app
 
 

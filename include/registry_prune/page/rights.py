@@ -1,4 +1,7 @@
-"""Who may see what: whoever may read a DAG, its runs, its tasks and its XComs, which the reports are."""
+"""Who may see what: whoever may read a DAG, its runs, its tasks and its XComs, which the reports are.
+
+Who may begin a run: whoever may by Airflow's own API.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, status
 from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
 
 from include.registry_prune.settings.clusters import BASE_DAG_ID
 
@@ -21,11 +25,22 @@ _READ = (None, DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEnti
 
 def may_read(user: BaseUser, dag_id: str | None) -> bool:
     """Whether a user may read a DAG and what its runs left; None: any DAG at all."""
-    details = None if dag_id is None else DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    details = None if dag_id is None else _details(dag_id)
     manager = get_auth_manager()
     return all(
         manager.is_authorized_dag(method="GET", access_entity=entity, details=details, user=user) for entity in _READ
     )
+
+
+def may_trigger(user: BaseUser, dag_id: str) -> bool:
+    """Whether a user may begin a run of a DAG."""
+    return get_auth_manager().is_authorized_dag(
+        method="POST", access_entity=DagAccessEntity.RUN, details=_details(dag_id), user=user
+    )
+
+
+def _details(dag_id: str) -> DagDetails:
+    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
 
 
 def readable_dags(user: GetUserDep, session: SessionDep) -> list[DagModel]:
@@ -47,6 +62,20 @@ def readable_dag(dag_id: str, user: GetUserDep, session: SessionDep) -> DagModel
     """
     if not may_read(user, dag_id):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"Forbidden: you may not read the runs of {dag_id}")
+    return _our_dag(dag_id, session)
+
+
+def triggerable_dag(dag_id: str, user: GetUserDep, session: SessionDep) -> DagModel:
+    """One whose runs the user may begin.
+
+    :raises HTTPException: as :func:`readable_dag`.
+    """
+    if not may_trigger(user, dag_id):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"Forbidden: you may not trigger {dag_id}")
+    return _our_dag(dag_id, session)
+
+
+def _our_dag(dag_id: str, session: Session) -> DagModel:
     dag: DagModel | None = session.scalar(_our_dags().where(DagModel.dag_id == dag_id))
     if dag is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{dag_id} is no DAG of this project")
@@ -60,6 +89,7 @@ def _our_dags() -> Select[DagModel]:
 
 ReadableDags = Annotated[list[DagModel], Depends(readable_dags)]
 ReadableDag = Annotated[DagModel, Depends(readable_dag)]
+TriggerableDag = Annotated[DagModel, Depends(triggerable_dag)]
 
 
 def dag_ids(dags: Iterable[DagModel]) -> list[str]:

@@ -15,6 +15,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from include.registry_prune.connection import connect
 from include.registry_prune.fleet.others import release_turn
+from include.registry_prune.names import ALERT_RUN
 from include.registry_prune.preflight.approval import Approval
 from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.report.links import run_url
@@ -214,7 +215,13 @@ class Run:
         :raises SettingsError: if it was asked something wrong, unknown keys included.
         """
         asked: Mapping[str, Any] = self.context["dag_run"].conf or {}
-        return parse_parameters(asked, self.settings.parameters)
+        parameters = parse_parameters(asked, self.settings.parameters)
+        return parameters.unforced if self.begun_by_event else parameters
+
+    @property
+    def begun_by_event(self) -> bool:
+        """Whether an event of an asset or an alert began the run, and neither a person nor the schedule."""
+        return self.run_id.startswith(ALERT_RUN) or self.context["dag_run"].run_type == "asset_triggered"
 
     @property
     def hours(self) -> OpeningHours:

@@ -164,6 +164,10 @@ class ClusterSettings(StrictModel):
     is away from the cluster's own image pruner at midnight. Un-pausing the DAG can start a run at once, for the time on
     the schedule that has just passed."""
 
+    on_asset: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_. -]{0,199})?$")] = ""
+    """Name of an Airflow asset: each of its events begins a run, too, with the defaults below whatever the event says.
+    Nobody looks on, so that such a run takes `force` for `auto` ([ways in](settings.md#ways-in)). Empty: none does."""
+
     settle_limit: Time = "15m"
     """For the registry to settle after `readOnly` was changed. A rollout of three registry pods was seen to take 43 s;
     the rest is for image pulls, and for a node that has to be replaced."""

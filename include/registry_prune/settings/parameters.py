@@ -184,6 +184,12 @@ class RunParameters(StrictModel):
         return Thresholds(min_blobs=self.min_blobs, min_bytes=parse_size(self.min_size))
 
     @property
+    def unforced(self) -> RunParameters:
+        """The same, for a run that an event began: by the thresholds, and below every ceiling."""
+        hard_prune = Mode.AUTO if self.hard_prune is Mode.FORCE else self.hard_prune
+        return self.model_copy(update={"hard_prune": hard_prune, "pass_ceilings": ()})
+
+    @property
     def may_open_window(self) -> bool:
         """Whether the run may make the registry read-only at all."""
         return self.hard_prune is not Mode.NEVER and not self.dry_run_only

@@ -21,6 +21,7 @@ import pytest
 from include.registry_prune.settings.alerting import AlertKind
 
 PATIENCE_SECONDS = 120
+NOBODY_IS_TOLD = "route: {receiver: none}\nreceivers: [{name: none}]\n"
 ALERTMANAGER = shutil.which("prometheus-alertmanager")
 needs_alertmanager = pytest.mark.skipif(
     ALERTMANAGER is None, reason="Debian's package prometheus-alertmanager is not installed; .ci/run installs it"
@@ -114,11 +115,11 @@ def closed_port() -> int:
 
 
 @contextmanager
-def alertmanager(folder: Path) -> Iterator[str]:
+def alertmanager(folder: Path, configuration: str = NOBODY_IS_TOLD) -> Iterator[str]:
     """A real Alertmanager; its URL."""
     assert ALERTMANAGER is not None
     port = closed_port()
-    (folder / "alertmanager.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    (folder / "alertmanager.yml").write_text(configuration)
     url = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -53,7 +53,7 @@ class Disks:
     def run(self, artifacts: str | None = None, **parameters: Any) -> Run:
         """The run, as a task on the present worker sees it."""
         context: Any = {
-            "dag_run": SimpleNamespace(dag_id="registry_prune", conf=parameters),
+            "dag_run": SimpleNamespace(dag_id="registry_prune", conf=parameters, run_type="manual"),
             "run_id": "manual__now",
             "ti": self,
         }

@@ -42,7 +42,7 @@ class PlayedContext(dict[str, Any]):
     def __init__(self, task_id: str, results: dict[str, Record | None]) -> None:
         self.task_id = task_id
         self.results = {each: record.to_json() for each, record in results.items() if record is not None}
-        super().__init__(dag_run=SimpleNamespace(dag_id="dag", conf={}), run_id="run", ti=self)
+        super().__init__(dag_run=SimpleNamespace(dag_id="dag", conf={}, run_type="manual"), run_id="run", ti=self)
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value", **_: Any) -> Any:
         return "run" if key == RUN_TOKEN else self.results.get(task_ids) if key == "return_value" else None
