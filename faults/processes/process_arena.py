@@ -16,9 +16,6 @@ import psutil
 from faults.arena.arena import ORPHANS, Arena
 from faults.fault import Fault
 from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
-from include.registry_prune.report.kept_reports import keep_report
-from include.registry_prune.report.report import Outcome, RunReport
-from include.registry_prune.verdict.decision import Action
 from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, NotFoundError, wait_for
 
 _GUARD_LIMIT_SECONDS = 90.0
@@ -116,6 +113,11 @@ class ProcessArena(Arena):
 
     def had_a_run_before(self) -> None:
         """An earlier run has seen the Images that there are now, as on any day but a cluster's first."""
+        # Not before: they import Airflow, which takes its settings then.
+        from include.registry_prune.report.kept_reports import keep_report
+        from include.registry_prune.report.report import Outcome, RunReport
+        from include.registry_prune.verdict.decision import Action
+
         now = datetime.now(UTC)
         report = RunReport(
             run_id="earlier",
