@@ -30,7 +30,6 @@ from include.registry_prune.tasks.in_window import MOMENT_LASTS, ArmWindow
 from include.registry_prune.verdict.decision import Action, Verdict
 from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease, LeaseError
 
-NOW = datetime.now(UTC)
 OURS, OTHERS = "run-2", "run-1"
 TOKENS = st.sampled_from([OURS, OTHERS, ""])
 SETTINGS = ClusterSettings()
@@ -109,7 +108,7 @@ def approval(window: str, *, approved: bool = True) -> Approval:
 
 
 def verdict(window: str, action: Action = Action.PRUNE, **more: Any) -> Verdict:
-    return Verdict(action=action, reasons=("because",), window=window, given_at=NOW, **more)
+    return Verdict(action=action, reasons=("because",), window=window, given_at=datetime.now(UTC), **more)
 
 
 def dry_run(window: str, artifact: str, exit_status: int | None = 0) -> PrunerResult:
@@ -120,7 +119,13 @@ def dry_run(window: str, artifact: str, exit_status: int | None = 0) -> PrunerRe
 
 
 def lease(token: str, **changes: Any) -> Lease:
-    return Lease(holder="dag/run", token=token, armed_at=NOW, expires_at=NOW + timedelta(hours=1), **changes)
+    return Lease(
+        holder="dag/run",
+        token=token,
+        armed_at=datetime.now(UTC),
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        **changes,
+    )
 
 
 @given(data=st.data())
@@ -142,7 +147,7 @@ def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_it
     results: dict[str, Record | None] = {
         "verify_access": AccessReview(user="u", server="s", cluster_id=began_on),
         "approve_window": approval(OURS),
-        "arm_window": lease(windows["arm_window"], must_end_by=NOW + timedelta(hours=4)),
+        "arm_window": lease(windows["arm_window"], must_end_by=datetime.now(UTC) + timedelta(hours=4)),
         "set_read_only": Settled(read_only=True, seconds=40.0, pods=2, window=windows["set_read_only"]),
         "dry_run": dry_run(windows["dry_run"], kept, exit_status),
         "blob_threshold": verdict(windows["blob_threshold"], action, judged=read_seal(judged).sha256),
@@ -172,7 +177,9 @@ NOT_ARMED: dict[str, dict[str, Record | None]] = {
     "right_moment says stop": {"right_moment": verdict(OURS, Action.STOP)},
     "right_moment says skip": {"right_moment": verdict(OURS, Action.SKIP)},
     "right_moment looked long ago": {
-        "right_moment": verdict(OURS).model_copy(update={"given_at": NOW - MOMENT_LASTS - timedelta(minutes=1)})
+        "right_moment": verdict(OURS).model_copy(
+            update={"given_at": datetime.now(UTC) - MOMENT_LASTS - timedelta(minutes=1)}
+        )
     },
 }
 

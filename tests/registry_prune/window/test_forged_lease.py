@@ -129,12 +129,13 @@ def test_a_lease_that_is_good_for_longer_than_any_run_asks_for_holds_nothing_up(
 
 def test_a_lease_that_names_another_holder_lasts_no_longer_than_its_time() -> None:
     """No Airflow knows that run: until its time is over the window may be of another one's."""
-    forged = FORGED.model_copy(update={"holder": "registry_prune/nobody", "expires_at": NOW + timedelta(minutes=15)})
+    ends_at = datetime.now(UTC) + timedelta(minutes=15)
+    forged = FORGED.model_copy(update={"holder": "registry_prune/nobody", "expires_at": ends_at})
     cluster = cluster_with(forged)
     with played(cluster):
         seen = guard.guard(cluster, limits=closing_limits(), run_is_over=lambda holder: False)  # type: ignore[arg-type]
     assert seen.found is Found.AT_WORK
-    assert forged.expired(NOW + timedelta(minutes=15))
+    assert forged.expired(ends_at)
 
 
 def closing_limits() -> closing.ClosingLimits:
