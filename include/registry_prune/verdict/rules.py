@@ -198,9 +198,10 @@ def other_cluster(evidence: Evidence) -> str | None:
 
 def renewed_images(evidence: Evidence) -> str | None:
     """A cluster whose Images were lost, and which has been pushed to since: what is left in the storage of the lost
-    ones looks like garbage. Base images and released ones stay in a cluster, so not all Images are new after a day."""
+    ones looks like garbage. Base images and released ones stay in a cluster, so not all Images are new after a day.
+    What a run saw on another cluster says nothing of this one."""
     before, oldest = evidence.history.images_seen_at, evidence.images.oldest_at
-    if before is None or oldest is None or oldest < before:
+    if before is None or oldest is None or oldest < before or other_cluster(evidence):
         return None
     return (
         f"every one of the {format_count(evidence.images.images, 'Image')} is younger than the last run, which ended "

@@ -90,13 +90,14 @@ SLOW = dry_run(seconds=20_000.0)
 SLICE = {"history": History(runs=(PastRun(run_id="1", deleted_blobs=700, left_blobs=5000),))}
 
 
-def seen_before(*, ended_after_days: float, orphans: int | None = 4000) -> dict[str, Any]:
+def seen_before(*, ended_after_days: float, orphans: int | None = 4000, on: str = "berlin") -> dict[str, Any]:
     """An earlier run that ended so many days after the oldest Image of now was made.
 
     :param orphans: None: no gate had a look.
+    :param on: the cluster that it worked with.
     """
     ended = MADE["audit"]["oldest_at"] + timedelta(days=ended_after_days)
-    run = PastRun(run_id="1", cluster_id="berlin", ended_at=ended, orphaned_blobs=orphans)
+    run = PastRun(run_id="1", cluster_id=on, ended_at=ended, orphaned_blobs=orphans)
     return {"history": History(runs=(run,))} | MADE
 
 
@@ -147,6 +148,12 @@ PRUNED = {
     "other cluster passed": Case(dry_run(), Action.PRUNE, "passed by", ELSEWHERE | passing(Ceiling.OTHER_CLUSTER)),
     "renewed Images passed": Case(dry_run(), Action.PRUNE, "passed by", RENEWED | passing(Ceiling.RENEWED_IMAGES)),
     "one Image is older than the last run": Case(dry_run(), Action.PRUNE, "≥", seen_before(ended_after_days=1)),
+    "a new cluster is younger than the last run": Case(
+        dry_run(),
+        Action.PRUNE,
+        "ceiling other_cluster passed by",
+        seen_before(ended_after_days=-1, on="munich") | passing(Ceiling.OTHER_CLUSTER),
+    ),
     "the first run that says when it ended": Case(dry_run(), Action.PRUNE, "≥", {"history": earlier(4000)} | MADE),
     "a run that saw nothing": Case(dry_run(), Action.PRUNE, "≥", seen_before(ended_after_days=-1, orphans=None)),
     "however long it takes": Case(SLOW, Action.PRUNE, "≥"),
