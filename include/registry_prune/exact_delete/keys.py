@@ -11,7 +11,6 @@ import re
 REGISTRY = "docker/registry"
 VERSION = f"{REGISTRY}/v2"
 BLOBS = f"{VERSION}/blobs"
-REPOSITORIES = f"{VERSION}/repositories"
 KEPT = f"{REGISTRY}/registry-prune-kept"
 """Folder of what was renamed instead of deleted, in a folder for each delete."""
 REPOSITORY_PARTS = ("_layers", "_manifests", "_uploads")

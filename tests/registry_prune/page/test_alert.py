@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.api.common.trigger_dag import trigger_dag
-from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models.dag import DagModel
@@ -24,6 +24,7 @@ from include.registry_prune.page.alert import LARGEST_BODY_BYTES
 from include.registry_prune.report.links import PAGE_ROUTES
 from include.registry_prune.settings.clusters import ClusterSettings
 from tests.dags.played_run import store
+from tests.registry_prune.page.api_server import api_server
 
 DAG, OTHER, GUARD = "registry_prune_filling", "registry_prune_other", "registry_guard_filling"
 KEY = '{}:{alertname="RegistryStorageFillingUp"}'
@@ -38,13 +39,8 @@ def client(airflow_database: None) -> Iterator[TestClient]:
         build_guard(ClusterSettings.from_mapping("filling", {})),
     ):
         store(dag)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
-        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "of these tests alone" * 4)
-        purge_cached_app()
-        with TestClient(create_app(apps="core"), follow_redirects=False) as running:
-            yield running
-        purge_cached_app()
+    with api_server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

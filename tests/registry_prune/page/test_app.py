@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.configuration import AIRFLOW_HOME
@@ -35,6 +35,7 @@ from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
 from include.registry_prune.tasks.after_window import Report
 from tests.browser.prepared_runs import guard_round
 from tests.dags.played_run import PlayedRun, play, store
+from tests.registry_prune.page.api_server import api_server
 
 DAG, IDLE = "registry_prune_page", "registry_prune_idle"
 BLOB = "sha256:" + "a" * 64
@@ -59,14 +60,8 @@ def played(airflow_database: None) -> PlayedRun:
 def client(played: PlayedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     clusters = tmp_path_factory.mktemp("settings") / "clusters.yaml"
     clusters.write_text("page: {}\nidle: {}\n")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(CLUSTERS_FILE_VARIABLE, str(clusters))
-        environment.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
-        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "of these tests alone" * 4)
-        purge_cached_app()
-        with TestClient(create_app(apps="core"), follow_redirects=False) as running:
-            yield running
-        purge_cached_app()
+    with api_server(**{CLUSTERS_FILE_VARIABLE: str(clusters)}) as running:
+        yield running
 
 
 def list_path(run: PlayedRun, task: str, what: str) -> Any:
