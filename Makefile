@@ -12,8 +12,11 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 READY := $(VENV)/.ready
 DISTRIBUTED := .venv-distributed
+SBOM := .venv-sbom
 export PYTHONPATH := $(CURDIR)
 unexport PYTHONHOME
+# Without compiled code each process of Airflow, and so each task, would compile this project anew: half a second of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 
 # For `make run KUBECONFIG=…`: only what was typed on make's own command line, never an inherited variable,
 # so that nobody prunes the cluster he happens to be logged in to.
@@ -28,14 +31,19 @@ help: ## this list
 
 setup: $(READY) ## virtual environment with the locked dependencies (the other targets do it by themselves)
 
-$(READY): requirements-dev.lock
+# Sets up an environment in the target's folder from the lock that it depends on.
+define set_up
 	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed and was not found. Say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
-	@test ! -L $(VENV) || { echo "$(VENV) is a link. Setting it up would empty the folder that it leads to: remove the link, or set that folder up where it is."; exit 1; }
-	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about a minute, once."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@test ! -L $(@D) || { echo "$(@D) is a link. Setting it up would empty the folder that it leads to: remove the link, or set that folder up where it is."; exit 1; }
+	@echo "Setting up $(@D) with $$($(PYTHON) --version): about a minute, once."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
+endef
+
+$(READY): requirements-dev.lock
+	$(set_up)
 
 run: $(READY) ## the whole procedure, on a sandbox cluster; KUBECONFIG=… [CONTEXT=…] [MODE=prune] [PASS=…] for a real one
 	@$(BIN)/python -m local_airflow run $(RUN_OPTIONS)
@@ -68,7 +76,7 @@ pure: $(READY) # the tests of `make quick`
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m pure $(PYTEST)
 
 unit: $(READY) ## the tests; PYTEST=… for options of pytest
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not distributed" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not distributed and not sbom" $(PYTEST)
 
 docs: $(READY) ## writes the tables of docs/settings.md, the example and the schema of clusters.yaml from the code
 	@$(BIN)/python -m include.registry_prune.settings.document --write
@@ -77,8 +85,12 @@ chart: $(READY) ## deploy/values* against the JSON schema of Airflow's chart; SC
 	@test -n "$(SCHEMA)" || { echo "Where is the chart's schema? \`helm pull apache-airflow/airflow --untar\`, then \`make chart SCHEMA=airflow/values.schema.json\`."; exit 2; }
 	@$(BIN)/python -m local_airflow.chart_values $(SCHEMA) $(VALUES)
 
-sbom: $(READY) ## sbom.json: what requirements.lock installs, as CycloneDX
-	@$(BIN)/cyclonedx-py requirements requirements.lock --output-reproducible -o sbom.json
+sbom: $(READY) $(SBOM)/.ready ## sbom.json: what requirements.lock installs, as CycloneDX, held against the lock
+	@$(SBOM)/bin/cyclonedx-py requirements requirements.lock --output-reproducible -o sbom.json
+	@$(BIN)/python -m pytest -q -m sbom tests/project/test_sbom.py
+
+$(SBOM)/.ready: requirements-sbom.lock
+	$(set_up)
 
 slow: $(READY) ## the tests with the real timings of a cluster (about five minutes)
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
@@ -91,12 +103,7 @@ distributed: $(DISTRIBUTED)/.ready ## whole runs with CeleryExecutor, PostgreSQL
 	@$(DISTRIBUTED)/bin/python -m pytest tests/distributed -m distributed $(PYTEST)
 
 $(DISTRIBUTED)/.ready: requirements-distributed.lock
-	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null \
-		|| { echo "Python 3.11, 3.12 or 3.13 is needed and was not found. Say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "Setting up $(DISTRIBUTED) with $$($(PYTHON) --version): about a minute, once."
-	@$(PYTHON) -m venv --clear $(DISTRIBUTED)
-	@$(DISTRIBUTED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-distributed.lock
-	@touch $@
+	$(set_up)
 
 faults: $(READY) ## runs that meet faults, and what became of them; OPTIONS=… such as --list, --only PATTERN, --write
 	@$(BIN)/python -m faults $(OPTIONS)
@@ -108,8 +115,9 @@ lock: ## makes the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-distributed.txt -o requirements-distributed.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-sbom.txt -o requirements-sbom.lock
 
 clean: ## removes the virtual environment, caches and sandboxes; what was done to real clusters stays on record
-	rm -rf $(VENV) $(DISTRIBUTED) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DISTRIBUTED) $(SBOM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@test ! -d .state || find .state -mindepth 1 -maxdepth 1 ! -name clusters -exec rm -rf {} +
 	@test ! -d .state/clusters || echo "Kept: .state/clusters, the lists and the history of real clusters. Remove it by hand if nobody needs it."

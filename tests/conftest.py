@@ -37,7 +37,7 @@ NOT_QUICK = (
     "sandbox/real_registry/",
 )
 """Folders whose tests start something themselves, and two files that take as long: real shells, a million digests."""
-STARTING_MARKS = ("airflow", "distributed", "fuzz", "slow")
+STARTING_MARKS = ("airflow", "distributed", "fuzz", "sbom", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -64,19 +64,17 @@ def _sweep(jobs: list[Job], options: argparse.Namespace) -> int:
     print(f"The marks: {', '.join(CONDITIONS)}.\nLogs: {LOGS}/KIND-FAULT.log", flush=True)
     started = time.monotonic()
     seen: dict[Job, Outcome] = {}
-    try:
-        with Workers(jobs, options.parallel, LOGS) as workers:
-            for job, outcome in workers.outcomes():
-                seen[job] = outcome
-                print(f"{len(seen):3}/{len(jobs)} {line(outcome)}", flush=True)
-                if not outcome.good:
-                    print(f"      log: {LOGS / log_name(*job)}.log", flush=True)
-    finally:
-        minutes = (time.monotonic() - started) / 60
-        if options.write:
-            for kind in KINDS:
-                tried = [outcome for (of_kind, _), outcome in seen.items() if of_kind == kind]
-                write_outcomes(RESULTS, tried, kind=kind, minutes=minutes, parallel=options.parallel)
+    with Workers(jobs, options.parallel, LOGS) as workers:
+        for job, outcome in workers.outcomes():
+            seen[job] = outcome
+            print(f"{len(seen):3}/{len(jobs)} {line(outcome)}", flush=True)
+            if not outcome.good:
+                print(f"      log: {LOGS / log_name(*job)}.log", flush=True)
+            if options.write:
+                # After each, so that a sweep of hours that is killed has lost nothing.
+                tried = [outcome for (kind, _), outcome in seen.items() if kind == job[0]]
+                minutes = (time.monotonic() - started) / 60
+                write_outcomes(RESULTS, tried, kind=job[0], minutes=minutes, parallel=options.parallel)
     bad = sum(not outcome.good for outcome in seen.values())
-    print(f"{len(seen)} faults in {minutes:.0f} minutes, {bad} ended badly", flush=True)
+    print(f"{len(seen)} faults in {(time.monotonic() - started) / 60:.0f} minutes, {bad} ended badly", flush=True)
     return 1 if bad else 0

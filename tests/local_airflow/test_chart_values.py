@@ -102,6 +102,16 @@ def test_other_executors_have_airflow_s_own_way_to_start_processes(name: str, mo
     assert resolve_mp_start_method("scheduler") is None
 
 
+def test_tasks_find_the_project_compiled() -> None:
+    """In the image beside its code, and with git-sync, whose copy cannot be written beside, in another folder."""
+    copied, _, then = DOCKERFILE.partition("\nCOPY --chown=airflow:0 . /opt/registry-prune/\n")
+    compiled = re.search(r"^RUN python -m compileall -q (.+)$", then, re.MULTILINE)
+    assert copied
+    assert compiled is not None
+    assert compiled[1].split() == [f"/opt/registry-prune/{name}" for name in ("include", "dags", "plugins")]
+    assert "PYTHONPYCACHEPREFIX" in {each["name"] for each in FILES["git-sync"]["env"]}
+
+
 def test_the_chart_is_told_the_version_of_the_image() -> None:
     image = re.search(r"^FROM apache/airflow:([\d.]+)-", DOCKERFILE, re.MULTILINE)
     assert image is not None

@@ -61,6 +61,10 @@ def test_connections_variables_and_mail_are_inherited_but_not_the_cluster() -> N
     }
 
 
+def test_tasks_find_the_project_compiled() -> None:
+    assert "PYTHONDONTWRITEBYTECODE" not in environment({"PYTHONDONTWRITEBYTECODE": "1"})
+
+
 def test_the_cluster_is_a_connection_of_type_kubernetes() -> None:
     result = environment(connection=KubernetesConnection("/state/kubeconfig", "admin"))
     assert json.loads(result["AIRFLOW_CONN_KUBERNETES_DEFAULT"]) == {

@@ -45,6 +45,11 @@ def test_what_happens_to_be_in_the_environment_does_not(folder: Path) -> None:
     assert asked.splitlines()[-1].split()[-1] == "run"
 
 
+def test_nothing_that_make_starts_is_kept_from_keeping_compiled_code(folder: Path) -> None:
+    include = "-f", "Makefile", "--eval=said: ; @echo [$${PYTHONDONTWRITEBYTECODE-}]", "said"
+    assert make(folder, *include, PYTHONDONTWRITEBYTECODE="1").strip() == "[]"
+
+
 def test_clean_leaves_the_record_of_real_clusters_and_says_so(folder: Path) -> None:
     record = folder / ".state" / "clusters" / "api.example.com_6443" / "airflow.db"
     for file in (record, folder / ".state" / "run" / "airflow.db", folder / ".venv" / "python"):
