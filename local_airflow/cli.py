@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local_airflow.background import down, status, up
-from local_airflow.connection import TokenOrder, add_options, print_connection
+from local_airflow.clusters.connection import TokenOrder, add_options, print_connection
+from local_airflow.clusters.kubeconfig import ChosenCluster, choose_cluster
+from local_airflow.clusters.sandbox_cluster import SandboxCluster
+from local_airflow.commands.background import down, status, up
+from local_airflow.commands.run import run
+from local_airflow.commands.stack import PASS_PARAMETER, StackOptions
 from local_airflow.errors import LocalAirflowError
+from local_airflow.instance.state import InstanceRecord, StateFolder
 from local_airflow.interruption import Interruption
-from local_airflow.kubeconfig import ChosenCluster, choose_cluster
-from local_airflow.run import run
-from local_airflow.sandbox_cluster import SandboxCluster
-from local_airflow.stack import PASS_PARAMETER, StackOptions
-from local_airflow.state import InstanceRecord, StateFolder
 
 PROJECT = Path(__file__).resolve().parent.parent
 STATES = PROJECT / ".state"

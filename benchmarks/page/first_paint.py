@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row
-from local_airflow.airflow_instance import free_port
-from local_airflow.environment import AirflowSettings, Secrets, airflow_environment
+from local_airflow.instance.airflow_instance import free_port
+from local_airflow.instance.environment import AirflowSettings, Secrets, airflow_environment
 
 _DAG = "registry_prune"
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")

@@ -14,11 +14,11 @@ import yaml
 
 from benchmarks import PROJECT
 from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
-from local_airflow import processes
-from local_airflow.airflow_instance import AirflowInstance, free_port
-from local_airflow.environment import AirflowSettings, KubernetesConnection
+from local_airflow.instance import processes
+from local_airflow.instance.airflow_instance import AirflowInstance, free_port
+from local_airflow.instance.environment import AirflowSettings, KubernetesConnection
+from local_airflow.instance.rest import FINISHED_RUN_STATES, AirflowApi, wait_for
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi, wait_for
 
 DAG = "registry_prune"
 RUN_SECONDS = 3600.0

@@ -20,12 +20,12 @@ from benchmarks.benchmark import Benchmark, Row
 from benchmarks.read_only.airflow_run import DAG, SETTINGS, WARM_UP, AirflowRun
 from benchmarks.read_only.contestant import Arena, Kubectl
 from benchmarks.read_only.measurement import Measured, arena, median, run_once
-from local_airflow import processes
-from local_airflow.airflow_instance import free_port
 from local_airflow.distributed.distributed_airflow import DistributedAirflow, chart_configuration
 from local_airflow.distributed.services import Services, missing
-from local_airflow.environment import AirflowSettings, KubernetesConnection
-from local_airflow.rest import AirflowApi, wait_for
+from local_airflow.instance import processes
+from local_airflow.instance.airflow_instance import free_port
+from local_airflow.instance.environment import AirflowSettings, KubernetesConnection
+from local_airflow.instance.rest import AirflowApi, wait_for
 from sandbox.object_storage.server import ObjectStorageServer
 
 BUCKET = "registry-prune"

@@ -14,7 +14,7 @@ from benchmarks.read_only.airflow_run import DAG, AirflowRun
 from benchmarks.read_only.contestant import Arena
 from benchmarks.read_only.figures import Span, pruner_runs
 from benchmarks.read_only.measurement import arena, run_once
-from local_airflow.rest import TaskInstance
+from local_airflow.instance.rest import TaskInstance
 from sandbox.server.request_counts import RequestKind
 
 WIDTH = 60

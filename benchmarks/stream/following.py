@@ -17,10 +17,10 @@ from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row
 from benchmarks.measuring import UsageOf, tree
 from benchmarks.stream.played_clusters import SECONDS_PER_BLOB, PlayedClusters
-from local_airflow.airflow_instance import AirflowInstance, free_port
-from local_airflow.environment import AirflowSettings
+from local_airflow.instance.airflow_instance import AirflowInstance, free_port
+from local_airflow.instance.environment import AirflowSettings
+from local_airflow.instance.rest import FINISHED_TASK_STATES, AirflowApi, wait_for
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_TASK_STATES, AirflowApi, wait_for
 
 DAG = "following"
 _MIB = 1 << 20

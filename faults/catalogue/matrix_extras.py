@@ -17,7 +17,7 @@ from faults.processes.process_arena import ProcessArena
 from faults.processes.real_airflow import DAG, GUARD_DAG
 from faults.processes.strikes import DELETE, MID_DELETE, airflow_killed, at, strike_and, to_cluster
 from local_airflow.errors import LocalAirflowError
-from local_airflow.rest import FINISHED_RUN_STATES, wait_for
+from local_airflow.instance.rest import FINISHED_RUN_STATES, wait_for
 
 _WITH_SURVEY = {"survey": True}
 _LONG_DELETE_SECONDS = 40.0

@@ -16,7 +16,13 @@ import psutil
 from faults.arena.arena import ORPHANS, Arena
 from faults.fault import Fault
 from faults.processes.real_airflow import DAG, GUARD_DAG, RealAirflow
-from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, ApiUnavailableError, NotFoundError, wait_for
+from local_airflow.instance.rest import (
+    FINISHED_RUN_STATES,
+    FINISHED_TASK_STATES,
+    ApiUnavailableError,
+    NotFoundError,
+    wait_for,
+)
 
 _GUARD_LIMIT_SECONDS = 90.0
 _GUARD_COMES_SECONDS = 60.0

@@ -15,11 +15,11 @@ import yaml
 from faults import PROJECT
 from faults.arena.arena import SETTINGS
 from faults.processes.points import FOLDER_VARIABLE, Points
-from local_airflow import processes
-from local_airflow.airflow_instance import COMMANDS, AirflowInstance, free_port
-from local_airflow.environment import AirflowSettings, KubernetesConnection
+from local_airflow.instance import processes
+from local_airflow.instance.airflow_instance import COMMANDS, AirflowInstance, free_port
+from local_airflow.instance.environment import AirflowSettings, KubernetesConnection
+from local_airflow.instance.rest import AirflowApi, wait_for
 from local_airflow.interruption import Interruption
-from local_airflow.rest import AirflowApi, wait_for
 
 DAG, GUARD_DAG = "registry_prune", "registry_guard"
 _HEARTBEAT_SECONDS = 30

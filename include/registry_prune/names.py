@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NAMESPACE = "openshift-image-registry"
 DEPLOYMENT = "image-registry"
+"""No setting. For one that has another name in one cluster: ``cluster/requests.py`` has it in its paths, and
+``preflight/access.py`` in the rights that it asks for."""
 REGISTRY_CONTAINER = "registry"
 REGISTRY_POD_LABELS = "docker-registry=default"
 OPERATOR_GROUP = "imageregistry.operator.openshift.io"

@@ -16,12 +16,12 @@ import psutil
 import requests
 import yaml
 
-from local_airflow import processes
-from local_airflow.airflow_instance import HEALTHY_LIMIT_SECONDS
 from local_airflow.distributed.services import Services
-from local_airflow.environment import AirflowSettings, Secrets, airflow_environment
 from local_airflow.errors import LocalAirflowError
-from local_airflow.rest import loopback_session
+from local_airflow.instance import processes
+from local_airflow.instance.airflow_instance import HEALTHY_LIMIT_SECONDS
+from local_airflow.instance.environment import AirflowSettings, Secrets, airflow_environment
+from local_airflow.instance.rest import loopback_session
 
 WORKERS = ("worker-1", "worker-2")
 PARTS: Mapping[str, list[str]] = {

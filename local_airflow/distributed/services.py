@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local_airflow.airflow_instance import free_port
-from local_airflow.environment import LOOPBACK, write_private
 from local_airflow.errors import LocalAirflowError
+from local_airflow.instance.airflow_instance import free_port
+from local_airflow.instance.environment import LOOPBACK, write_private
 
 ACCOUNT = "postgres"
 """Who PostgreSQL runs as where this process is root's, which it refuses."""

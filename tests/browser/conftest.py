@@ -19,8 +19,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from local_airflow.airflow_instance import free_port
-from local_airflow.environment import AirflowSettings, Secrets, airflow_environment
+from local_airflow.instance.airflow_instance import free_port
+from local_airflow.instance.environment import AirflowSettings, Secrets, airflow_environment
 from tests.browser.auth_manager import GUEST, OneByOne
 
 PROJECT = Path(__file__).parents[2]

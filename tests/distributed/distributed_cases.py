@@ -14,11 +14,11 @@ import yaml
 
 from faults.arena.guards import kubectl
 from faults.arena.observers import ReadOnlyClock
-from local_airflow.airflow_instance import free_port
 from local_airflow.distributed.distributed_airflow import WORKERS, DistributedAirflow, chart_configuration
 from local_airflow.distributed.services import Services
-from local_airflow.environment import AirflowSettings
-from local_airflow.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, AirflowApi, TaskInstance, wait_for
+from local_airflow.instance.airflow_instance import free_port
+from local_airflow.instance.environment import AirflowSettings
+from local_airflow.instance.rest import FINISHED_RUN_STATES, FINISHED_TASK_STATES, AirflowApi, TaskInstance, wait_for
 from sandbox.base.names import CLUSTER, CONFIGS
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local_airflow.distributed.services import missing
-from local_airflow.rest import wait_for
+from local_airflow.instance.rest import wait_for
 from sandbox.registry.faults import PrunerFaults
 from tests.distributed.distributed_cases import ORPHANS, RUN_SECONDS, SMALL_IMAGE, Bench, Case
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local_airflow import processes
+from local_airflow.instance import processes
 
 WaitFor = Callable[..., None]
 LONGEST_WAIT_SECONDS = 240.0
@@ -33,7 +33,7 @@ def wait_for() -> WaitFor:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """Of Airflow's tables what is touched; a whole run on a real database is in ``test_local_run.py``."""
+    """Of Airflow's tables what is touched; a whole run on a real database is in ``commands/test_run.py``."""
     file = tmp_path / "airflow.db"
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(

@@ -20,11 +20,11 @@ import pytest
 import requests
 import yaml
 
-from local_airflow import processes
-from local_airflow.airflow_instance import AirflowInstance, free_port
-from local_airflow.environment import AirflowSettings, KubernetesConnection, airflow_environment
+from local_airflow.instance import processes
+from local_airflow.instance.airflow_instance import AirflowInstance, free_port
+from local_airflow.instance.environment import AirflowSettings, KubernetesConnection, airflow_environment
+from local_airflow.instance.rest import FINISHED_RUN_STATES, AirflowApi, wait_for
 from local_airflow.interruption import Interruption
-from local_airflow.rest import FINISHED_RUN_STATES, AirflowApi, wait_for
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.seed import SeedPlan
 from tests.registry_prune.alerts.receivers import alertmanager, eventually, needs_alertmanager

@@ -27,18 +27,18 @@ KILLED = "test_a_run_that_was_killed_is_not_gone_on_with_and_the_next_is_followe
 TWICE = "test_a_later_run_on_a_cluster_knows_the_earlier_one_and_its_list_is_still_there"
 TYPED = "test_what_is_typed_on_make_s_command_line_reaches_the_tool"
 DOWN = "test_down_ends_it_and_leaves_its_history"
-MAKE_RUN = f"""not run: as a whole, with its sandbox of 3,000 blobs. Its parts are: {LOCAL}/test_local_run.py::{KILLED},
- {LOCAL}/test_local_real_cluster.py::{TWICE}"""
-ON_A_CLUSTER = f"{LOCAL}/test_local_makefile.py::{TYPED}, {LOCAL}/test_local_real_cluster.py::{TWICE}"
+MAKE_RUN = f"""not run: as a whole, with its sandbox of 3,000 blobs. Its parts are:
+ {LOCAL}/commands/test_run.py::{KILLED}, {LOCAL}/commands/test_real_cluster.py::{TWICE}"""
+ON_A_CLUSTER = f"{LOCAL}/test_makefile.py::{TYPED}, {LOCAL}/commands/test_real_cluster.py::{TWICE}"
 NO_AIRFLOW = "not run: there is no Airflow in a cluster here"
 
 RUN: dict[tuple[str, str], list[str]] = {
-    ("README.md", "Try it"): [f"{MAKE_RUN}, {LOCAL}/test_local_background.py::{DOWN}"],
+    ("README.md", "Try it"): [f"{MAKE_RUN}, {LOCAL}/commands/test_background.py::{DOWN}"],
     ("README.md", "On a real cluster"): [ON_A_CLUSTER],
     ("docs/try-it.md", "One whole run"): [MAKE_RUN],
     ("docs/try-it.md", "With Airflow's UI"): [
         "not run: it starts the same processes as `make run`, and stays",
-        f"{LOCAL}/test_local_background.py::{DOWN}",
+        f"{LOCAL}/commands/test_background.py::{DOWN}",
     ],
     ("docs/try-it.md", "On a cluster of yours"): [ON_A_CLUSTER],
     ("docs/install.md", "1. Look first"): [ON_A_CLUSTER],

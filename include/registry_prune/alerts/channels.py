@@ -1,4 +1,7 @@
-"""The ways in which an alert goes out. Each is a library that others keep: its module is imported when it is needed."""
+"""The ways in which an alert goes out. Each is a library that others keep: its module is imported when it is needed.
+
+A further way: its name in ``ChannelKind`` (``settings/alerting.py``), and who sends by it here.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Follows a delete that lives on its own in a pod: how far it is, its end, and whether its window stays whole.
 
 The same for the task's first seconds and for the trigger that goes on: it holds nothing that cannot be begun anew, and
-nothing that happens to it happens to the delete.
+nothing that happens to it happens to the delete. A delete by the list is followed in ``exact_pod/pod.py``.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class Facts:
         self.states = states
         self.problems = problems
         self.storage = str((results.get("verify_access") or {}).get("storage", ""))
-        """Its driver, as the Config names it: of ``AccessReview``, whose module looks at clusters."""
+        """Its driver, as the Config names it, and nothing else of the storage: ``preflight/storage.py`` finds it, and
+        ``AccessReview`` hands it over."""
         self.base = read(BasePrune, "base_prune")
         self.restart = read(Restart, "restart_registry")
         self.survey = read(PrunerResult, "survey")

@@ -220,7 +220,7 @@ class ClusterSettings(StrictModel):
 
     follow_every: Time = "15s"
     """How long one look at the delete stays in its pod before the next takes over. No load balancer cuts a connection
-    in that time; each look is one more exec in the pod."""
+    in that time; each look is one more exec in the pod. Within a look the pod is read every half second."""
 
     follow_patience: Time = "30m"
     """How long the API server may say nothing of the delete before the task gives up. It outlasts an upgrade of the

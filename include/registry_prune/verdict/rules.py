@@ -2,6 +2,9 @@
 
 ``RULES`` has the order in which they are asked: first what can never be right and what is implausibly large, then what
 makes a delete not worth it, then what speaks against this one.
+
+A further ceiling: a rule here, its name and its limit in ``evidence.py``, its default in ``CeilingSettings``
+(``settings/clusters.py``).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from benchmarks.read_only.timeline import GAP, WIDTH, Part, bar, parts
-from local_airflow.rest import TaskInstance
+from local_airflow.instance.rest import TaskInstance
 
 
 def task(name: str, begin: float, seconds: float) -> TaskInstance:

@@ -1,0 +1,1 @@
+"""What ``run``, ``up``, ``down`` and ``status`` do."""
