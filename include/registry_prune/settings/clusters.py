@@ -1,14 +1,15 @@
-"""The settings of a cluster: an entry of ``clusters.yaml`` (pure). The file is read in ``clusters_file.py``."""
+"""The settings of a cluster: an entry of ``clusters.yaml`` (pure). The file is read in ``clusters_file.py``.
+
+Longer than other files: one list, as in the file, and what each setting is for stands beside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from include.registry_prune.deletion.detached_delete import LARGEST_LOG_BYTES, SMALLEST_LOG_BYTES
 from include.registry_prune.settings.alerting import (
     OF_EACH_WINDOW,
     OF_REGISTRY,
@@ -17,7 +18,9 @@ from include.registry_prune.settings.alerting import (
     AlertKind,
     ChannelKind,
 )
-from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours, parse_zone
+from include.registry_prune.settings.ceilings import CeilingSettings
+from include.registry_prune.settings.fields import Time, at_most, checked_hours, checked_log_size, checked_zone
+from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
 from include.registry_prune.settings.parameters import (
     WHOLE_NUMBER,
     DeleteBy,
@@ -28,8 +31,7 @@ from include.registry_prune.settings.parameters import (
     StrictModel,
     validation_problem,
 )
-from include.registry_prune.units import format_seconds, format_size, parse_duration, parse_size
-from include.registry_prune.verdict.evidence import CeilingLimits
+from include.registry_prune.units import parse_duration, parse_size
 from include.registry_prune.window.lease import LONGEST_LEASE, LONGEST_WINDOW
 
 DEFAULT_CLUSTER = "default"
@@ -76,77 +78,6 @@ SMALL_IMAGE_NEEDED = "build deploy/small-image, push it to a registry that the c
 """What to do where a delete by the list has no image."""
 
 
-def _checked_hours(text: str) -> str:
-    parse_opening_hours(text, "UTC")
-    return text
-
-
-def _checked_zone(name: str) -> str:
-    parse_zone(name)
-    return name
-
-
-def _checked_time(text: str) -> str:
-    if not parse_duration(text):
-        raise ValueError(f"{text!r} is no time at all: write something longer, such as 15s, 60m or 12h")
-    return text
-
-
-def _checked_log_size(text: str) -> str:
-    if not SMALLEST_LOG_BYTES <= parse_size(text) <= LARGEST_LOG_BYTES:
-        smallest, largest = format_size(SMALLEST_LOG_BYTES), format_size(LARGEST_LOG_BYTES)
-        raise ValueError(f"{text!r} should be {smallest} to {largest}: the pod's /dev/shm has 64 MiB")
-    return text
-
-
-def _at_most(longest: timedelta) -> AfterValidator:
-    def check(text: str) -> str:
-        if parse_duration(text) > longest:
-            raise ValueError(f"{text!r} should be {format_seconds(longest.total_seconds())} at most")
-        return text
-
-    return AfterValidator(check)
-
-
-Time = Annotated[Duration, AfterValidator(_checked_time)]
-"""A duration that is not zero."""
-
-
-class CeilingSettings(StrictModel):
-    """A run whose findings are implausibly large stops, and a person has to say that they are right.
-
-    Here each ceiling is set for good; one run passes one by naming it in its parameter ``pass_ceilings``.
-    """
-
-    orphan_share: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
-    """A run stops if more than this share of all blobs are orphans; 1: never. Accidents that look like garbage (Images
-    lost, the wrong storage) come near 1; a registry with many pushes that was never hard-pruned was seen at 0.7."""
-
-    removed_repositories: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 25
-    """A run stops if it would remove more repositories than this because their image streams are gone. Few clusters
-    lose more than 25 projects between two runs; an outage in which image streams are not found loses them all. A
-    cluster whose CI makes a project for each build needs more."""
-
-    earlier_runs: float = Field(default=10.0, ge=1, allow_inf_nan=False)
-    """A run stops if it finds more than this many times the orphans of earlier runs (the median of the last 20; it
-    counts from 3 runs on). A release day doubles or trebles the garbage; ten times as much has a cause that somebody
-    should know."""
-
-    untyped_images: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 0
-    """A run stops if more Images than this have an empty `dockerImageManifestMediaType` or no config digest: the pruner
-    deletes the config of each that is stored here. The message has the command that repairs each."""
-
-    @property
-    def limits(self) -> CeilingLimits:
-        """As the decision takes them."""
-        return CeilingLimits(
-            orphan_share=self.orphan_share,
-            removed_repositories=self.removed_repositories,
-            earlier_runs=self.earlier_runs,
-            untyped_images=self.untyped_images,
-        )
-
-
 class ClusterSettings(StrictModel):
     """One cluster: how to reach it, when, with what limits.
 
@@ -191,7 +122,7 @@ class ClusterSettings(StrictModel):
     """A survey that began longer ago does not stand for the dry run in the window. A day covers a survey of 12 hours
     and an approval of 12 more."""
 
-    window_limit: Annotated[Time, _at_most(LONGEST_WINDOW)] = "4h"
+    window_limit: Annotated[Time, at_most(LONGEST_WINDOW)] = "4h"
     """How long a window may last, from the patch to read-only until the registry takes pushes again. Shortly before its
     end, or the end of the opening hours, the delete is ended between two blobs and the window is closed: the run has
     done a slice, and the next one goes on. 4 hours fit into a night with room on both sides. `336h`, 14
@@ -231,14 +162,14 @@ class ClusterSettings(StrictModel):
     object storage. Before the first blob the pruner scans, for 4 hours with half a million blobs; the log then says at
     each interval that the scan goes on."""
 
-    pod_log: Annotated[Size, AfterValidator(_checked_log_size)] = "1MiB"
+    pod_log: Annotated[Size, AfterValidator(checked_log_size)] = "1MiB"
     """How much the log of the delete may take in its pod's `/dev/shm`, which has 64 MiB: 256 KiB to 32 MiB. Whoever
     follows the delete has read what comes before its last 3,000 lines or so."""
 
     pruner_stop: Duration = "30s"
     """How long a pruner may take to end when it is asked to (it ends between two blobs); then it is killed."""
 
-    lease: Annotated[Time, _at_most(LONGEST_LEASE)] = "15m"
+    lease: Annotated[Time, at_most(LONGEST_LEASE)] = "15m"
     """A run that has not renewed its lease for this long counts as dead, and a guard closes its window. A run renews
     its lease three times in that time; 15 minutes outlast a restart of Airflow or of the API server. A day at most: a
     lease that claims more is no run's, and is taken away."""
@@ -269,12 +200,12 @@ class ClusterSettings(StrictModel):
     registry's own folder; the space is freed after that time. `registry_undo` puts it back. `0s`: until the run has
     seen that all images are whole. A versioned bucket keeps by rules of its own."""
 
-    opening_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+    opening_hours: Annotated[str, AfterValidator(checked_hours)] = ""
     """When a window may be opened, such as `Mon-Fri 22:00-05:00; Sat,Sun 00:00-24:00`; a range belongs to the day on
     which it begins. Empty: always, because the schedule already says when a run begins. Outside the hours a run does
     the base prune and the survey only."""
 
-    time_zone: Annotated[str, AfterValidator(_checked_zone)] = "UTC"
+    time_zone: Annotated[str, AfterValidator(checked_zone)] = "UTC"
     """Of the opening hours."""
 
     moment_wait: Duration = "30m"

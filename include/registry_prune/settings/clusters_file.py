@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from include.registry_prune.settings.clusters import DEFAULT_CLUSTER, CeilingSettings, ClusterSettings
+from include.registry_prune.settings.ceilings import CeilingSettings
+from include.registry_prune.settings.clusters import DEFAULT_CLUSTER, ClusterSettings
 from include.registry_prune.settings.entries import DEFAULTS, Entry, Place, read_entries
 from include.registry_prune.settings.parameters import RunParameters, SettingsError, each_problem
 

@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings
+from include.registry_prune.settings.ceilings import CeilingSettings
+from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import RunParameters, one_line
 from include.registry_prune.verdict.evidence import Ceiling
 

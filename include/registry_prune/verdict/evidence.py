@@ -54,7 +54,7 @@ class Ceiling(StrEnum):
 
 
 class CeilingLimits(Record):
-    """Where the ceilings are. ``settings.CeilingSettings`` has the defaults and their reasons.
+    """Where the ceilings are. ``settings/ceilings.py`` has the defaults and their reasons.
 
     :param orphan_share: of all blobs, 0 to 1.
     :param removed_repositories: at most this many may be removed.

@@ -4,7 +4,7 @@
 makes a delete not worth it, then what speaks against this one.
 
 A further ceiling: a rule here, its name and its limit in ``evidence.py``, its default in ``CeilingSettings``
-(``settings/clusters.py``).
+(``settings/ceilings.py``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The lease: the annotation on the Config CR that says which run opened the window (pure).
 
-How long one lasts is a cluster's setting ``lease`` (``settings/clusters.py``); here is what it says and what is believed.
+How long one lasts is a cluster's setting ``lease`` (``settings/clusters.py``); here is what it says, and what of it is
+believed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel
 
 from include.registry_prune.settings import document
-from include.registry_prune.settings.clusters import CeilingSettings, ClusterSettings
+from include.registry_prune.settings.ceilings import CeilingSettings
+from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import load_clusters
 from include.registry_prune.settings.parameters import RunParameters
 

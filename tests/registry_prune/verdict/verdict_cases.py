@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.registry_prune.pruner.dockerregistry import PrunerResult, Summary
-from include.registry_prune.settings.clusters import CeilingSettings
+from include.registry_prune.settings.ceilings import CeilingSettings
 from include.registry_prune.verdict.decision import Action, Ceiling, Evidence, Mode, Stage, Thresholds
 from include.registry_prune.verdict.history import History, PastRun
 from include.registry_prune.verdict.references import Hit, NamedImage, ReferenceAudit, StreamAudit
