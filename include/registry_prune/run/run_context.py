@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.configuration import conf
-from airflow.sdk import Asset, TaskInstanceState
+from airflow.sdk import TaskInstanceState
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
@@ -21,8 +20,7 @@ from include.registry_prune.records import Record, WindowRecord
 from include.registry_prune.report.links import run_url
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.opening_hours import OpeningHours, parse_opening_hours
-from include.registry_prune.settings.parameters import RunParameters, SettingsError, parse_parameters
-from include.registry_prune.verdict.history import History
+from include.registry_prune.settings.parameters import RunParameters, parse_parameters
 from include.registry_prune.window.lease import Holder, Lease, LeaseError, new_window
 from include.registry_prune.window.window_end import WindowEnd
 
@@ -42,18 +40,6 @@ W = TypeVar("W", bound=WindowRecord)
 
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
-PLACE_MARK = "place_mark"
-"""The XCom of the mark that ``verify_access`` leaves where the lists go."""
-_READ_REPORTS = 60
-"""Runs that failed early leave a report that says nothing: so many are read to find the twenty that count."""
-
-
-def history_asset(settings: ClusterSettings) -> Asset:
-    """What the runs of a cluster left to later ones up to release 0.1.0: an event of this asset, with a ``PastRun``.
-
-    Nothing is added to it any more; it is read until there are reports enough.
-    """
-    return Asset(name=f"{settings.dag_id} runs", group="registry-prune")
 
 
 class Run:
@@ -119,43 +105,6 @@ class Run:
                 "verify_access has not given this run its name: clear verify_access with all that follows."
             )
         return new_window(self.token)
-
-    def mark_place(self) -> None:
-        """Leave a mark where the lists of this run go; see :meth:`require_shared_place`.
-
-        :raises SettingsError: if the settings alone say that tasks do not share that place.
-        :raises AirflowException: if the place takes no file, and this run writes lists.
-        """
-        from include.registry_prune.lists.shared_place import PlaceError, leave_mark, why_not_shared
-
-        if not self.parameters.needs_role:
-            return  # it looks into no storage, and so writes no list
-        problem = why_not_shared(self.settings.artifacts, conf.get("core", "executor"))
-        if problem:
-            raise SettingsError(problem)
-        try:
-            mark = leave_mark(self.settings.artifacts, dag_id=self.dag_id, run_id=self.run_id, token=self.token)
-        except PlaceError as error:
-            raise AirflowException(str(error)) from error
-        self.hand_over(mark, PLACE_MARK)
-
-    def require_shared_place(self) -> None:
-        """Before anything is begun: does this task see what ``verify_access`` wrote where the lists go?
-
-        :raises SettingsError: if it does not: no other try is of use.
-        :raises AirflowException: if that cannot be said.
-        """
-        from include.registry_prune.lists.shared_place import Mark, NotSharedError, PlaceError, require_mark
-
-        mark = self.result("verify_access", Mark, PLACE_MARK)
-        if mark is None:
-            return
-        try:
-            require_mark(mark)
-        except NotSharedError as error:
-            raise SettingsError(str(error)) from error
-        except PlaceError as error:
-            raise AirflowException(str(error)) from error
 
     def close_dead_window(self) -> None:
         """Close the window of a run that is gone, or of an earlier time of this one: before anything else is begun.
@@ -314,23 +263,6 @@ class Run:
         """Who triggered the run, for the report."""
         user = getattr(self.context["dag_run"], "triggering_user_name", None)
         return str(user) if user else "whoever triggered the run"
-
-    def history(self) -> History:
-        """The earlier runs of this cluster, by their reports. A task that reads it has the asset among its inlets.
-
-        :raises OSError: if the reports cannot be read.
-        """
-        from include.registry_prune.report.kept_reports import kept_reports
-        from include.registry_prune.report.report import past_run
-
-        kept = kept_reports(self.settings.artifacts, self.dag_id, newest=_READ_REPORTS)
-        for damaged in kept.damaged:
-            log.warning("A report of an earlier run is passed over: %s", damaged)
-        runs: list[Any] = [past_run(report).to_json() for report in kept.reports if report.run_id != self.run_id]
-        if len(runs) < _READ_REPORTS:
-            events = self.context["inlet_events"][history_asset(self.settings)].ascending(False).limit(_READ_REPORTS)
-            runs += [event.extra for event in events]
-        return History.of(runs)
 
     def result(self, task_id: str, kind: type[R], key: str = "return_value") -> R | None:
         """What an earlier task handed over; None if it handed over nothing."""

@@ -13,7 +13,8 @@ from include.registry_prune.fleet.others import release_turn
 from include.registry_prune.pruner.integrity import IntegrityCheck
 from include.registry_prune.report.links import ReportPageLink
 from include.registry_prune.run.base import RegistryOperator
-from include.registry_prune.run.run_context import Run, closing_limits, history_asset
+from include.registry_prune.run.past_runs import history_asset, history_of
+from include.registry_prune.run.run_context import Run, closing_limits
 from include.registry_prune.run.tries import EARLIER_SECONDS, PROBLEM
 from include.registry_prune.settings.parameters import SettingsError
 from include.registry_prune.tasks.before_window import IntegrityBefore
@@ -190,7 +191,7 @@ class Report(RegistryOperator):
             phases=_seconds_of_all_tries(run, tasks),
             hard_prune_wanted=hard_prune_wanted,
             dry_run_only=dry_run_only,
-            history=run.history(),
+            history=history_of(run),
             most_slices=self.cluster.most_slices,
             keep_seconds=self.cluster.seconds("keep_deleted"),
         )

@@ -42,6 +42,7 @@ class VerifyAccess(RegistryOperator):
     def work(self, run: Run) -> Record:
         from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import needed_permissions, review_access, token_note
+        from include.registry_prune.run.place_of_lists import mark_place
 
         parameters = run.parameters
         by_list = parameters.may_open_window and parameters.delete_by is DeleteBy.LIST
@@ -82,7 +83,7 @@ class VerifyAccess(RegistryOperator):
         if another:
             self.log.warning("%s", another)
             review = review.model_copy(update={"notes": (*review.notes, another)})
-        run.mark_place()
+        mark_place(run)
         if by_list:
             look = look_at_storage(run)
             self.log.info("%s", look.text())

@@ -17,7 +17,8 @@ from include.registry_prune.fleet.others import canaries, release_turn, turn_obs
 from include.registry_prune.preflight.right_moment import Obstacle, judge
 from include.registry_prune.pruner.dockerregistry import LineKind, PrunerResult
 from include.registry_prune.records import WindowRecord
-from include.registry_prune.run.run_context import Run, history_asset
+from include.registry_prune.run.past_runs import history_asset, history_of
+from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.parameters import DeleteBy, SettingsError
 from include.registry_prune.units import format_seconds
 from include.registry_prune.verdict.decision import Action, Evidence, Mode, Stage, Verdict, decide
@@ -174,7 +175,7 @@ class Gate(BaseSensorOperator):
                 scans=self.cluster.dry_run_in_window == "always" or not parameters.surveys,
                 by_list=parameters.delete_by is DeleteBy.LIST,
             ),
-            history=run.history(),
+            history=history_of(run),
         )
 
 

@@ -15,8 +15,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from include.registry_prune.lists import shared_place
 from include.registry_prune.lists.shared_place import leave_mark, require_mark, why_not_shared
-from include.registry_prune.run import run_context
+from include.registry_prune.run import place_of_lists
 from include.registry_prune.run.base import RegistryOperator
+from include.registry_prune.run.place_of_lists import mark_place
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.parameters import SettingsError
@@ -91,7 +92,7 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
 
 @pytest.mark.parametrize("kind", BEFORE_WINDOW)
 def test_no_step_is_begun_by_a_worker_that_has_a_disk_of_its_own(disks: Disks, kind: type[RegistryOperator]) -> None:
-    disks.run().mark_place()
+    mark_place(disks.run())
     disks.on("two")
     with pytest.raises(AirflowFailException, match="they do not share the disk") as failure:
         disks.begin(kind)
@@ -100,13 +101,13 @@ def test_no_step_is_begun_by_a_worker_that_has_a_disk_of_its_own(disks: Disks, k
 
 @pytest.mark.parametrize("kind", BEFORE_WINDOW)
 def test_where_the_disk_is_shared_the_step_is_begun(disks: Disks, kind: type[RegistryOperator]) -> None:
-    disks.run().mark_place()
+    mark_place(disks.run())
     with pytest.raises(BegunError):
         disks.begin(kind)
 
 
 def test_what_an_earlier_time_of_this_run_left_on_the_other_disk_is_no_mark(disks: Disks) -> None:
-    disks.run().mark_place()
+    mark_place(disks.run())
     disks.on("two")
     leave_mark(disks.path.as_uri(), dag_id="registry_prune", run_id="manual__now", token="another")
     with pytest.raises(AirflowFailException, match="they do not share the disk"):
@@ -114,7 +115,7 @@ def test_what_an_earlier_time_of_this_run_left_on_the_other_disk_is_no_mark(disk
 
 
 def test_a_share_may_show_a_file_late(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    disks.run().mark_place()
+    mark_place(disks.run())
     disks.on("two")
     monkeypatch.setattr(require_mark, "__kwdefaults__", {"lag_seconds": 60.0})
     monkeypatch.setattr(shared_place, "time", SimpleNamespace(monotonic=lambda: 0, sleep=lambda _: disks.on("one")))
@@ -130,8 +131,8 @@ def test_a_run_that_began_before_an_upgrade_has_no_mark_and_goes_on(disks: Disks
 def test_a_place_that_takes_nothing_fails_a_run_that_will_write_lists(disks: Disks, tmp_path: Path) -> None:
     (tmp_path / "one" / "registry_prune").touch()
     with pytest.raises(AirflowException, match="which the setting artifacts names"):
-        disks.run().mark_place()
-    disks.run(hard_prune="never", survey=False).mark_place()
+        mark_place(disks.run())
+    mark_place(disks.run(hard_prune="never", survey=False))
     assert disks.handed_over == {}
 
 
@@ -166,10 +167,10 @@ def test_the_settings_alone_may_say_that_tasks_do_not_share_a_disk(
 def test_a_run_with_many_workers_and_no_place_is_refused_at_once(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
     executor_is(monkeypatch, "CeleryExecutor")
     with pytest.raises(SettingsError, match="executor is CeleryExecutor, and artifacts is not set"):
-        disks.run(artifacts="").mark_place()
-    disks.run().mark_place()
+        mark_place(disks.run(artifacts=""))
+    mark_place(disks.run())
 
 
 def executor_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     get: Callable[[str, str], str] = lambda *_: name  # noqa: E731 - a value of conf
-    monkeypatch.setattr(run_context, "conf", SimpleNamespace(get=get))
+    monkeypatch.setattr(place_of_lists, "conf", SimpleNamespace(get=get))
