@@ -28,6 +28,8 @@ _GUARD_LIMIT_SECONDS = 90.0
 _GUARD_COMES_SECONDS = 60.0
 """After a lease has run out; Airflow's guard looks every five minutes."""
 _FINISH_LIMIT_SECONDS = 150.0
+_NOTICED_SECONDS = 30.0
+"""The first try that meets another cluster is an alert; somebody then points the connection back."""
 _LEFT_OVER_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 
@@ -112,10 +114,11 @@ class ProcessArena(Arena):
             self._sleepers -= 1
 
     def point_elsewhere(self) -> None:
-        """From now on the Airflow connection leads to the other cluster."""
+        """From now on the Airflow connection leads to the other cluster, until somebody has noticed."""
         assert self.elsewhere is not None, "start_elsewhere() comes first"
         account = self.elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
         shutil.copy(account, self.airflow.kubeconfig)
+        self._mend_later(_NOTICED_SECONDS, lambda: shutil.copy(self.account, self.airflow.kubeconfig))
 
     def had_a_run_before(self) -> None:
         """An earlier run has seen the Images that there are now, as on any day but a cluster's first."""

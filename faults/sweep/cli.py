@@ -1,4 +1,4 @@
-"""The command line: ``python -m faults [--list] [--only PATTERN] [--kind KIND] [--parallel N] [--write]``."""
+"""The command line: ``python -m faults [--list] [--only PATTERN] [--kind KIND] [--new] [--parallel N] [--write]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faults import PROJECT
 from faults.arena.ending import CONDITIONS
 from faults.catalogue.kinds import KINDS, catalogue
 from faults.fault import Outcome
-from faults.sweep.document import RESULTS, write_outcomes
+from faults.sweep.document import RESULTS, tried_before, write_outcomes
 from faults.sweep.table import line
 from faults.sweep.trying import Job, log_name
 from faults.sweep.workers import Workers
@@ -38,9 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         # One Airflow serves all that want the same settings.
         for fault in sorted(catalogue(kind), key=lambda fault: repr((fault.settings, fault.entries)))
         if re.search(options.only or "", fault.name, re.IGNORECASE)
+        and not (options.new and (fault.what, fault.point) in tried_before(RESULTS, kind))
     ]
     if not jobs:
-        print(f"no fault matches {options.only!r}; --list names them")
+        print(f"no {'new ' if options.new else ''}fault matches {options.only or ''!r}; --list names them")
         return 2
     if options.list:
         print("\n".join(f"{kind}: {name}" for kind, name in jobs))
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="name the faults, do nothing")
     parser.add_argument("--only", metavar="PATTERN", help="only faults whose name this regular expression matches")
+    parser.add_argument("--new", action="store_true", help="only faults without a row in faults/results.md")
     parser.add_argument("--kind", choices=(*KINDS, "all"), default="all", help="(%(default)s)")
     parser.add_argument("--parallel", metavar="N", type=int, default=PARALLEL, help="how many at once (%(default)s)")
     parser.add_argument("--write", action="store_true", help="write what was tried to its rows of faults/results.md")

@@ -94,6 +94,11 @@ class Section:
         return "\n\n".join(part for part in parts if part) + f"\n{end(self.kind)}"
 
 
+def tried_before(document: Path, kind: str) -> set[Key]:
+    """What of one kind has a row in the document."""
+    return set(Section.read(kind, document.read_text(encoding="utf-8")).rows)
+
+
 def write_outcomes(document: Path, outcomes: Sequence[Outcome], *, kind: str, minutes: float, parallel: int) -> None:
     """Write what was tried of one kind to its rows of the document; nothing, if nothing was."""
     if not outcomes:

@@ -10,6 +10,7 @@ import pytest
 from faults.arena.ending import CONDITIONS
 from faults.catalogue.kinds import IN_PROCESS, PROCESSES, catalogue
 from faults.fault import NEVER_HIT, Outcome
+from faults.sweep import cli
 from faults.sweep.document import Section, begin, end, write_outcomes
 from faults.sweep.table import with_conditions
 
@@ -57,6 +58,18 @@ def test_some_rows_replace_only_themselves(document: Path) -> None:
     assert f"{len(ALL)} faults, {len(ALL) - 1} ended as they must." in document.read_text(encoding="utf-8")
     assert write(document, [ALL[3]]).rows == before.rows
     assert Section.read(IN_PROCESS, document.read_text(encoding="utf-8")).remarks == {}
+
+
+def test_a_sweep_that_was_ended_goes_on_with_what_has_no_row_yet(
+    document: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(document, ALL[2:])
+    monkeypatch.setattr(cli, "RESULTS", document)
+    assert cli.main(["--new", "--list", "--kind", IN_PROCESS]) == 0
+    assert set(capsys.readouterr().out.splitlines()) == {f"{IN_PROCESS}: {fault.name}" for fault in FAULTS[:2]}
+    write(document, ALL)
+    assert cli.main(["--new", "--list", "--kind", IN_PROCESS]) == 2
+    assert "no new fault matches" in capsys.readouterr().out
 
 
 def test_a_row_whose_fault_there_is_no_more_goes(document: Path) -> None:
