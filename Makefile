@@ -38,7 +38,8 @@ define set_up
 	@test ! -L $(@D) || { echo "$(@D) is a link. Setting it up would empty the folder that it leads to: remove the link, or set that folder up where it is."; exit 1; }
 	@echo "Setting up $(@D) with $$($(PYTHON) --version): about a minute, once."
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $< \
+		|| { echo "The packages of $< could not be installed, for the reason above. Is there no way to the package index? pip takes a mirror from PIP_INDEX_URL, a proxy from HTTPS_PROXY, and a folder of wheels from PIP_FIND_LINKS with PIP_NO_INDEX=1. Then the same command again."; exit 1; }
 	@touch $@
 endef
 

@@ -28,7 +28,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> str:
         cwd=folder,
         env={**inherited, **environment},
         check=True,
-        timeout=60,
+        timeout=600,
         stdout=subprocess.PIPE,
     )
     return done.stdout.decode()
@@ -59,6 +59,27 @@ def test_clean_leaves_the_record_of_real_clusters_and_says_so(folder: Path) -> N
     assert record.exists()
     assert [each.name for each in (folder / ".state").iterdir()] == ["clusters"]
     assert not (folder / ".venv").exists()
+
+
+def refused(folder: Path, *arguments: str, **environment: str) -> str:
+    """What ``make`` says before it gives up."""
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        make(folder, *arguments, **environment)
+    return str(failure.value.stdout.decode())
+
+
+def test_without_a_python_that_fits_it_says_which_one_is_needed(folder: Path) -> None:
+    assert "Python 3.11, 3.12 or 3.13 is needed" in refused(folder, "setup", "PYTHON=false")
+    assert not (folder / ".venv").exists()
+
+
+def test_where_no_package_can_be_had_it_says_what_to_do_and_the_next_time_begins_anew(folder: Path) -> None:
+    (folder / "requirements-dev.lock").write_text(f"nothing==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    away = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "empty"), "PIP_CONFIG_FILE": os.devnull}
+    said = refused(folder, "setup", **away)
+    assert "The packages of requirements-dev.lock could not be installed" in said
+    assert "PIP_INDEX_URL" in said
+    assert not (folder / ".venv" / ".ready").exists()
 
 
 def test_clean_of_nothing_is_no_error(folder: Path) -> None:
