@@ -50,8 +50,8 @@ from include.registry_prune.tasks.after_window import (
     RevokeImagePruner,
     VerifyRestored,
 )
+from include.registry_prune.tasks.approval import ApproveWindow
 from include.registry_prune.tasks.before_window import (
-    ApproveWindow,
     BasePruneImages,
     GrantImagePruner,
     IntegrityBefore,
