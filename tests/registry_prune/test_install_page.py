@@ -54,9 +54,9 @@ def test_the_guard_is_tried_and_all_of_it_is_taken_away_again(sandbox: Sandbox, 
     assert "the registry takes pushes" in run_as_typed(on_call, sandbox.kubeconfig, root)
     (again,) = blocks("docs/upgrade.md", "In five steps")[1:]
     assert "registry-guard" in run_as_typed(again, sandbox.kubeconfig, root)
-    (away,) = blocks(INSTALL, "Take it away")
-    said = run_as_typed(f"airflow() {{ echo $*; }}\n{away}", sandbox.kubeconfig, root)
-    assert "dags pause registry_prune" in said
+    look, away = blocks(INSTALL, "Take it away")
+    assert run_as_typed(f"airflow() {{ echo $*; }}\n{look}", sandbox.kubeconfig, root) == "dags pause registry_prune\n"
+    said = run_as_typed(away, sandbox.kubeconfig, root)
     assert 'namespace "registry-prune" deleted' in said
 
 

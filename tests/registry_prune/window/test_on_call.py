@@ -11,6 +11,7 @@ import pytest
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.pod_exec import run_in_pod
 from include.registry_prune.deletion.detached_delete import start_command
+from include.registry_prune.names import EXACT_DELETE_POD, NAMESPACE
 from include.registry_prune.window.opening import begin_attempt, require_open_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
@@ -51,8 +52,10 @@ def test_a_window_with_a_delete_in_it_is_closed_by_hand(
 ) -> None:
     names, *steps = re.split(r"(?=^# \d\. )", commands("Close a window by hand"), flags=re.MULTILINE)
     assert seeded.pruners_alive() == 1
-    shell(names + steps[0])
+    shell(f"oc run {EXACT_DELETE_POD} -n {NAMESPACE} --image=small --restart=Never")
+    assert f'"holder":"{HOLDER.run}"' in shell(names + steps[0])
     assert seeded.pruners_alive() == 0, "no pruner may live when pushes are taken again"
+    assert shell(f"oc get pod {EXACT_DELETE_POD} -n {NAMESPACE} --ignore-not-found") == ""
     assert cluster.registry_state().read_only
     shell(names + "".join(steps[1:]))
     look = next(line for line in steps[4].splitlines() if line.startswith("oc get pods"))
