@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from include.registry_prune.cluster.registry_state import RegistryState
+from include.registry_prune.cluster.registry_state import PodState, RegistryState
+from include.registry_prune.pruner import processes
 from include.registry_prune.window.lease import ANNOTATION, LONGEST_WINDOW, Lease
 from include.registry_prune.window.leftovers import leftovers
+from tests.registry_prune.cluster.test_registry_state import BEFORE
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
@@ -51,3 +53,32 @@ def test_a_window_of_a_run_that_is_gone_is_left_behind_whoever_looks(changes: di
 def test_a_lease_that_nobody_can_read_is_left_behind() -> None:
     [found] = left("garbage")
     assert "is no lease that this version can read" in found
+
+
+def test_a_pod_of_a_lost_node_is_left_behind_and_nobody_tries_to_look_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the last word of the run: without it, it was that a connection to a kubelet was refused."""
+
+    def look(_: object, pod: PodState) -> dict[int, str]:
+        assert pod.name == "new", "it would only be refused"
+        return {}
+
+    monkeypatch.setattr(processes, "_find", look)
+    pods = (
+        PodState(name="new", uid="1", read_only=False, ready=True, phase="Running"),
+        PodState(
+            name="old", uid="2", read_only=True, ready=False, phase="Running",
+            terminating_since="2026-01-01T00:00:00Z",
+        ),
+    )  # fmt: skip
+    state = BEFORE.model_copy(update={"pods": pods})
+    pruner = {"spec": {"suspend": False}}
+    cluster: Any = SimpleNamespace(
+        registry_state=lambda: state,
+        config=lambda: {"metadata": {}, "spec": {"readOnly": False}},
+        role_bindings=list,
+        image_pruner=lambda: pruner,
+    )
+    ours = OTHERS.model_copy(update={"image_pruner_suspended_before": False})
+    [found] = leftovers(cluster, run_token="first", owner="registry_prune/run first", lease=ours)
+    assert found.startswith("pod old: it should be gone for long, and its node does not answer")
+    assert "look at `oc get nodes`" in found
