@@ -48,6 +48,13 @@ def leftovers(cluster: Cluster, *, run_token: str, owner: str, lease: Lease | No
         found.append(f"ClusterRoleBinding {OUR_BINDING} is still there: oc delete clusterrolebinding {OUR_BINDING}")
     if lease is None:
         return found
+    lost = [pod.name for pod in state.pods if pod.lost()]
+    found += [
+        f"pod {name}: it should be gone for long, and its node does not answer, so nobody can look for a pruner in it: "
+        "look at `oc get nodes`, and bring the node back or take it out of the cluster"
+        for name in lost
+    ]
+    state = state.model_copy(update={"pods": tuple(pod for pod in state.pods if pod.name not in lost)})
     found += unsettled(state, read_only=lease.read_only_before)
     found += [f"a pruner still lives: {each}" for each in living_pruners(cluster, state)]
     pruner = cluster.image_pruner()

@@ -172,6 +172,30 @@ def test_tasks_come_in_the_order_in_which_they_began(server: FakeApiServer, api:
     assert [each.running for each in tasks] == [False, True, False]
 
 
+def delay(days: int = 0, seconds: int = 0, microseconds: int = 0) -> dict[str, Any]:
+    return {"__type": "TimeDelta", "days": days, "seconds": seconds, "microseconds": microseconds}
+
+
+@pytest.mark.parametrize(
+    ("retry_delay", "grows", "pause"),
+    [
+        (delay(seconds=20), 0.0, 20.0),
+        (delay(days=1, seconds=2, microseconds=500_000), 0.0, 86_402.5),
+        (delay(), 0.0, 0.0),
+        (delay(seconds=20), 1.0, None),
+        (delay(seconds=20), 2.0, None),
+        (None, 0.0, None),
+    ],
+    ids=["fixed", "all its parts", "none", "growing", "growing twofold", "not told"],
+)
+def test_pause_before_another_try_is_told_where_it_is_known(
+    server: FakeApiServer, api: AirflowApi, retry_delay: dict[str, Any] | None, grows: float, pause: float | None
+) -> None:
+    described = {"retry_delay": retry_delay, "retry_exponential_backoff": grows}
+    server.answers[("GET", "/api/v2/dags/registry_prune/tasks/survey")] = (200, described)
+    assert api.retry_pause("registry_prune", "survey") == pause
+
+
 def test_log_is_read_on_from_where_the_page_before_ended(server: FakeApiServer, api: AirflowApi) -> None:
     path = f"{RUN}/taskInstances/survey/logs/2"
     content = [

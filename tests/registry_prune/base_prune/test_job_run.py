@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,6 +148,23 @@ def test_another_base_prune_that_does_not_end_is_a_stop(seeded: Sandbox, cluster
         prune(cluster, wait_seconds=0.5)
     assert not stopped.value.passes
     assert own_jobs(cluster) == []
+
+
+def test_no_job_is_made_while_something_else_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the base prune's own look: it has waited for other Jobs, for hours perhaps, and meanwhile a window of
+    another run may be open."""
+    asked: list[str] = []
+    quiet: Any = SimpleNamespace(job=lambda name: None, jobs=list, image_count=lambda: 1)
+
+    def look(cluster: object, *, waits_for_jobs: bool) -> list[str]:
+        assert waits_for_jobs
+        return ["other/run holds the read-only window."]
+
+    monkeypatch.setattr(base_prune, "in_the_way", look)
+    monkeypatch.setattr(base_prune, "_create_job", lambda *_: asked.append("create"))
+    with pytest.raises(BasePruneError, match=r"The base prune was not started: other/run holds the read-only window\."):
+        prune(quiet)
+    assert asked == []
 
 
 def test_a_second_try_follows_the_job_of_the_first(seeded: Sandbox, cluster: Cluster, caplog: Any) -> None:

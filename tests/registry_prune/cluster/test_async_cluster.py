@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +15,10 @@ from kubernetes import client, config
 from include.registry_prune.cluster.async_cluster import AsyncCluster
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import CertificateError, ClusterError
+from include.registry_prune.cluster.requests import WATCH_CONFIG
+from tests.registry_prune.cluster.test_kubernetes_api import Answer, answer, answers, asked, chunked
+
+__all__ = ["answers", "asked"]  # fixtures
 
 NOBODY_THERE = "http://127.0.0.1:9"
 
@@ -75,3 +80,28 @@ def test_a_proxy_is_used_that_nothing_excepts(account: Path, monkeypatch: pytest
     monkeypatch.setenv("NO_PROXY", "example.com")
     with pytest.raises(ClusterError, match="cannot be reached"):
         look(loaded(account))
+
+
+async def read_config(cluster: AsyncCluster) -> None:
+    await cluster.config()
+
+
+async def watch_config(cluster: AsyncCluster) -> None:
+    async for _ in cluster.watch(WATCH_CONFIG):
+        pass
+
+
+@pytest.mark.parametrize("ask", [read_config, watch_config])
+@pytest.mark.parametrize("broken", [answer(200, length=100), answer(403, length=100), chunked])
+def test_an_answer_that_breaks_off_is_a_request_that_failed(
+    asked: Cluster, answers: list[Answer], ask: Callable[[AsyncCluster], Coroutine[Any, Any, None]], broken: Answer
+) -> None:
+    """Guards what follows a delete and renews a lease: both go on after a ClusterError, and die of anything else."""
+
+    async def work() -> None:
+        async with AsyncCluster.like(asked.configuration) as cluster:
+            await ask(cluster)
+
+    answers.append(broken)
+    with pytest.raises(ClusterError, match="its answer broke off"):
+        asyncio.run(work())

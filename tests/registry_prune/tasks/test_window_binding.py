@@ -4,6 +4,8 @@ opened and no delete begun on those of another window, run or cluster."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,9 +27,11 @@ from include.registry_prune.records import Record
 from include.registry_prune.run.run_context import RUN_TOKEN, Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.tasks.after_window import RestoreReadWrite
+from include.registry_prune.tasks.gates import HELD, BlobThreshold, Held
 from include.registry_prune.tasks.hard_prune import HardPrune
 from include.registry_prune.tasks.in_window import MOMENT_LASTS, ArmWindow
 from include.registry_prune.verdict.decision import Action, Verdict
+from include.registry_prune.verdict.references import ReferenceAudit, StreamAudit
 from include.registry_prune.window.lease import ANNOTATION, CLOSED_ANNOTATION, Lease, LeaseError
 
 OURS, OTHERS = "run-2", "run-1"
@@ -36,7 +40,10 @@ SETTINGS = ClusterSettings()
 
 
 class PlayedContext(dict[str, Any]):
-    """A task's context: what the tasks before it handed over, whatever their states are."""
+    """A task's context: what the tasks before it handed over, whatever their states are.
+
+    :param results: by task; what it handed over under a key of its own, by ``task.key``.
+    """
 
     def __init__(self, task_id: str, results: dict[str, Record | None]) -> None:
         self.task_id = task_id
@@ -44,7 +51,9 @@ class PlayedContext(dict[str, Any]):
         super().__init__(dag_run=SimpleNamespace(dag_id="dag", conf={}, run_type="manual"), run_id="run", ti=self)
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value", **_: Any) -> Any:
-        return "run" if key == RUN_TOKEN else self.results.get(task_ids) if key == "return_value" else None
+        return (
+            "run" if key == RUN_TOKEN else self.results.get(task_ids if key == "return_value" else f"{task_ids}.{key}")
+        )
 
     def xcom_push(self, key: str, value: Any) -> None:
         pass
@@ -128,6 +137,14 @@ def lease(token: str, **changes: Any) -> Lease:
     )
 
 
+def armed(token: str) -> Lease:
+    return lease(token, must_end_by=datetime.now(UTC) + timedelta(hours=4))
+
+
+def settled(window: str) -> Settled:
+    return Settled(read_only=True, seconds=40.0, pods=2, window=window)
+
+
 @given(data=st.data())
 def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_its_own_cluster(
     lists: list[str], data: st.DataObject
@@ -147,8 +164,8 @@ def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_it
     results: dict[str, Record | None] = {
         "verify_access": AccessReview(user="u", server="s", cluster_id=began_on),
         "approve_window": approval(OURS),
-        "arm_window": lease(windows["arm_window"], must_end_by=datetime.now(UTC) + timedelta(hours=4)),
-        "set_read_only": Settled(read_only=True, seconds=40.0, pods=2, window=windows["set_read_only"]),
+        "arm_window": armed(windows["arm_window"]),
+        "set_read_only": settled(windows["set_read_only"]),
         "dry_run": dry_run(windows["dry_run"], kept, exit_status),
         "blob_threshold": verdict(windows["blob_threshold"], action, judged=read_seal(judged).sha256),
     }
@@ -167,6 +184,91 @@ def test_no_delete_begins_but_on_a_dry_run_and_a_verdict_of_its_own_window_on_it
     finally:
         logging.disable(logging.NOTSET)
     assert begun is in_order
+
+
+NOT_BEGUN: dict[str, Callable[[str, str], dict[str, Record | None]]] = {
+    "no approval": lambda judged, another: {"approve_window": None},
+    "armed for an earlier window": lambda judged, another: {"arm_window": armed(OTHERS)},
+    "not armed": lambda judged, another: {"arm_window": None},
+    "read-only in an earlier window": lambda judged, another: {"set_read_only": settled(OTHERS)},
+    "not read-only": lambda judged, another: {"set_read_only": None},
+    "dry run of an earlier window": lambda judged, another: {"dry_run": dry_run(OTHERS, judged)},
+    "no dry run": lambda judged, another: {"dry_run": None},
+    "dry run that failed": lambda judged, another: {"dry_run": dry_run(OURS, judged, 1)},
+    "another list was judged": lambda judged, another: {"dry_run": dry_run(OURS, another)},
+    "verdict of an earlier window": lambda judged, another: {"blob_threshold": judgement(judged, OTHERS)},
+    "no verdict": lambda judged, another: {"blob_threshold": None},
+    "verdict skip": lambda judged, another: {"blob_threshold": judgement(judged, action=Action.SKIP)},
+    "verdict stop": lambda judged, another: {"blob_threshold": judgement(judged, action=Action.STOP)},
+    "another cluster": lambda judged, another: {
+        "verify_access": AccessReview(user="u", server="s", cluster_id="cluster-2")
+    },
+}
+"""One for each look: what is found instead of what is in order."""
+
+
+def judgement(judged: str, window: str = OURS, action: Action = Action.PRUNE) -> Verdict:
+    return verdict(window, action, judged=read_seal(judged).sha256)
+
+
+@pytest.mark.parametrize("changed", NOT_BEGUN.values(), ids=NOT_BEGUN.keys())
+def test_one_thing_out_of_order_is_enough_for_no_delete(
+    lists: list[str], changed: Callable[[str, str], dict[str, Record | None]]
+) -> None:
+    """Guards each look by itself: of what the property draws, most is out of order in several ways at once."""
+    judged, another = lists
+    in_order: dict[str, Record | None] = {
+        "verify_access": AccessReview(user="u", server="s", cluster_id="cluster-1"),
+        "approve_window": approval(OURS),
+        "arm_window": armed(OURS),
+        "set_read_only": settled(OURS),
+        "dry_run": dry_run(OURS, judged),
+        "blob_threshold": judgement(judged),
+    }
+    task = HardPrune(task_id="hard_prune", cluster=SETTINGS)
+    assert carried_out(task, in_order, "cluster-1")
+    assert not carried_out(task, in_order | changed(judged, another), "cluster-1")
+
+
+def judged_on(lists: list[str], *, list_of: str = OURS, held_of: str = OURS) -> Held | None:
+    """What the gate of the delete takes for known of its list; None: it looks for itself."""
+    images, streams = ReferenceAudit(candidates=1, images=1), StreamAudit(repositories=0)
+    held = Held(images=images, streams=streams, window=held_of)
+    results: dict[str, Record | None] = {
+        "approve_window": approval(OURS),
+        "dry_run": dry_run(list_of, lists[0]),
+        f"dry_run.{HELD}": held,
+    }
+    looks: list[Held | None] = []
+
+    def evidence(gate: BlobThreshold, *_: object, held: Held | None) -> None:
+        looks.append(held)
+        raise BegunError
+
+    gate = BlobThreshold(task_id="blob_threshold", cluster=SETTINGS)
+    context: Any = PlayedContext("blob_threshold", results)
+    with (
+        patch.object(BlobThreshold, "evidence", evidence),
+        patch.object(Run, "lease_keeper", lambda run: nullcontext()),
+        pytest.raises(BegunError),
+    ):
+        gate.poke(context)
+    [look] = looks
+    return look
+
+
+def test_the_gate_of_the_delete_judges_no_list_of_an_earlier_window(lists: list[str]) -> None:
+    """Guards a gate that is cleared alone: the list may be days old."""
+    with pytest.raises(AirflowFailException, match="dry_run has handed over only what it found for an earlier window"):
+        judged_on(lists, list_of=OTHERS)
+
+
+def test_the_gate_of_the_delete_takes_no_earlier_look_at_the_images_for_one_of_its_window(lists: list[str]) -> None:
+    """Guards the Images of now: a dry run that scans anew leaves what an earlier one handed over where it was."""
+    held = judged_on(lists)
+    assert held is not None
+    assert held.window == OURS
+    assert judged_on(lists, held_of=OTHERS) is None
 
 
 NOT_ARMED: dict[str, dict[str, Record | None]] = {
@@ -191,6 +293,22 @@ def test_no_window_is_armed_but_on_an_approval_and_a_look_of_its_own(changed: di
     with patch("include.registry_prune.window.opening.arm", raise_begun):
         assert carried_out(task, in_order)
         assert not carried_out(task, in_order | changed)
+
+
+def opens_around(moment: datetime) -> ClusterSettings:
+    """Settings with opening hours of two hours around a moment."""
+    hour = timedelta(hours=1)
+    return ClusterSettings(opening_hours=f"{moment - hour:%H:%M}-{moment + hour:%H:%M}", time_zone="UTC")
+
+
+def test_no_window_is_armed_outside_the_opening_hours() -> None:
+    """Guards the last look at the hours: right_moment looked before this, and they may have ended since."""
+    in_order: dict[str, Record | None] = {"approve_window": approval(OURS), "right_moment": verdict(OURS)}
+    now = datetime.now(UTC)
+    with patch("include.registry_prune.window.opening.arm", raise_begun):
+        assert carried_out(ArmWindow(task_id="arm_window", cluster=opens_around(now)), in_order)
+        closed = ArmWindow(task_id="arm_window", cluster=opens_around(now + timedelta(hours=12)))
+        assert not carried_out(closed, in_order)
 
 
 def open_window_of(armed: Lease | None, annotations: dict[str, str]) -> Any:

@@ -225,6 +225,17 @@ def test_images_newer_than_the_dry_run_are_no_contradiction_while_pushes_are_tak
     assert audit(packed("old", "young"), [old, young]).hit_count == 2
 
 
+@pytest.mark.parametrize("lacks", ["dockerImageManifestMediaType", "dockerImageMetadata"])
+def test_a_young_image_whose_config_nobody_can_know_is_counted_all_the_same(lacks: str) -> None:
+    """Guards its config blob: being young excuses what an Image names, and such a one does not name it."""
+    young = SCHEMA_2 | {"metadata": {"name": digest("young"), "creationTimestamp": "2026-01-02T00:00:00Z"}}
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert audit(set(), [young], older_than=began).untyped_count == 0
+    result = audit(set(), [young | {lacks: None}], older_than=began)
+    assert (result.older_images, result.untyped_count) == (0, 1)
+    assert [each.name for each in result.untyped] == [digest("young")]
+
+
 def test_what_an_older_image_names_too_contradicts_the_dry_run() -> None:
     layer = {"dockerImageLayers": [{"name": digest("base")}]}
     images = [created("2026-01-02T00:00:00Z", "young") | layer, created("2026-01-01T00:00:00Z", "old") | layer]

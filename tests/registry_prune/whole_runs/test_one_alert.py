@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from include.registry_prune.cluster import registry_state, settling
+from include.registry_prune.pruner import processes
 from include.registry_prune.report.kept_reports import keep_report
 from include.registry_prune.report.report import Outcome, RunReport
 from include.registry_prune.run.run_context import Run
@@ -78,6 +79,65 @@ def test_a_node_that_is_lost_with_a_pod_that_takes_pushes(
     assert "Look at `oc get nodes`" in told.text
     assert told.alerts() == ["read-write, said", "run failed, firing"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
+
+
+def node_of(sandbox: Sandbox, pod: str) -> str:
+    """The node of a registry pod."""
+    [node] = [each["spec"]["nodeName"] for each in sandbox.registry_pods() if each["metadata"]["name"] == pod]
+    return str(node)
+
+
+def test_a_node_that_is_lost_with_the_pod_of_the_delete(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    """The pruner may live on there, so nothing is opened, and of each step somebody is told what is known. That the
+    window is not closed is told once."""
+    monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 1.0)
+    follow, pods = HardPrune._follow, []
+
+    def lose_node_and_follow(step: HardPrune, run: Run, delete: Any) -> Any:
+        pods.append(delete.attempt.pod)
+        seeded.lose_node(node_of(seeded, delete.attempt.pod))
+        return follow(step, run, delete)
+
+    monkeypatch.setattr(HardPrune, "_follow", lose_node_and_follow)
+    seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=1.0))
+    run = run_dag(caplog, conf=AT_ONCE, follow_patience="2s", settle_limit=LIMIT, **told.settings)
+    [pod] = pods
+    assert "the cluster has told nothing of it for" in run.errors["hard_prune"]
+    assert f"Pod {pod} could neither be searched for a pruner nor deleted" in told.text
+    assert "look at the pod's node" in told.text
+    assert told.alerts() == ["read-only, firing", "restore failed, firing", "run failed, firing"]
+    assert (
+        seeded.call(lambda inside: inside.store.get("configs.imageregistry.operator.openshift.io", "cluster"))["spec"][
+            "readOnly"
+        ]
+        is True
+    )
+
+
+def test_a_node_that_is_lost_while_the_window_is_closed(
+    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    """No delete was begun in its pod: the registry takes pushes by the others, and what is left is told with what to
+    do."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 1.0)
+    follow = HardPrune._follow
+
+    def follow_and_lose_another(step: HardPrune, run: Run, delete: Any) -> Any:
+        end = follow(step, run, delete)
+        other, *_ = [
+            pod["metadata"]["name"] for pod in seeded.registry_pods() if pod["metadata"]["name"] != delete.attempt.pod
+        ]
+        seeded.lose_node(node_of(seeded, other))
+        return end
+
+    monkeypatch.setattr(HardPrune, "_follow", follow_and_lose_another)
+    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
+    assert run.tasks["restore_read_write"] == "success", run.errors
+    assert "its node does not answer, so nobody can look for a pruner in it: look at `oc get nodes`" in told.text
+    assert told.alerts() == sorted([*WINDOW, "run failed, firing"])
 
 
 @pytest.fixture

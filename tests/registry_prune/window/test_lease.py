@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from include.registry_prune.window.lease import (
     ANNOTATION,
+    DeleteAttempt,
     Holder,
     Lease,
     LeaseError,
@@ -176,6 +180,18 @@ def test_of_a_lease_of_a_newer_version_what_is_not_known_is_kept() -> None:
     assert read is not None
     assert read.held_by(US)
     assert '"must_end_by":"2026-11-23T07:20:00Z"' in read.renewed(NOW).to_annotation()
+
+
+@pytest.mark.parametrize("part", [("attempt",), ("attempt", "earlier")], ids=".".join)
+def test_in_the_parts_of_a_lease_too_what_is_not_known_is_kept(part: tuple[str, ...]) -> None:
+    """Guards an older guard in mid-delete: it would fail every round, and what it writes would lose the rest."""
+    attempt = DeleteAttempt(number=1, name="registry-prune-01-1", pod="pod", pod_uid="uid", begun_at=ARMED)
+    newer = json.loads(lease().attempting(attempt).to_annotation())
+    functools.reduce(operator.getitem, part, newer)["newer"] = "kept"
+    read = parse_lease(json.dumps(newer))
+    assert read is not None
+    written = json.loads(read.renewed(NOW).to_annotation())
+    assert functools.reduce(operator.getitem, part, written)["newer"] == "kept"
 
 
 def test_a_lease_of_the_first_release_has_a_window_of_its_own() -> None:

@@ -137,6 +137,17 @@ def test_an_image_pruner_that_was_suspended_before_stays_suspended(cluster: Clus
     assert pruner["spec"]["suspend"] is True
 
 
+def test_an_image_pruner_that_a_window_which_is_gone_left_suspended_is_nobodys_wish(cluster: Cluster) -> None:
+    """Guards base prunes: whoever takes it for a person's choice leaves it suspended for good."""
+    cluster.suspend_image_pruner(True, window="gone-1")
+    assert armed(cluster).image_pruner_suspended_before is False
+    assert armed(cluster).image_pruner_suspended_before is False, "nor for another's by a second try"
+    close(cluster)
+    pruner = cluster.image_pruner()
+    assert pruner is not None
+    assert pruner["spec"]["suspend"] is False
+
+
 def test_a_second_run_neither_arms_nor_opens_nor_closes_the_first_ones_window(cluster: Cluster) -> None:
     armed(cluster)
     with pytest.raises(LeaseError, match="Another run holds the read-only window: registry_prune/manual"):
