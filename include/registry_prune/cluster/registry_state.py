@@ -58,6 +58,17 @@ class PodState(Record):
         end = datetime.fromisoformat(self.terminating_since)
         return ((now or datetime.now(UTC)) - end).total_seconds() > LOST_POD_SECONDS
 
+    def silent(self, now: datetime | None = None) -> bool:
+        """For who could not look into it: whether its node does not answer, be it that its processes go on there.
+
+        A node that is not heard of for 40 seconds makes its pods not ready.
+        """
+        if self.not_ready_since is None:
+            return False
+        return ((now or datetime.now(UTC)) - datetime.fromisoformat(self.not_ready_since)).total_seconds() > (
+            LOST_POD_SECONDS
+        )
+
     @property
     def running(self) -> bool:
         """Whether processes may live in it, and can be looked for."""

@@ -194,6 +194,8 @@ class DeleteFollower:
     async def _look_on(self, cluster: AsyncCluster, until: float | None) -> None:
         """One look, from where the last ended.
 
+        Where the node of its pod does not answer, the delete is to be ended, and its end stays unknown.
+
         :raises ClusterError: if nothing is known after it.
         :raises PodGoneError: if the pod is not there any more.
         """
@@ -228,6 +230,12 @@ class DeleteFollower:
             raise PodGoneError(f"pod {self._attempt.pod} is gone: deleted or evicted")
         if pod.ended:
             raise PodGoneError(f"pod {self._attempt.pod} has ended: evicted, or its node shut down")
+        if pod.silent():
+            # The patience is for an API server that says nothing; this one says that nothing will be heard.
+            self._end.ask(
+                f"the node of pod {self._attempt.pod} does not answer, so that nobody knows whether the delete goes on "
+                "in it: look at `oc get nodes`, and bring the node back or make sure that it is off"
+            )
 
     def _take_look(self, stream: Stream, line: str) -> None:
         if stream is Stream.STDOUT:

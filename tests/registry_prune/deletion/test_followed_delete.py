@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from include.registry_prune.cluster import registry_state
 from include.registry_prune.cluster.async_cluster import AsyncCluster
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.registry_state import READ_ONLY_ENVIRONMENT, RegistryState
@@ -350,6 +351,23 @@ def test_nothing_known_for_too_long_is_an_unknown_end_and_the_pruner_lives_on(
     assert not end.interrupted, "it may live: no other is begun"
     wait_for(lambda: window.pruners_alive() == 1)
     window.api_faults.remove(rule)
+
+
+def test_a_delete_on_a_node_that_does_not_answer_is_given_up_long_before_patience_ends(
+    window: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards that somebody is told while the registry is read-only, and that no other delete is begun meanwhile."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setattr(delete_follower, "ENDED_PATIENCE_SECONDS", 2.0)
+    slow(window, 0.5)
+    attempt = begin(cluster)
+    [node] = [pod["spec"]["nodeName"] for pod in window.registry_pods() if pod["metadata"]["name"] == attempt.pod]
+    loser = meanwhile(window, lambda: window.lose_node(node), 2)
+    end = follow(cluster, attempt, patience=3600)
+    loser.join()
+    assert f"the node of pod {attempt.pod} does not answer" in str(end.lost)
+    assert (end.interrupted, end.result.exit_status, end.result.sliced) == (False, None, False)
+    window.return_node(node)
 
 
 def test_a_delete_whose_time_is_over_is_ended_and_is_a_slice(window: Sandbox, cluster: Cluster) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from include.registry_prune.cluster import registry_state, settling
+from include.registry_prune.deletion import follower
 from include.registry_prune.pruner import processes
 from include.registry_prune.report.kept_reports import keep_report
 from include.registry_prune.report.report import Outcome, RunReport
@@ -92,6 +93,8 @@ def test_a_node_that_is_lost_with_the_pod_of_the_delete(
 ) -> None:
     """The pruner may live on there, so nothing is opened, and of each step somebody is told what is known. That the
     window is not closed is told once."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setattr(follower, "ENDED_PATIENCE_SECONDS", 2.0)
     monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 1.0)
     follow, pods = HardPrune._follow, []
 
@@ -102,9 +105,9 @@ def test_a_node_that_is_lost_with_the_pod_of_the_delete(
 
     monkeypatch.setattr(HardPrune, "_follow", lose_node_and_follow)
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=1.0))
-    run = run_dag(caplog, conf=AT_ONCE, follow_patience="2s", settle_limit=LIMIT, **told.settings)
+    run = run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
     [pod] = pods
-    assert "the cluster has told nothing of it for" in run.errors["hard_prune"]
+    assert f"the node of pod {pod} does not answer" in run.errors["hard_prune"]
     assert f"Pod {pod} could neither be searched for a pruner nor deleted" in told.text
     assert "look at the pod's node" in told.text
     assert told.alerts() == ["read-only, firing", "restore failed, firing", "run failed, firing"]
