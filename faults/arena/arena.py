@@ -108,7 +108,7 @@ class Arena:
             elif self.fault.slow_delete:
                 self._slow_down("delete", self.fault.delete_seconds)
             self.clock = stack.enter_context(ReadOnlyClock(self.sandbox))
-            self.pusher = stack.enter_context(self.sandbox.pusher(0.2)) if self.sandbox.registry_addresses() else None
+            self.pusher = stack.enter_context(self.sandbox.pusher(0.4)) if self.sandbox.registry_addresses() else None
             self._stack = stack.pop_all()
         return self
 

@@ -188,6 +188,13 @@ class Follower:
         over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") and not _runs(pod)
         readable = self._read()
         self._unread += over and not readable
+        state = pod_state(pod)
+        if state.running and not readable and state.silent():
+            return PodEnd(
+                ended=self.ended,
+                why=f"The node of pod {EXACT_DELETE_POD} does not answer, so that nobody knows whether it works on: "
+                "look at `oc get nodes`, and bring the node back or make sure that it is off.",
+            )
         if not over or 0 < self._unread < _LOG_TRIES:
             return None
         return PodEnd(ended=self.ended, exit_status=_exit_status(pod), why=_why(pod))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from include.registry_prune.cluster import registry_state
 from include.registry_prune.cluster.async_cluster import AsyncCluster
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.settling import NotSettledError
@@ -22,9 +23,10 @@ from include.registry_prune.exact_pod.deletion import EndedError, ListDelete, Li
 from include.registry_prune.exact_pod.pod import ExactPodError
 from include.registry_prune.exact_pod.record import DeleteRecord, Listener
 from include.registry_prune.lists.candidate_list import ListWriter, packed_digests, whole_lines
-from include.registry_prune.names import EXACT_DELETE_POD
+from include.registry_prune.names import EXACT_DELETE_POD, NAMESPACE
 from include.registry_prune.pruner.dockerregistry import LineKind
-from include.registry_prune.pruner.exact_delete_pod import exact_pod, take_name
+from include.registry_prune.pruner.exact_delete_pod import end_exact_pod, exact_pod, take_name
+from include.registry_prune.pruner.processes import PrunerLivesError
 from include.registry_prune.window.config_lease import read_lease
 from include.registry_prune.window.lease import Holder, LeaseError
 from include.registry_prune.window.opening import open_window
@@ -261,6 +263,30 @@ def test_where_nothing_is_kept_an_image_that_comes_meanwhile_ends_it_and_is_told
     assert end.tripped is not None
     assert end.tripped.blob == listed[-1]
     assert end.lost is not None
+
+
+@pytest.mark.parametrize("sandbox", ["s3"], indirect=True)
+def test_on_a_node_that_does_not_answer_it_is_given_up_and_no_other_is_begun(
+    sandbox: Sandbox, cluster: Cluster, holder: Holder, at_work: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Guards that somebody is told while the registry is read-only: the pod itself works on, for all that is known."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setitem(end_exact_pod.__kwdefaults__, "limit_seconds", 2.0)
+    sandbox.object_storage.faults.latency = 2.0
+    lost = []
+
+    def lose_node() -> None:
+        found = kubectl(
+            sandbox.kubeconfig, "get", "pod", EXACT_DELETE_POD, "-n", NAMESPACE, "-o", "jsonpath={.spec.nodeName}"
+        )
+        lost.append(found)
+        sandbox.lose_node(found)
+
+    at_work(lose_node)
+    with caplog.at_level("INFO"), pytest.raises(PrunerLivesError, match="look at the pod's node"):
+        delete(cluster, work(holder, orphans(sandbox)))
+    assert f"The node of pod {EXACT_DELETE_POD} does not answer" in caplog.text
+    sandbox.return_node(lost[0])
 
 
 def test_what_a_try_before_has_kept_counts_when_its_pod_was_not_seen_gone(
