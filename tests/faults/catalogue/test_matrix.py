@@ -30,4 +30,9 @@ def test_all_rows_are_chosen_by_one_word_and_each_by_its_own_name() -> None:
 
 def test_every_row_asks_the_six_things_that_must_hold() -> None:
     asked = frozenset(("read-write", "one pruner", "images whole", "no push beside", "report true", "green is true"))
-    assert all(fault.asked == asked for fault in catalogue(MATRIX))
+    fewer = {fault.name: fault.asked for fault in catalogue(MATRIX) if fault.asked != asked}
+    # After the last look of a run, or where a person has taken it away, nobody can know of another one's window.
+    assert fewer == {
+        "matrix, verify_restored marked success, another run's window open": asked - {"green is true"},
+        "matrix, report marked skipped, another run's window open": asked - {"green is true"},
+    }

@@ -271,7 +271,7 @@ def test_on_a_node_that_does_not_answer_it_is_given_up_and_no_other_is_begun(
 ) -> None:
     """Guards that somebody is told while the registry is read-only: the pod itself works on, for all that is known."""
     monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
-    monkeypatch.setitem(end_exact_pod.__kwdefaults__, "limit_seconds", 2.0)
+    monkeypatch.setattr(end_exact_pod, "__kwdefaults__", {"limit_seconds": 2.0})
     sandbox.object_storage.faults.latency = 2.0
     lost = []
 
