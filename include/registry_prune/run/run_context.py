@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.registry_prune.cluster.cluster import Cluster
+    from include.registry_prune.preflight.access import AccessReview
     from include.registry_prune.window.closing import ClosingLimits
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ W = TypeVar("W", bound=WindowRecord)
 
 RUN_TOKEN = "run_token"  # noqa: S105 - a name, and no secret
 """The XCom, and the key in the state store, of the run's own name."""
+CLUSTER_ID = "cluster_id"
+"""The key in the state store of the cluster that the run belongs to."""
 
 
 class Run:
@@ -192,20 +195,41 @@ class Run:
 
         :raises ClusterError: if this is another one.
         """
-        from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import AccessReview
 
-        began = self.result("verify_access", AccessReview)
-        if began is None or self.context["ti"].task_id == "verify_access":
+        if self.context["ti"].task_id == "verify_access":
             return
-        now = cluster.cluster_id()
-        if now != began.cluster_id:
+        began = self.result("verify_access", AccessReview)
+        if began is not None:
+            self._require_cluster(began.cluster_id, cluster.cluster_id(), cluster.server, then=began.server)
+            return
+        # Cleared, verify_access has handed nothing over until it has ended well once more.
+        armed = self.result("arm_window", Lease)
+        if armed is not None and armed.cluster_id:
+            self._require_cluster(armed.cluster_id, cluster.cluster_id(), cluster.server)
+
+    def stay_on(self, review: AccessReview) -> None:
+        """A run belongs to the cluster that it began on, also where its first task is cleared; as :meth:`name_run`.
+
+        :raises ClusterError: if this is another one.
+        """
+        kept = self.context["task_state_store"]
+        began_on = kept.get(CLUSTER_ID)
+        if began_on:
+            self._require_cluster(str(began_on), review.cluster_id, review.server)
+        elif review.cluster_id:
+            kept.set(CLUSTER_ID, review.cluster_id, retention=NEVER_EXPIRE)
+
+    def _require_cluster(self, began_on: str, now: str, server: str, *, then: str = "another address") -> None:
+        from include.registry_prune.cluster.error import ClusterError
+
+        if now != began_on:
             raise ClusterError(
                 f"Airflow connection {self.settings.connection} points to another cluster than when this run began: "
-                f"then {began.server} (cluster id {began.cluster_id or 'not told'}), now {cluster.server} (cluster id "
-                f"{now or 'not told'}). Nothing is changed there. If this run has opened its window, the registry of "
-                "the first is read-only until it is closed: point the connection back, and clear restore_read_write if "
-                "its tries are used up; without Airflow: docs/on-call.md.",
+                f"then {then} (cluster id {began_on or 'not told'}), now {server} (cluster id {now or 'not told'}). "
+                "Nothing is changed there. If this run has opened its window, the registry of the first is read-only "
+                "until it is closed: point the connection back, and clear restore_read_write if its tries are used up; "
+                "without Airflow: docs/on-call.md. For the other cluster trigger a new run.",
                 409,
             )
 

@@ -60,6 +60,7 @@ class VerifyAccess(RegistryOperator):
             may_open_window=parameters.may_open_window,
             waits_for_base_prune=parameters.base_prune,
         )
+        run.stay_on(review)
         self.log.info(
             "Logged in at %s as %s; all %d permissions are there", review.server, review.user, len(permissions)
         )

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -356,6 +356,31 @@ def test_a_connection_that_points_elsewhere_by_now_changes_nothing_there(now: st
         run._require_same_cluster(elsewhere)
     same: Any = SimpleNamespace(server="https://first:6443", cluster_id=lambda: "cluster-1")
     run._require_same_cluster(same)
+
+
+def test_while_the_first_task_works_again_the_armed_window_says_which_cluster_it_is() -> None:
+    """Guards the registry of the first cluster: cleared, verify_access has handed nothing over."""
+    armed = lease(OURS).model_copy(update={"cluster_id": "cluster-1"})
+    run = Run(PlayedContext("restore_read_write", {"arm_window": armed}), SETTINGS)  # type: ignore[arg-type]
+    with pytest.raises(ClusterError, match=r"cluster id cluster-1\), now https://second:6443"):
+        run._require_same_cluster(cast("Any", SimpleNamespace(server="https://second:6443", cluster_id=lambda: "2")))
+    run._require_same_cluster(cast("Any", SimpleNamespace(server="s", cluster_id=lambda: "cluster-1")))
+
+
+def test_a_run_stays_on_the_cluster_that_it_began_on_also_where_its_first_task_is_cleared() -> None:
+    """Guards all that the run does afterwards: what verify_access hands over the second time would be of another."""
+
+    class Kept(dict[str, str]):
+        def set(self, key: str, value: str, **_: Any) -> None:
+            self[key] = value
+
+    context = PlayedContext("verify_access", {})
+    context["task_state_store"] = Kept()
+    first, second = (AccessReview(user="u", server=f"s{each}", cluster_id=each) for each in ("1", "2"))
+    Run(context, SETTINGS).stay_on(first)  # type: ignore[arg-type]
+    Run(context, SETTINGS).stay_on(first)  # type: ignore[arg-type]
+    with pytest.raises(ClusterError, match=r"cluster id 1\), now s2"):
+        Run(context, SETTINGS).stay_on(second)  # type: ignore[arg-type]
 
 
 def test_a_restore_that_meets_another_cluster_is_tried_again_and_every_try_is_told() -> None:
