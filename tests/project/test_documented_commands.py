@@ -116,7 +116,9 @@ IN_TEXT = {
     "oc rollout restart -n airflow deploy/airflow-dag-processor": NO_AIRFLOW,
     "airflow dags trigger registry_guard": NO_AIRFLOW,
     "airflow dags trigger registry_guard --conf '{\"alert_test\": true}'": NO_AIRFLOW,
-    ".venv/bin/python -m sandbox": f"{SERVICE}::test_up_says_how_to_use_it_and_down_ends_it_all",
+    ".venv/bin/python -m sandbox --state .state/up/sandbox seed": (
+        f"{SERVICE}::test_the_images_are_known_after_down_and_up"
+    ),
     "pre-commit install": "not run: it changes the reader's Git",
     "airflow dags trigger --conf": "not run: the name of a way in",
     "airflow dags reserialize": "not run: the name of what not to do",
