@@ -118,7 +118,11 @@ class ProcessArena(Arena):
         assert self.elsewhere is not None, "start_elsewhere() comes first"
         account = self.elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
         shutil.copy(account, self.airflow.kubeconfig)
-        self._mend_later(_NOTICED_SECONDS, lambda: shutil.copy(self.account, self.airflow.kubeconfig))
+        self._mend_later(_NOTICED_SECONDS, self._point_back)
+
+    def _point_back(self) -> None:
+        """Somebody has noticed."""
+        shutil.copy(self.account, self.airflow.kubeconfig)
 
     def had_a_run_before(self) -> None:
         """An earlier run has seen the Images that there are now, as on any day but a cluster's first."""
@@ -196,8 +200,7 @@ class ProcessArena(Arena):
         """A run of the DAG ``registry_guard``."""
         api = self.airflow.api
         if self.elsewhere is not None:
-            # Somebody has noticed, and points the connection back.
-            shutil.copy(self.account, self.airflow.kubeconfig)
+            self._point_back()
         try:
             run_id = api.trigger(self.guard_dag, {})
         except ApiUnavailableError:

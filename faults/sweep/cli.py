@@ -31,14 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     # So that what was started ends, too; a shell's background jobs ignore SIGINT.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    tried = {kind: tried_before(RESULTS, kind) if options.new else set() for kind in KINDS}
     jobs: list[Job] = [
         (kind, fault.name)
         for kind in KINDS
         if options.kind in (kind, "all")
         # One Airflow serves all that want the same settings.
         for fault in sorted(catalogue(kind), key=lambda fault: repr((fault.settings, fault.entries)))
-        if re.search(options.only or "", fault.name, re.IGNORECASE)
-        and not (options.new and (fault.what, fault.point) in tried_before(RESULTS, kind))
+        if re.search(options.only or "", fault.name, re.IGNORECASE) and (fault.what, fault.point) not in tried[kind]
     ]
     if not jobs:
         print(f"no {'new ' if options.new else ''}fault matches {options.only or ''!r}; --list names them")

@@ -53,26 +53,25 @@ class PodState(Record):
 
         ``deletionTimestamp`` is when its grace ends.
         """
-        if self.terminating_since is None:
-            return False
-        end = datetime.fromisoformat(self.terminating_since)
-        return ((now or datetime.now(UTC)) - end).total_seconds() > LOST_POD_SECONDS
+        return _is_long_past(self.terminating_since, now)
 
     def silent(self, now: datetime | None = None) -> bool:
         """For who could not look into it: whether its node does not answer, be it that its processes go on there.
 
         A node that is not heard of for 40 seconds makes its pods not ready.
         """
-        if self.not_ready_since is None:
-            return False
-        return ((now or datetime.now(UTC)) - datetime.fromisoformat(self.not_ready_since)).total_seconds() > (
-            LOST_POD_SECONDS
-        )
+        return _is_long_past(self.not_ready_since, now)
 
     @property
     def running(self) -> bool:
         """Whether processes may live in it, and can be looked for."""
         return self.phase == "Running" and not self.ended
+
+
+def _is_long_past(moment: str | None, now: datetime | None) -> bool:
+    if moment is None:
+        return False
+    return ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds() > LOST_POD_SECONDS
 
 
 class RegistryState(Record):

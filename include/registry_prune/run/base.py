@@ -80,12 +80,14 @@ class RegistryOperator(BaseOperator):
     def _carry_out(self, context: Context, work: Callable[[Run], Record | None]) -> dict[str, Any] | None:
         from include.registry_prune.cluster.error import ClusterError
         from include.registry_prune.preflight.access import AccessError
-        from include.registry_prune.run.place_of_lists import require_shared_place
         from include.registry_prune.window.in_the_way import InTheWayError
 
         run = Run(context, self.cluster)
         try:
             if self.before_window:
+                # Not above: in the window no task's process needs it.
+                from include.registry_prune.run.place_of_lists import require_shared_place
+
                 require_shared_place(run)
             record = work(run)
             if self.of_window and isinstance(record, WindowRecord):
