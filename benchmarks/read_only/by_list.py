@@ -104,7 +104,7 @@ def _by_list(sandbox: Sandbox, options: argparse.Namespace) -> Row:
             ),
         )
         wait_until_running(cluster, uid, limit_seconds=START_SECONDS)
-        hand_over(cluster, (file.getvalue(),))
+        hand_over(cluster, uid, lambda: (file.getvalue(),))
         end = Follower(cluster, uid, lambda event: None).follow(limit_seconds=600)
     pod = exact_pod(cluster)
     if end is None or not end.complete or pod is None or end.ended is None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from include.registry_prune.cluster.async_cluster import AsyncCluster, Connect, end_tasks
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.cluster.registry_state import RegistryState, unsettled
 from include.registry_prune.cluster.settling import wait_until_settled
 from include.registry_prune.deletion.ending import DeleteEnding
@@ -31,7 +30,6 @@ from include.registry_prune.exact_delete.events import (
 )
 from include.registry_prune.exact_pod.pod import (
     START_SECONDS,
-    ExactPodError,
     Follower,
     PodEnd,
     PodGoneError,
@@ -54,9 +52,6 @@ log = logging.getLogger(__name__)
 
 LAST_WORDS_SECONDS = 5.0
 """So much earlier Kubernetes itself ends the pod: its log is there then, which goes with a pod that is deleted."""
-HAND_OVER_PATIENCE_SECONDS = 60.0
-"""For how long a list is handed over again whose connection broke. The pod takes it once, and works by it once."""
-_RETRY_SECONDS = 0.5
 _IMAGES_LOOK_SECONDS = 0.2
 
 
@@ -250,7 +245,7 @@ class ListDelete:
         self._wait_for_images()
         # Whoever closes the window between its lease and this pod has found no pod: without a list it does nothing.
         require_open_window(cluster, holder=holder)
-        self._hand_over(uid)
+        hand_over(cluster, uid, self._work.blocks, before_each=self._require_going_on)
         return uid
 
     def _make(self, state: RegistryState) -> str:
@@ -279,27 +274,6 @@ class ListDelete:
     def _require_going_on(self) -> None:
         if self._ending.why is not None:
             raise EndedError(f"Nothing was deleted: {self._ending.why}")
-
-    def _hand_over(self, uid: str) -> None:
-        """Give the pod its list, unless it has it: it said so, or has ended."""
-        deadline = time.monotonic() + HAND_OVER_PATIENCE_SECONDS
-        follower = Follower(self._cluster, uid, lambda event: None)
-        while True:
-            if follower.look() is not None or follower.begun is not None:
-                return
-            self._require_going_on()
-            try:
-                hand_over(self._cluster, self._work.blocks())
-            except (ClusterError, ExactPodError) as error:
-                # The command ends with its pod, and a pod that has begun has its list: the next look tells.
-                waits = follower.look() is None and follower.begun is None
-                refused = isinstance(error, ExactPodError) and waits
-                if refused or time.monotonic() > deadline:
-                    raise
-                log.warning("The list could not be handed over; trying again: %s", error)
-                time.sleep(_RETRY_SECONDS)
-            else:
-                return
 
     def _follow(self, uid: str) -> PodEnd:
         def tick() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from include.registry_prune.cluster.cluster import Cluster
@@ -20,6 +20,7 @@ from include.registry_prune.exact_pod.pod import (
     wait_until_running,
 )
 from include.registry_prune.lists.candidate_list import Seal
+from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def run_errand(
     limit_seconds: float,
     kept_as: str = "",
     seal: Seal | None = None,
-    blocks: Iterable[bytes] = (),
+    blocks: Callable[[], Iterable[bytes]] = tuple,
 ) -> Done:
     """Have a pod of its own do one thing, to its end; the pod is gone afterwards.
 
@@ -54,7 +55,7 @@ def run_errand(
     :param window: whose errand it is: token of a window, or of a run.
     :param limit_seconds: for the work; Kubernetes ends the pod then, whoever watches it.
     :param kept_as: folder of what is kept.
-    :param seal: of the list, if the errand has one; ``blocks``: the list itself, as it is stored.
+    :param seal: of the list, if the errand has one; ``blocks``: reads the list as it is stored.
     :raises ExactPodError: if it could not be made, or did not get to work.
     :raises PrunerLivesError: if the pod cannot be seen gone.
     :raises ClusterError: if the cluster does not answer, or refuses.
@@ -79,7 +80,7 @@ def run_errand(
     try:
         wait_until_running(cluster, uid, limit_seconds=START_SECONDS)
         if seal is not None:
-            hand_over(cluster, blocks)
+            hand_over(cluster, uid, blocks)
         follower = Follower(cluster, uid, take)
         end = follower.follow(limit_seconds=START_SECONDS + limit_seconds)
         if end is None:
@@ -87,3 +88,15 @@ def run_errand(
         return Done(end, follower.begun, tuple(kept))
     finally:
         clear_away(cluster, uid)
+
+
+def end_leftover(cluster: Cluster, window: str) -> None:
+    """End the pod of an earlier try of this errand, which would be in the way of this one.
+
+    :param window: whose errand it was.
+    :raises PrunerLivesError: if it cannot be seen gone.
+    :raises ClusterError: if the cluster does not answer.
+    """
+    found = exact_pod(cluster)
+    if found is not None and found.purpose != DELETE and found.window == window:
+        end_exact_pod(cluster, found)

@@ -222,7 +222,7 @@ def put_back_what_images_name(run: Run, by_list: ByList, listed: str, *, window:
             window=window,
             kept_as=by_list.kept_as,
             seal=writer.seal,
-            blocks=(file.getvalue(),),
+            blocks=lambda: (file.getvalue(),),
             limit_seconds=PUT_BACK_SECONDS,
         )
     except (ExactPodError, PrunerLivesError, ClusterError) as error:

@@ -17,7 +17,7 @@ from include.registry_prune.settings.clusters import SMALL_IMAGE_NEEDED
 from include.registry_prune.settings.parameters import DeleteBy, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from include.registry_prune.exact_delete.events import Kept
     from include.registry_prune.exact_pod.errand import Done
@@ -50,26 +50,22 @@ def _errand(
     limit_seconds: float,
     kept_as: str,
     seal: Seal | None = None,
-    blocks: Iterable[bytes] = (),
+    blocks: Callable[[], Iterable[bytes]] = tuple,
 ) -> Done:
     """Do it, once nothing is in the way.
 
     :raises SettingsError: if there is no small image.
     :raises InTheWayError: if something is in the way.
     """
-    from include.registry_prune.exact_pod.errand import run_errand
+    from include.registry_prune.exact_pod.errand import end_leftover, run_errand
     from include.registry_prune.exact_pod.pod import ExactPodError
-    from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
     from include.registry_prune.pruner.processes import PrunerLivesError
     from include.registry_prune.window.in_the_way import require_clear_way
 
     if not run.settings.small_image:
         raise SettingsError(f"A delete by the list needs the setting small_image: {SMALL_IMAGE_NEEDED}")
     try:
-        # Of an earlier try.
-        found = exact_pod(run.cluster)
-        if found is not None and found.purpose != DELETE and found.window == run.name:
-            end_exact_pod(run.cluster, found)
+        end_leftover(run.cluster, run.name)
         require_clear_way(run.cluster)
         return run_errand(
             run.cluster,
@@ -155,9 +151,15 @@ class UndoDelete(RegistryOperator):
             if report.keeps != Keeps.RENAMED:
                 raise AirflowFailException(f"What that run deleted is not known any more: {error}") from error
             self.log.warning("The list of that run cannot be read, so all that is kept of it is put back: %s", error)
-        blocks = stored_blocks(str(report.artifact)) if seal is not None else ()
         limit = self.cluster.seconds("dry_run_limit")
-        done = _errand(run, "undo", limit_seconds=limit, kept_as=report.kept_as, seal=seal, blocks=blocks)
+        done = _errand(
+            run,
+            "undo",
+            limit_seconds=limit,
+            kept_as=report.kept_as,
+            seal=seal,
+            blocks=lambda: stored_blocks(str(report.artifact)),
+        )
         if not done.end.complete or done.end.ended is None:
             raise AirflowException(f"Not all could be put back: {done.end.text()}")
         blobs, repositories = done.end.ended.blobs, done.end.ended.repositories

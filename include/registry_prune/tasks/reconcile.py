@@ -76,17 +76,20 @@ class Reconcile(CandidateList):
         has lost it.
         """
         from include.registry_prune.cluster.error import ClusterError
+        from include.registry_prune.exact_pod.errand import end_leftover
+        from include.registry_prune.pruner.processes import PrunerLivesError
         from include.registry_prune.tasks.delete_by_list import NotPutBackError, put_back_what_images_name
         from include.registry_prune.window.in_the_way import InTheWayError, require_clear_way
 
         restored, deleted = run.result("restore_read_write", Settled), str(found.deleted_artifact)
         try:
             if by_list.can_be_undone:
+                end_leftover(run.cluster, run.name)
                 require_clear_way(run.cluster)
                 count = put_back_what_images_name(run, by_list, deleted, window=run.name)
                 return found.model_copy(update={"put_back": count})
             held, _ = hold(run, deleted, older_than=restored.closed_at if restored else None)
-        except (NotPutBackError, InTheWayError) as error:
+        except (NotPutBackError, InTheWayError, PrunerLivesError) as error:
             raise AirflowException(str(error)) from error
         except (ClusterError, OSError, ValueError) as error:
             if run.has_another_try:

@@ -14,6 +14,7 @@ import pytest
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.exact_delete.events import Keeps
+from include.registry_prune.exact_pod import pod
 from include.registry_prune.exact_pod.manifest import exact_delete_pod
 from include.registry_prune.exact_pod.pod import ExactPodError, Follower, PodEnd, create, hand_over, wait_until_running
 from include.registry_prune.lists.candidate_list import ListWriter, Seal
@@ -77,7 +78,7 @@ def run(cluster: Cluster, digests: list[str], **changes: Any) -> tuple[PodEnd, F
     seal, content = packed(digests)
     uid = make(cluster, seal, **changes)
     wait_until_running(cluster, uid, limit_seconds=60)
-    hand_over(cluster, [content])
+    hand_over(cluster, uid, lambda: [content])
     follower = Follower(cluster, uid, lambda event: None)
     end = follower.follow(limit_seconds=120)
     assert end is not None
@@ -125,7 +126,7 @@ def test_a_list_that_is_not_the_one_of_its_seal_is_not_taken(sandbox: Sandbox, c
     uid = make(cluster, packed(listed[:3])[0])
     wait_until_running(cluster, uid, limit_seconds=60)
     with pytest.raises(ExactPodError, match="did not take its list"):
-        hand_over(cluster, [packed(listed)[1]])
+        hand_over(cluster, uid, lambda: [packed(listed)[1]])
     assert sandbox.stored_digests() == before
 
 
@@ -165,7 +166,9 @@ def test_a_pod_that_is_ended_by_others_is_not_taken_for_done(how: str, sandbox: 
     assert ("Evicted" if how == "evicted" else "gone") in end.text()
 
 
-def test_whoever_takes_the_name_ends_the_delete_and_no_late_one_begins(sandbox: Sandbox, cluster: Cluster) -> None:
+def test_whoever_takes_the_name_ends_the_delete_and_no_late_one_begins(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uid = make(cluster, packed(orphans(sandbox))[0])
     wait_until_running(cluster, uid, limit_seconds=60)
     take_name(cluster, window=WINDOW.token)
@@ -175,8 +178,9 @@ def test_whoever_takes_the_name_ends_the_delete_and_no_late_one_begins(sandbox: 
     assert (held.purpose, held.uid != uid, held.phase) == ("placeholder", True, "Pending")
     with pytest.raises(ExactPodError, match="holds the name"):
         make(cluster, packed([])[0])
+    monkeypatch.setattr(pod, "HAND_OVER_PATIENCE_SECONDS", 0.0)
     with pytest.raises(ClusterError):
-        hand_over(cluster, [packed(orphans(sandbox))[1]])
+        hand_over(cluster, held.uid, lambda: [packed(orphans(sandbox))[1]])
     release_name(cluster)
     assert exact_pod(cluster) is None
 

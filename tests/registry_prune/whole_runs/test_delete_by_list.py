@@ -157,9 +157,9 @@ def before_the_list_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> Meanwhile
     def order(change: Callable[[], object]) -> None:
         real = pod.hand_over
 
-        def changed(*arguments: Any) -> None:
+        def changed(*arguments: Any, **named: Any) -> None:
             change()
-            real(*arguments)
+            real(*arguments, **named)
 
         monkeypatch.setattr(deletion, "hand_over", changed)
 
