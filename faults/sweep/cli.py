@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         if re.search(options.only or "", fault.name, re.IGNORECASE) and (fault.what, fault.point) not in tried[kind]
     ]
     if not jobs:
-        print(f"no {'new ' if options.new else ''}fault matches {options.only or ''!r}; --list names them")
+        which = f" matches {options.only!r}" if options.only else " is there"
+        print(f"no fault{' without a row in faults/results.md' if options.new else ''}{which}; --list names them all")
         return 2
     if options.list:
         print("\n".join(f"{kind}: {name}" for kind, name in jobs))

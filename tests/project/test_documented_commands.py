@@ -31,13 +31,14 @@ MAKE_RUN = f"""not run: as a whole, with its sandbox of 3,000 blobs. Its parts a
  {LOCAL}/commands/test_run.py::{KILLED}, {LOCAL}/commands/test_real_cluster.py::{TWICE}"""
 ON_A_CLUSTER = f"{LOCAL}/test_makefile.py::{TYPED}, {LOCAL}/commands/test_real_cluster.py::{TWICE}"
 NO_AIRFLOW = "not run: there is no Airflow in a cluster here"
+MAKE_UP = "not run: it starts the same processes as `make run`, and stays"
 
 RUN: dict[tuple[str, str], list[str]] = {
-    ("README.md", "Try it"): [f"{MAKE_RUN}, {LOCAL}/commands/test_background.py::{DOWN}"],
+    ("README.md", "Try it"): [MAKE_RUN, f"{MAKE_UP}. {LOCAL}/commands/test_background.py::{DOWN}"],
     ("README.md", "On a real cluster"): [ON_A_CLUSTER],
     ("docs/try-it.md", "One whole run"): [MAKE_RUN],
     ("docs/try-it.md", "With Airflow's UI"): [
-        "not run: it starts the same processes as `make run`, and stays",
+        MAKE_UP,
         f"{LOCAL}/commands/test_background.py::{DOWN}",
     ],
     ("docs/try-it.md", "On a cluster of yours"): [ON_A_CLUSTER],

@@ -22,6 +22,8 @@ from sandbox.registry.storage.images import ImageBuilder
 from sandbox.registry.storage.sizes import bytes_size, parse_size
 
 _TIMEOUT_SECONDS = 30.0
+_LARGEST_BYTES, _BYTES_AN_ORPHAN = 64 * 1024**2, 22 * 1024
+"""What is made where nobody says a size: writing it takes most of the time of a small seed."""
 
 
 class SeedError(SandboxError):
@@ -35,7 +37,7 @@ class SeedPlan:
     :param images: images that tags name. Multi-architecture ones have an Image for each architecture on top.
     :param orphans: orphaned blobs, spread evenly over the causes.
     :param size: bytes of the orphans in all, or a quantity such as ``64MiB``; configs and manifests have a
-        size of their own, so a small one is exceeded.
+        size of their own, so a small one is exceeded. None: 64 MiB, but not more than 22 KiB for each orphan.
     :param seed: the same number makes the same content; each can be used once in a sandbox.
     :param causes: of the orphans.
     :param images_without_media_type: how many Images have an empty ``dockerImageManifestMediaType``: the real
@@ -45,7 +47,7 @@ class SeedPlan:
 
     images: int = 300
     orphans: int = 3000
-    size: int | str = "64MiB"
+    size: int | str | None = None
     seed: int = 1
     causes: Sequence[Cause | str] = tuple(Cause)
     images_without_media_type: int = 0
@@ -65,6 +67,8 @@ class SeedPlan:
 
         :raises SeedError: the size is no quantity.
         """
+        if self.size is None:
+            return min(_LARGEST_BYTES, self.orphans * _BYTES_AN_ORPHAN)
         if isinstance(self.size, int):
             return self.size
         try:
@@ -102,7 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = SeedPlan()
     parser.add_argument("--images", type=int, default=defaults.images, help="images that tags name (%(default)s)")
     parser.add_argument("--orphans", type=int, default=defaults.orphans, help="orphaned blobs (%(default)s)")
-    parser.add_argument("--size", default=defaults.size, help="of all orphans, e.g. 64MiB (%(default)s)")
+    parser.add_argument(
+        "--size", default=defaults.size, help="of all orphans, e.g. 64MiB (default: that, or 22 KiB for each if less)"
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the random content (%(default)s)")
     parser.add_argument(
         "--cause",

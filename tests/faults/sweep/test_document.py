@@ -69,7 +69,7 @@ def test_a_sweep_that_was_ended_goes_on_with_what_has_no_row_yet(
     assert set(capsys.readouterr().out.splitlines()) == {f"{IN_PROCESS}: {fault.name}" for fault in FAULTS[:2]}
     write(document, ALL)
     assert cli.main(["--new", "--list", "--kind", IN_PROCESS]) == 2
-    assert "no new fault matches" in capsys.readouterr().out
+    assert "no fault without a row in faults/results.md is there" in capsys.readouterr().out
 
 
 def test_a_row_whose_fault_there_is_no_more_goes(document: Path) -> None:
