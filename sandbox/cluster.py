@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.assembly import situations
+from sandbox.assembly.bootstrap import create_from
 from sandbox.assembly.cluster_thread import ClusterThread
 from sandbox.assembly.control import EVICTION_MESSAGE
 from sandbox.base.names import CLUSTER, CLUSTER_VERSION, CLUSTER_VERSIONS, CONFIGS, NAMESPACE, POD_SELECTOR
@@ -63,6 +64,10 @@ class Sandbox(ClusterThread):
         :raises ApiError: 404.
         """
         return self.call(lambda cluster: cluster.store.get(resource, name, namespace))
+
+    def create_objects(self, manifest: Path) -> None:
+        """Add the objects of a file in YAML, as an administrator's `kubectl apply` does; those that are there stay."""
+        self.call(lambda cluster: create_from(manifest, cluster.store))
 
     def list_objects(
         self, resource: str, namespace: str | None = None, labels: str | None = None

@@ -1,1 +1,1 @@
-"""The read-only time of this project, of the documented procedure by hand, and the shortest there can be."""
+"""The read-only time of this project beside that of the documented procedure and of the shortest there can be."""

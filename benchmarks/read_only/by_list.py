@@ -17,9 +17,9 @@ from kubernetes import config
 
 from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row, Value
-from benchmarks.read_only.airflow_run import SMALL_IMAGE
-from benchmarks.read_only.contestant import Arena, Kubectl
-from benchmarks.read_only.observer import WindowObserver
+from benchmarks.contestants.airflow_run import SMALL_IMAGE
+from benchmarks.contestants.contestant import Arena, Kubectl
+from benchmarks.contestants.observer import WindowObserver
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.exact_delete.hand_over import LIST_FILE
 from include.registry_prune.exact_delete.keys import blob_key

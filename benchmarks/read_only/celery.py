@@ -17,8 +17,8 @@ import yaml
 
 from benchmarks import PROJECT
 from benchmarks.benchmark import Benchmark, Row
-from benchmarks.read_only.airflow_run import DAG, SETTINGS, WARM_UP, AirflowRun
-from benchmarks.read_only.contestant import Arena, Kubectl
+from benchmarks.contestants.airflow_run import DAG, SETTINGS, WARM_UP, AirflowRun
+from benchmarks.contestants.contestant import Arena, Kubectl
 from benchmarks.read_only.measurement import Measured, arena, median, run_once
 from local_airflow.distributed.distributed_airflow import DistributedAirflow, chart_configuration
 from local_airflow.distributed.services import Services, missing

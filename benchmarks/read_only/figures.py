@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.read_only.observer import Window
+from benchmarks.contestants.observer import Window
 
 Span = tuple[float, float]
 """Begin and end, in seconds since the epoch."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.benchmark import Value
-from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Contestant
+from benchmarks.contestants.contestant import MIN_BLOBS, Arena, Contestant
+from benchmarks.contestants.observer import WindowObserver
 from benchmarks.read_only.figures import spans
-from benchmarks.read_only.observer import WindowObserver
 from benchmarks.read_only.usage import UsageMeter
 from sandbox.base.names import CLUSTER, CONFIGS, IMAGE_PRUNERS
 from sandbox.base.paths import StateDirectory

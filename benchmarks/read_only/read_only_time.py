@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from benchmarks.benchmark import Benchmark, Row, Value, numbers
-from benchmarks.read_only.airflow_run import AirflowRun
-from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
-from benchmarks.read_only.contestant import Contestant
+from benchmarks.contestants.airflow_run import AirflowRun
+from benchmarks.contestants.by_hand import DocumentedProcedure, Limit
+from benchmarks.contestants.contestant import Contestant
 from benchmarks.read_only.measurement import (
     IMAGES,
     REMOVAL_SECONDS,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.benchmark import Benchmark, Row
-from benchmarks.read_only.airflow_run import CONF, DAG, AirflowRun
-from benchmarks.read_only.contestant import Arena
+from benchmarks.contestants.airflow_run import CONF, DAG, AirflowRun
+from benchmarks.contestants.contestant import Arena
 from benchmarks.read_only.figures import spans
 from benchmarks.read_only.measurement import (
     PUSH_PAUSE_SECONDS,

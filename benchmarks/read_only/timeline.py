@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from benchmarks.benchmark import Benchmark, Row
-from benchmarks.read_only.airflow_run import DAG, AirflowRun
-from benchmarks.read_only.contestant import Arena
+from benchmarks.contestants.airflow_run import DAG, AirflowRun
+from benchmarks.contestants.contestant import Arena
 from benchmarks.read_only.figures import Span, pruner_runs
 from benchmarks.read_only.measurement import arena, run_once
 from local_airflow.instance.rest import TaskInstance

@@ -73,10 +73,15 @@ def connection_to(port: int) -> str:
     return json.dumps(fields)
 
 
+def forget_alerts() -> None:
+    """Let nobody know of an earlier alert."""
+    shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / "alerts", ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_noted() -> None:
     """No test knows of another one's alerts."""
-    shutil.rmtree(Path(AIRFLOW_HOME) / "registry-prune" / "alerts", ignore_errors=True)
+    forget_alerts()
 
 
 @pytest.fixture
@@ -134,21 +139,24 @@ def callback_request(run: PlayedRun, last_task: str | None) -> DagCallbackReques
         )
 
 
-@pytest.mark.parametrize("last_task", ["hard_prune", None])
 def test_a_failed_run_is_told_with_its_report(
-    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed], last_task: str | None
+    alerting_dag: DAG, receiver: Receiver, end_in_dag_processor: Callable[..., Processed]
 ) -> None:
+    """Whether or not the scheduler found a task to blame."""
     run = play(alerting_dag, failing={"hard_prune"})
-    processed = end_in_dag_processor(run, last_task)
-    assert "ALERT run failed: Hard prune of default" in processed.log
-    ((path, body),) = receiver.posted
-    assert path == "/hook/registry"
-    assert (body["alert"], body["cluster"], body["dag_id"]) == ("run failed", "default", "registry_prune")
-    assert body["run_id"] == run.run_id
-    assert body["report"] == run.results["report"]
-    assert (body["report"]["outcome"], body["report"]["failed_tasks"]) == ("failed", ["hard_prune"])
-    assert body["report"]["reasons"] == ["hard_prune: this step is played to fail"]
-    assert body["text"] in processed.log
+    for last_task in ("hard_prune", None):
+        forget_alerts()
+        receiver.posted.clear()
+        processed = end_in_dag_processor(run, last_task)
+        assert "ALERT run failed: Hard prune of default" in processed.log, last_task
+        ((path, body),) = receiver.posted
+        assert path == "/hook/registry"
+        assert (body["alert"], body["cluster"], body["dag_id"]) == ("run failed", "default", "registry_prune")
+        assert body["run_id"] == run.run_id
+        assert body["report"] == run.results["report"]
+        assert (body["report"]["outcome"], body["report"]["failed_tasks"]) == ("failed", ["hard_prune"])
+        assert body["report"]["reasons"] == ["hard_prune: this step is played to fail"]
+        assert body["text"] in processed.log
 
 
 def test_a_run_that_pruned_tells_what_it_freed(

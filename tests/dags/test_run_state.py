@@ -184,13 +184,32 @@ NOTHING_FAILS = {
     ),
 }
 TABLE = BEFORE_THE_WINDOW | INSIDE_THE_WINDOW | AFTER_THE_WINDOW | TWO_AT_ONCE | NOTHING_FAILS
+EXECUTED = (
+    "survey_gate says stop",
+    "hard_prune fails",
+    "report fails",
+    "hard_prune and restore_read_write fail",
+    "hard_prune and report fail",
+    *NOTHING_FAILS,
+)
+"""One for each way in which a task ends: here Airflow executes every task."""
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 def test_the_run_ends_as_it_must(dag: DAG, row: Row) -> None:
+    assert_ends_as_it_must(dag, row, executed=False)
+
+
+@pytest.mark.parametrize("row", map(TABLE.__getitem__, EXECUTED), ids=EXECUTED)
+def test_the_run_ends_so_too_where_airflow_executes_each_task(dag: DAG, row: Row) -> None:
+    """Guards the test above, which takes a task's end as given."""
+    assert_ends_as_it_must(dag, row, executed=True)
+
+
+def assert_ends_as_it_must(dag: DAG, row: Row, *, executed: bool) -> None:
     played_to_fail = set(row.failed) - set(row.verdicts)
     verdicts: dict[str, Callable[[], Verdict]] = {gate: always(verdict) for gate, verdict in row.verdicts.items()}
-    run = play(dag, failing=played_to_fail, steps=verdicts, own=row.own, conf=row.conf)
+    run = play(dag, failing=played_to_fail, steps=verdicts, own=row.own, conf=row.conf, executed=executed)
 
     assert run.tasks == row.tasks()
     assert run.state == row.run

@@ -47,7 +47,7 @@ def drop(dag: DAG, task_id: str) -> None:
 def test_a_report_that_is_an_ordinary_task_hides_what_verify_restored_found(variant: DAG) -> None:
     """Why ``report`` is a teardown without setups: as the last ordinary task it would decide the run's state."""
     make_ordinary(variant.get_task("report"), TriggerRule.ALL_DONE)
-    run = play(variant, failing={"verify_restored"})
+    run = play(variant, executed=False, failing={"verify_restored"})
     assert run.tasks["verify_restored"] == "failed"
     assert run.state == "success"
 
@@ -55,14 +55,14 @@ def test_a_report_that_is_an_ordinary_task_hides_what_verify_restored_found(vari
 def test_a_grant_that_is_the_only_setup_of_its_revoke_leaves_the_role_when_it_is_marked_failed(variant: DAG) -> None:
     """Why ``verify_access`` is a setup of ``revoke_image_pruner`` too: a grant may fail after it was made."""
     unlink(variant.get_task("verify_access"), variant.get_task("revoke_image_pruner"))
-    run = play(variant, failing={"grant_image_pruner"})
+    run = play(variant, executed=False, failing={"grant_image_pruner"})
     assert run.tasks["revoke_image_pruner"] == "upstream_failed"
 
 
 def test_a_report_that_is_an_ordinary_task_hides_a_failed_revoke(variant: DAG) -> None:
     """Why ``report`` is a teardown without setups: ``verify_restored``, which did not run, would decide nothing."""
     make_ordinary(variant.get_task("report"), TriggerRule.ALL_DONE)
-    run = play(variant, failing={"revoke_image_pruner"})
+    run = play(variant, executed=False, failing={"revoke_image_pruner"})
     assert run.tasks["verify_restored"] == "upstream_failed"
     assert run.state == "success"
 
@@ -75,7 +75,7 @@ def test_verify_restored_in_a_chain_after_revoke_does_not_notice_a_failed_restor
     unlink(restore, verify)
     unlink(restore, variant.get_task("report"))
     assert restore.downstream_task_ids == {revoke.task_id}
-    run = play(variant, failing={"restore_read_write"})
+    run = play(variant, executed=False, failing={"restore_read_write"})
     assert run.tasks["restore_read_write"] == "failed"
     assert run.state == "success"
 
@@ -84,7 +84,7 @@ def test_a_failed_restore_with_no_ordinary_task_after_it_is_not_noticed(variant:
     """Why an ordinary task comes after the teardown at all."""
     for task_id in ("remove_deleted", "integrity_after", "reconcile", "verify_restored"):
         drop(variant, task_id)
-    run = play(variant, failing={"restore_read_write"})
+    run = play(variant, executed=False, failing={"restore_read_write"})
     assert run.tasks["restore_read_write"] == "failed"
     assert run.state == "success"
 
@@ -94,7 +94,7 @@ def test_an_ordinary_task_downstream_of_the_delete_hides_its_failure(variant: DA
     """Why ``hard_prune`` has nothing directly downstream but ``restore_read_write``: else it is no effective leaf."""
     variant.get_task("hard_prune") >> variant.get_task(after)
     variant.get_task(after).trigger_rule = TriggerRule.ALL_DONE
-    run = play(variant, failing={"hard_prune"})
+    run = play(variant, failing={"hard_prune"}, executed=after == "reconcile")
     assert run.tasks["hard_prune"] == "failed"
     assert run.state == "success"
 
@@ -106,7 +106,7 @@ def test_a_switched_off_step_that_ends_as_skipped_takes_all_the_rest_with_it(var
     def skip() -> None:
         raise AirflowSkipException("switched off")
 
-    run = play(variant, steps={task_id: skip})
+    run = play(variant, steps={task_id: skip}, executed=task_id == "base_prune")
     assert {run.tasks[each] for each in ("survey_gate", "set_read_only", "hard_prune")} == {"skipped"}
     assert run.state == "success"
 
@@ -114,7 +114,7 @@ def test_a_switched_off_step_that_ends_as_skipped_takes_all_the_rest_with_it(var
 def test_on_failure_fail_dagrun_on_the_teardown_hides_a_failed_delete(variant: DAG) -> None:
     """Why ``restore_read_write`` has no ``on_failure_fail_dagrun``: it becomes the leaf instead of ``hard_prune``."""
     variant.get_task("restore_read_write").on_failure_fail_dagrun = True
-    run = play(variant, failing={"hard_prune"})
+    run = play(variant, executed=False, failing={"hard_prune"})
     assert run.tasks["hard_prune"] == "failed"
     assert run.state == "success"
 
@@ -129,7 +129,7 @@ def without_teardown(dag: DAG) -> None:
 def test_a_plain_task_that_runs_always_in_place_of_the_teardown_hides_a_failed_delete(variant: DAG) -> None:
     """Why ``restore_read_write`` is a teardown and not a task with ``trigger_rule="all_done"``."""
     without_teardown(variant)
-    run = play(variant, failing={"hard_prune"})
+    run = play(variant, executed=False, failing={"hard_prune"})
     assert run.tasks["restore_read_write"] == "success"
     assert run.tasks["hard_prune"] == "failed"
     assert run.state == "success"
@@ -138,7 +138,7 @@ def test_a_plain_task_that_runs_always_in_place_of_the_teardown_hides_a_failed_d
 def test_a_plain_task_that_runs_always_in_place_of_the_teardown_runs_without_a_window_too(variant: DAG) -> None:
     """Why ``restore_read_write`` is a teardown: a run that never opened the window must not touch the registry."""
     without_teardown(variant)
-    run = play(variant, failing={"survey_gate"})
+    run = play(variant, executed=False, failing={"survey_gate"})
     assert run.tasks["arm_window"] == "upstream_failed"
     assert "restore_read_write" in run.ran
 
@@ -149,7 +149,7 @@ def test_with_set_read_only_as_the_only_setup_its_failure_leaves_the_registry_re
     """
     make_ordinary(variant.get_task("arm_window"), TriggerRule.ALL_SUCCESS)
     unlink(variant.get_task("arm_window"), variant.get_task("restore_read_write"))
-    run = play(variant, failing={"set_read_only"})
+    run = play(variant, executed=False, failing={"set_read_only"})
     assert run.tasks["restore_read_write"] == "upstream_failed"
     assert "restore_read_write" not in run.ran
 
@@ -163,7 +163,7 @@ def test_verify_restored_that_wants_all_upstream_to_succeed_does_not_look_on_a_q
     def skip() -> None:
         raise AirflowSkipException("below the thresholds")
 
-    run = play(variant, steps={"survey_gate": skip})
+    run = play(variant, executed=False, steps={"survey_gate": skip})
     assert run.tasks["verify_restored"] == "skipped"
 
 
@@ -181,7 +181,7 @@ def test_a_report_after_verify_restored_alone_does_not_wait_for_revoke(variant: 
             newest = states.order_by(TaskInstance.id.desc()).first()
         report_meanwhile.append(newest and newest.state)
 
-    play(variant, failing={"restore_read_write"}, steps={"revoke_image_pruner": look_at_the_report})
+    play(variant, executed=False, failing={"restore_read_write"}, steps={"revoke_image_pruner": look_at_the_report})
     assert report_meanwhile in (["scheduled"], ["success"]), "the scheduler has let both start at once"
 
 

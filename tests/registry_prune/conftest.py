@@ -44,8 +44,8 @@ def kubectl(kubeconfig: Path, *arguments: str) -> str:
 
 
 def start_sandbox(folder: Path) -> Sandbox:
-    """A quick sandbox with two registry pods, to be used as a context manager."""
-    return Sandbox(folder, SandboxSettings.quick(replicas=2))
+    """A quick sandbox with two registry pods, to be used as a context manager; nobody pushes to them."""
+    return Sandbox(folder, SandboxSettings.quick(replicas=2, real_registry=False))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def seeded(sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def account(sandbox: Sandbox) -> Path:
     """Kubeconfig of the account that deploy/rbac.yaml makes: it may do what the documentation says, and no more."""
-    kubectl(sandbox.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "rbac.yaml"))
+    sandbox.create_objects(PROJECT / "deploy" / "rbac.yaml")
     return sandbox.service_account_kubeconfig("registry-prune", "registry-prune")
 
 

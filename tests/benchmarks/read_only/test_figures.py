@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.contestants.observer import Window
 from benchmarks.read_only.figures import Spans, covered, spans
-from benchmarks.read_only.observer import Window
 
 WHOLE = Window(opened_at=100, settled_at=140, reopened_at=160, closed_at=200)
 

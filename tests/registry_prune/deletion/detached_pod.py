@@ -1,4 +1,4 @@
-"""A pod for the scripts of a detached delete: a folder, a real shell, and a pruner that the test writes."""
+"""A pod for the scripts of a detached delete: a folder, a real shell, a pruner that the test writes; and waiting."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from include.registry_prune.deletion.detached_delete import look_command, start_
 from include.registry_prune.deletion.detached_log import DeleteLog
 from include.registry_prune.pruner.dockerregistry import CLOSING_MARKER, EXECUTABLE
 from include.registry_prune.pruner.process_scripts import EVERY_PRUNER, Processes, end_command
+from sandbox.cluster import Sandbox
+from sandbox.registry.seed.inventory import SeedInventory
 
 HOLDER = "registry_prune/manual__2026-01-01T00:00:00+00:00"
 LOG_BYTES = 1 << 20
@@ -173,4 +175,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.05)
+
+
+def wait_until_deleted(sandbox: Sandbox, blobs: int) -> None:
+    """Return when so many of the seeded orphans are gone. It asks the storage alone, and reads no content."""
+    inventory = SeedInventory.read(sandbox.state)
+    left = inventory.orphaned_blobs - blobs
+    wait_for(lambda: len(sandbox.stored_digests() - inventory.needed) <= left)

@@ -36,11 +36,11 @@ from include.registry_prune.window.lease import DeleteAttempt, Holder, LeaseErro
 from include.registry_prune.window.opening import arm, begin_attempt, open_window
 from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
-from sandbox.kubelet.exec_faults import ExecFault
+from sandbox.kubelet.exec_faults import Effect, ExecFault
 from sandbox.registry.faults import PrunerFaults
 from sandbox.server.faults import FaultRule
 from tests.registry_prune.conftest import ORPHANS
-from tests.registry_prune.deletion.detached_pod import wait_for
+from tests.registry_prune.deletion.detached_pod import wait_for, wait_until_deleted
 
 HOLDER = Holder(run="registry_prune/manual", token="first-1")
 ACCOUNT = "system:serviceaccount:registry-prune:registry-prune"
@@ -71,7 +71,7 @@ class Kept:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     """Its pods are as real ones: who ends as an orphan stays there as a zombie."""
-    with Sandbox(tmp_path / "sandbox", SandboxSettings.quick(replicas=2, zombies=True)) as running:
+    with Sandbox(tmp_path / "sandbox", SandboxSettings.quick(replicas=2, zombies=True, real_registry=False)) as running:
         yield running
 
 
@@ -134,7 +134,7 @@ def meanwhile(sandbox: Sandbox, action: Callable[[], object], deleted: int = ORP
     """Do something when so many orphans are gone."""
 
     def work() -> None:
-        wait_for(lambda: sandbox.verify().orphans_left <= ORPHANS - deleted)
+        wait_until_deleted(sandbox, deleted)
         action()
 
     thread = threading.Thread(target=work, daemon=True)
@@ -278,18 +278,23 @@ def test_a_start_whose_answer_is_lost_is_repeated_and_starts_once(window: Sandbo
     assert_all_deleted_by(window, attempts=1)
 
 
-@pytest.mark.parametrize("effect", ["close", "abort"])
 def test_a_look_that_is_cut_is_followed_by_the_next_and_nothing_is_lost(
-    window: Sandbox, cluster: Cluster, effect: Any
+    window: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether it is closed or breaks off. Whoever follows a second time finds a delete that has ended."""
+    monkeypatch.setattr(delete_follower, "LONGEST_BACKOFF_SECONDS", 0.2)
+    effects: tuple[Effect, ...] = ("close", "abort")
     slow(window)
     for after_bytes in (1, 700, 5000):
-        window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="registry-prune looks"))
-    window.order_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
-    kept = Kept()
-    end = follow(cluster, begin(cluster), kept)
-    assert (end.result.complete, end.result.list_complete, len(kept.blobs)) == (True, True, ORPHANS)
-    assert window.exec_faults.listed() == []
+        for effect in effects:
+            window.order_exec(ExecFault(effect, after_bytes=after_bytes, command="registry-prune looks"))
+    attempt = begin(cluster)
+    for effect in effects:
+        window.order_exec(ExecFault(effect, at_exit=True, command="registry-prune looks"))
+        kept = Kept()
+        end = follow(cluster, attempt, kept)
+        assert (end.result.complete, end.result.list_complete, len(kept.blobs)) == (True, True, ORPHANS)
+        assert window.exec_faults.listed() == []
     assert_all_deleted_by(window, attempts=1)
 
 
@@ -304,14 +309,24 @@ def test_a_look_whose_connection_freezes_is_given_up_after_a_while(
     assert_all_deleted_by(window, attempts=1)
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 def test_an_api_server_that_refuses_for_a_while_ends_neither_the_delete_nor_the_following(
-    window: Sandbox, cluster: Cluster, status: int
+    window: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    slow(window)
+    """Whatever the status: each is met six times, one status after the other."""
+    monkeypatch.setattr(delete_follower, "LONGEST_BACKOFF_SECONDS", 0.2)
+    slow(window, 0.1)
     attempt = begin(cluster)
-    meanwhile(window, lambda: window.api_faults.add(FaultRule(user=ACCOUNT, status=status, remaining=6)), 5)
-    assert follow(cluster, attempt).result.complete
+
+    def refuse() -> None:
+        for status in (401, 403, 429, 500, 503):
+            window.api_faults.add(FaultRule(user=ACCOUNT, status=status, remaining=6))
+
+    refuser = meanwhile(window, refuse, 5)
+    end = follow(cluster, attempt, follow_every=1.0)
+    refuser.join()
+    assert end.result.complete
+    assert "trying to follow it again" in caplog.text
+    assert window.api_faults.listed() == []
     assert_all_deleted_by(window, attempts=1)
 
 
@@ -385,7 +400,8 @@ def test_a_delete_whose_time_is_over_is_ended_and_is_a_slice(window: Sandbox, cl
 
 def test_a_delete_that_was_done_when_its_time_was_over_is_whole(window: Sandbox, cluster: Cluster) -> None:
     attempt = begin(cluster)
-    wait_for(lambda: window.verify().orphans_left == 0 and window.pruners_alive() == 0)
+    wait_until_deleted(window, ORPHANS)
+    wait_for(lambda: window.pruners_alive() == 0)
     late = delete_of(attempt).model_copy(update={"ends_by": datetime.now(UTC)})
     end = asyncio.run(follower(cluster, late).follow())
     assert end is not None

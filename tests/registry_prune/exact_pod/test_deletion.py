@@ -45,7 +45,7 @@ def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]
     settings = SandboxSettings.quick(replicas=1, storage=request.param, real_registry=False)
     with Sandbox(tmp_path / "sandbox", settings) as running:
         running.seed(SeedPlan(images=5, orphans=40))
-        kubectl(running.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "exact-delete-rbac.yaml"))
+        running.create_objects(PROJECT / "deploy" / "exact-delete-rbac.yaml")
         yield running
 
 

@@ -30,7 +30,7 @@ from sandbox.base.settings import SandboxSettings
 from sandbox.cluster import Sandbox
 from sandbox.registry.seed.inventory import SeedInventory
 from sandbox.registry.seed.seed import SeedPlan
-from tests.registry_prune.conftest import PROJECT, kubectl
+from tests.registry_prune.conftest import PROJECT
 
 LIMITS = ClosingLimits(settle_seconds=120, stop_seconds=5, reopen_anyway_seconds=600)
 WINDOW = Holder(run="registry_prune/run", token="token-1")
@@ -43,7 +43,7 @@ def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]
         running.seed(SeedPlan(images=5, orphans=40))
         running.configure_registry(readOnly=True)
         running.wait_until_settled()
-        kubectl(running.kubeconfig, "apply", "-f", str(PROJECT / "deploy" / "exact-delete-rbac.yaml"))
+        running.create_objects(PROJECT / "deploy" / "exact-delete-rbac.yaml")
         yield running
 
 

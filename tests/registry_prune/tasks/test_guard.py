@@ -18,6 +18,7 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
 
+from faults.in_process.dag_test import run_in_process
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.role import grant_role, revoke_role
 from include.registry_prune.cluster.settling import wait_until_settled
@@ -27,11 +28,12 @@ from include.registry_prune.page.airflow_runs import guard_seen
 from include.registry_prune.run.run_context import Run
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE, ClustersFile
+from include.registry_prune.tasks.before_window import IntegrityBefore
 from include.registry_prune.window import guard as window_guard
 from include.registry_prune.window.config_lease import change_own_lease
 from include.registry_prune.window.guard import guard
 from include.registry_prune.window.guard_round import Found, GuardRound
-from include.registry_prune.window.opening import arm
+from include.registry_prune.window.opening import arm, open_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.registry_prune.alerts.receivers import Told, http_receiver
@@ -39,9 +41,10 @@ from tests.registry_prune.conftest import kubectl
 from tests.registry_prune.preflight.test_rights import roles_in
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 from tests.registry_prune.window.test_guard import EXPIRED, HOLDER, assert_as_before, leave_window_open, never
-from tests.registry_prune.window.test_opening import LIMITS
+from tests.registry_prune.window.test_opening import LIMITS, armed, pruner_at_work
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
+ENOUGH = {"min_blobs": 10, "base_prune": False, "integrity_check": False}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +57,8 @@ def run_guard(caplog: Any, conf: dict[str, Any] | None = None, **settings: Any) 
     from include.registry_prune.settings.clusters import ClusterSettings
 
     caplog.set_level(logging.INFO)
-    return str(build_guard(ClusterSettings.from_mapping("default", settings)).test(run_conf=conf).state)
+    guard_dag = build_guard(ClusterSettings.from_mapping("default", settings))
+    return str(run_in_process(guard_dag, conf or {}).state)
 
 
 def test_the_dag_closes_the_window_of_a_run_that_is_gone_and_says_so(
@@ -151,7 +155,51 @@ def test_a_run_that_takes_a_dead_ones_window_over_keeps_its_role_for_its_dry_run
         binding_ours=True,
         limits=LIMITS,
     )
-    run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False})
+    run = run_dag(caplog, conf=ENOUGH)
+    assert f"The guard closes the window of {HOLDER.run}: its lease ran out" in run.log
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
+    assert_as_before(seeded)
+
+
+def test_a_dead_runs_delete_ends_before_the_next_run_begins_anything(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the first task's look: two pruners at once end each other, and a base prune needs a registry that takes
+    pushes."""
+    close_dead_window = Run.close_dead_window
+
+    def close(run: Run) -> None:
+        close_dead_window(run)
+        seeded.order_pruner(PrunerFaults())  # the run's own delete is not slow
+
+    leave_window_open(cluster)
+    pruner_at_work(seeded, cluster, HOLDER)
+    monkeypatch.setattr(Run, "close_dead_window", close)
+    run = run_dag(caplog, conf=ENOUGH)
+    assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
+    deletes = [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
+    assert len(deletes) == 2, "the dead run's, and the run's own"
+    assert seeded.most_pruners_at_once() == 1
+    assert_as_before(seeded)
+
+
+def test_a_window_whose_run_dies_while_another_waits_is_closed_at_the_right_moment(
+    seeded: Sandbox, cluster: Cluster, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the look of `right_moment`: between the first task and it may lie hours, in which a person approves."""
+    integrity = IntegrityBefore.work
+
+    def work(self: IntegrityBefore, run: Run) -> Any:
+        found = integrity(self, run)
+        armed(cluster, HOLDER, binding_ours=False)
+        open_window(cluster, holder=HOLDER, limit_seconds=300)
+        change_own_lease(cluster, HOLDER, lambda lease: lease.renewed(datetime.now(UTC) + EXPIRED))
+        return found
+
+    monkeypatch.setattr(IntegrityBefore, "work", work)
+    run = run_dag(caplog, conf={**ENOUGH, "integrity_check": True})
     assert f"The guard closes the window of {HOLDER.run}: its lease ran out" in run.log
     assert run.state == "success", run.errors
     assert run.report["outcome"] == "pruned"
@@ -209,13 +257,13 @@ def test_a_run_keeps_its_window_as_long_as_it_works_however_short_its_lease(
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.is_set():
+        while not ended.wait(0.2):
             seen.add(guard(cluster, limits=LIMITS, run_is_over=never).found)
 
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        run = run_dag(caplog, conf={"min_blobs": 10, "base_prune": False}, lease="8s")
+        run = run_dag(caplog, conf=ENOUGH, lease="8s")
     finally:
         ended.set()
         thread.join()
@@ -282,6 +330,6 @@ def test_the_guard_of_a_renamed_entry_closes_the_window_of_the_old_name(
     monkeypatch.setenv(CLUSTERS_FILE_VARIABLE, str(file))
     leave_window_open(cluster)
     caplog.set_level(logging.INFO)
-    assert str(build_guard(ClustersFile.read().settings("renamed")).test().state) == "success"
+    assert str(run_in_process(build_guard(ClustersFile.read().settings("renamed")), {}).state) == "success"
     assert f"The guard closed the window of {HOLDER.run}" in caplog.text
     assert_as_before(seeded)

@@ -25,7 +25,8 @@ def _connected(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pruning_run(caplog: Any, folder: Path, **settings: Any) -> Ended:
-    return run_dag(caplog, conf={"min_blobs": 10, "base_prune": False}, artifacts=folder.as_uri(), **settings)
+    conf = {"min_blobs": 10, "base_prune": False, "integrity_check": False}
+    return run_dag(caplog, conf=conf, artifacts=folder.as_uri(), **settings)
 
 
 def modes_of_dry_runs(sandbox: Sandbox) -> list[bool]:

@@ -19,10 +19,10 @@ from tests.registry_prune.conftest import ORPHANS
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, connection, run_dag
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
-ENOUGH = {"min_blobs": 10, "base_prune": False}
+ENOUGH = {"min_blobs": 10, "base_prune": False, "integrity_check": False}
 WINDOW = ["read-only, firing", "read-only, resolved", "read-write, said"]
 """What is told of each window."""
-TOO_MUCH = {"min_blobs": 1_000_000, "min_size": "1TiB", "base_prune": False}
+TOO_MUCH: dict[str, Any] = {**ENOUGH, "min_blobs": 1_000_000, "min_size": "1TiB"}
 
 
 @pytest.fixture(autouse=True)
@@ -81,15 +81,6 @@ def test_a_delete_that_does_not_fit_is_a_slice_and_the_next_run_goes_on_without_
     assert told.alerts() == ["skipped, said"]
 
 
-def test_a_delete_that_is_done_at_its_end_is_no_slice(
-    seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Guards the look at the pruner's own end: all was deleted, whatever the clock says."""
-    run = run_dag(caplog, conf=ENOUGH, window_limit="10m")
-    assert run.report["outcome"] == "pruned"
-    assert (run.report["left_blobs"], run.report["slices_left"]) == (0, 0)
-
-
 def test_a_rollout_that_takes_half_of_the_window_ends_it(seeded: Sandbox, caplog: Any) -> None:
     """Guards the half that is kept for the way back."""
     seeded.hold_readiness()
@@ -106,7 +97,7 @@ def test_a_rollout_that_takes_half_of_the_window_ends_it(seeded: Sandbox, caplog
 
     waiting = threading.Thread(target=wait_until_read_only, daemon=True)
     waiting.start()
-    run = run_dag(caplog, conf={**ENOUGH, "survey": False, "integrity_check": False}, window_limit="20s")
+    run = run_dag(caplog, conf={**ENOUGH, "survey": False}, window_limit="20s")
     waiting.join(30)
     assert run.state == "failed"
     assert "not settled read-only after" in run.errors["set_read_only"]
@@ -118,7 +109,7 @@ def test_a_scan_in_the_window_that_takes_all_its_time_is_ended_and_the_setting_n
     seeded: Sandbox, caplog: Any
 ) -> None:
     seeded.order_pruner(PrunerFaults(modes=("check",), seconds_per_blob=5.0))
-    run = run_dag(caplog, conf={**ENOUGH, "survey": False, "integrity_check": False}, window_limit="25s")
+    run = run_dag(caplog, conf={**ENOUGH, "survey": False}, window_limit="25s")
     assert run.state == "failed"
     assert "Raise the setting window_limit or dry_run_limit" in run.errors["dry_run"]
     assert seeded.pruners_alive() == 0

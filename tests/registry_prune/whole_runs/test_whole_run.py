@@ -22,12 +22,14 @@ from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
 from tests.registry_prune.alerts.receivers import Told
 from tests.registry_prune.conftest import ORPHANS
-from tests.registry_prune.deletion.detached_pod import wait_for
+from tests.registry_prune.deletion.detached_pod import wait_for, wait_until_deleted
 from tests.registry_prune.whole_runs.whole_run import CONNECTION_VARIABLE, Ended, connection, run_dag
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 WINDOW_TASKS = ("arm_window", "set_read_only", "dry_run", "blob_threshold", "hard_prune", "restore_read_write")
 ENOUGH = {"min_blobs": 10}
+UNCHECKED = {**ENOUGH, "base_prune": False, "integrity_check": False}
+"""Of runs that are asked about the hard prune alone."""
 TOO_MUCH = {"min_blobs": 1_000_000, "min_size": "1TiB"}
 
 
@@ -66,6 +68,7 @@ def test_a_full_run_deletes_every_orphan_and_no_image(seeded: Sandbox, caplog: A
     assert report["broken_before"] == report["broken_after"], "tags of deleted Images were broken before"
     assert report["read_only_seconds"] > 0
     assert report["freed_bytes"] > 0
+    assert (report["left_blobs"], report["slices_left"]) == (0, 0)
     reconciled = report["reconciliation"]
     assert reconciled["basis"] == "the delete's own list"
     assert (reconciled["deleted"], reconciled["not_deleted"], reconciled["unlisted"]) == (ORPHANS, 0, 0)
@@ -76,8 +79,10 @@ def test_a_full_run_deletes_every_orphan_and_no_image(seeded: Sandbox, caplog: A
 
 
 def test_the_base_prune_runs_with_the_parameters_and_its_job_is_removed(seeded: Sandbox, caplog: Any) -> None:
-    run = run_dag(caplog, conf={**ENOUGH, "keep_tag_revisions": 1, "keep_younger_than": "0s"})
+    """Either threshold alone opens the gate: here the size, elsewhere the number of blobs."""
+    run = run_dag(caplog, conf={**TOO_MUCH, "min_size": "1B", "keep_tag_revisions": 1, "keep_younger_than": "0s"})
     assert run.state == "success", run.errors
+    assert run.report["outcome"] == "pruned"
     assert_whole(seeded, orphans_left=0)
     assert run.results["base_prune"]["carried_out"]
     assert run.results["base_prune"]["figures"]["images"], run.results["base_prune"]
@@ -94,12 +99,6 @@ def test_a_run_below_the_thresholds_never_touches_read_only(
     assert (run.report["outcome"], run.report["deleted_blobs"]) == ("not worth it", 0)
     assert any(f"{ORPHANS} orphaned blobs < 1,000,000" in reason for reason in run.report["reasons"])
     assert_whole(seeded, orphans_left=ORPHANS)
-
-
-def test_either_threshold_alone_opens_the_gate(seeded: Sandbox, caplog: Any) -> None:
-    run = run_dag(caplog, conf={**TOO_MUCH, "min_size": "1B", "base_prune": False})
-    assert run.report["outcome"] == "pruned"
-    assert_whole(seeded, orphans_left=0)
 
 
 def test_force_prunes_below_the_thresholds(seeded: Sandbox, caplog: Any) -> None:
@@ -155,11 +154,11 @@ def test_without_a_survey_a_dry_run_below_the_thresholds_opens_the_window_and_cl
     assert_whole(seeded, orphans_left=ORPHANS)
 
 
-def test_a_delete_that_stops_midway_fails_the_run_and_the_registry_takes_pushes_again(
+def test_a_delete_that_stops_midway_fails_the_run_the_registry_takes_pushes_again_and_the_next_run_goes_on(
     seeded: Sandbox, caplog: Any
 ) -> None:
     seeded.order_pruner(PrunerFaults(fail_delete_after_blobs=20))
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    run = run_dag(caplog, conf=UNCHECKED)
     assert run.state == "failed"
     assert run.tasks["hard_prune"] == "failed"
     assert run.tasks["restore_read_write"] == "success"
@@ -172,6 +171,11 @@ def test_a_delete_that_stops_midway_fails_the_run_and_the_registry_takes_pushes_
     assert reconciled["stopped"], "the last one that it named is there still"
     assert_whole(seeded, orphans_left=ORPHANS - 20)
 
+    seeded.order_pruner(PrunerFaults())
+    following = run_dag(caplog, conf=UNCHECKED)
+    assert following.state == "success", following.errors
+    assert_whole(seeded, orphans_left=0)
+
 
 def test_where_the_deletes_list_is_incomplete_a_dry_run_afterwards_shows_what_is_left(
     seeded: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch
@@ -180,7 +184,7 @@ def test_where_the_deletes_list_is_incomplete_a_dry_run_afterwards_shows_what_is
     incomplete = {"list_complete": False}
     monkeypatch.setattr(HardPrune, "_listed", lambda *given: listed(*given).model_copy(update=incomplete))
     seeded.order_pruner(PrunerFaults(modes=("delete",), fail_delete_after_blobs=20))
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False})
+    run = run_dag(caplog, conf={**UNCHECKED, "survey": False})
     assert (run.state, run.tasks["reconcile"]) == ("failed", "success")
     reconciled = run.report["reconciliation"]
     assert reconciled["basis"] == "a dry run afterwards"
@@ -188,18 +192,9 @@ def test_where_the_deletes_list_is_incomplete_a_dry_run_afterwards_shows_what_is
     assert len(set(read_candidates(reconciled["left_artifact"], kind=LineKind.BLOB))) == ORPHANS - 20
 
 
-def test_the_next_run_goes_on_from_a_delete_that_stopped(seeded: Sandbox, caplog: Any) -> None:
-    seeded.order_pruner(PrunerFaults(fail_delete_after_blobs=20))
-    assert run_dag(caplog, conf={**ENOUGH, "base_prune": False}).state == "failed"
-    seeded.order_pruner(PrunerFaults())
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
-    assert run.state == "success", run.errors
-    assert_whole(seeded, orphans_left=0)
-
-
 def test_a_pruner_that_is_killed_is_started_again_so_often_and_no_more(seeded: Sandbox, caplog: Any) -> None:
     seeded.order_pruner(PrunerFaults(modes=("delete",), kill_after_blobs=10))
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False}, delete_attempts=3)
+    run = run_dag(caplog, conf={**UNCHECKED, "survey": False}, delete_attempts=3)
     assert run.state == "failed"
     assert "as often as the setting delete_attempts (3) allows" in run.errors["hard_prune"]
     assert run.tasks["restore_read_write"] == "success"
@@ -210,6 +205,7 @@ def test_a_pruner_that_is_killed_is_started_again_so_often_and_no_more(seeded: S
 
 
 def test_a_role_that_was_there_before_stays(seeded: Sandbox, admin: client.ApiClient, caplog: Any) -> None:
+    """The survey needs the role already: a run that ends at its gate has come by both of the role's tasks."""
     binding = {
         "metadata": {"name": "system:image-pruner"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:image-pruner"},
@@ -217,8 +213,9 @@ def test_a_role_that_was_there_before_stays(seeded: Sandbox, admin: client.ApiCl
     }
     rbac = client.RbacAuthorizationV1Api(admin)
     rbac.create_cluster_role_binding(binding)
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    run = run_dag(caplog, conf={**TOO_MUCH, "base_prune": False})
     assert run.state == "success", run.errors
+    assert [run.tasks[task] for task in ("survey", "revoke_image_pruner")] == ["success", "success"]
     assert run.results["grant_image_pruner"]["ours"] is False
     assert rbac.read_cluster_role_binding("system:image-pruner").subjects[0].name == "registry"
 
@@ -276,7 +273,7 @@ def test_another_cluster_behind_the_connection_stops_the_run_until_a_person_lets
     stopped = run_dag(caplog, conf=look)
     assert stopped.state == "failed"
     assert "is another cluster than that of the runs before" in stopped.errors["survey_gate"]
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "pass_ceilings": ["other_cluster"]})
+    run = run_dag(caplog, conf={**UNCHECKED, "pass_ceilings": ["other_cluster"]})
     assert run.state == "success", run.errors
     assert run.report["passed_ceilings"] == ["other_cluster"]
     assert run.report["passed_by"]
@@ -307,7 +304,7 @@ def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
         return given
 
     monkeypatch.setattr(BlobThreshold, "verdict", verdict_and_interference)
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False})
+    run = run_dag(caplog, conf=UNCHECKED)
     assert run.state == "failed"
     assert "somebody set spec.readOnly to false, so this run deletes nothing" in run.errors["hard_prune"]
     assert not [line for line in seeded.pruner_journal() if line.get("mode") == "delete"]
@@ -315,7 +312,7 @@ def test_a_delete_does_not_start_if_somebody_let_pushes_in_right_before_it(
 
 
 def test_a_delete_that_goes_on_without_a_worker_ends_as_any_other(seeded: Sandbox, caplog: Any, tmp_path: Path) -> None:
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False}, artifacts=tmp_path.as_uri(), defer_after="0s")
+    run = run_dag(caplog, conf=UNCHECKED, artifacts=tmp_path.as_uri(), defer_after="0s")
     assert run.state == "success", run.errors
     assert "running trigger in line" in run.log
     assert f"progress: {ORPHANS} of {ORPHANS} blobs deleted (100 %)" in run.log
@@ -345,14 +342,14 @@ def test_a_pod_evicted_while_nobody_but_the_triggerer_follows_costs_nothing_but_
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.05))
 
     def evict() -> None:
-        wait_for(lambda: seeded.verify().orphans_left <= ORPHANS // 2)
+        wait_until_deleted(seeded, ORPHANS // 2)
         seeded.evict(next(line["pod"] for line in seeded.pruner_journal() if line.get("mode") == "delete"))
 
     thread = threading.Thread(target=evict, daemon=True)
     thread.start()
     run = run_dag(
         caplog,
-        conf={**ENOUGH, "base_prune": False, "survey": False},
+        conf={**UNCHECKED, "survey": False},
         artifacts=tmp_path.as_uri(),
         defer_after="0s",
     )
@@ -368,12 +365,13 @@ def test_a_person_who_sets_read_only_back_while_the_delete_is_deferred_ends_it(s
     seeded.order_pruner(PrunerFaults(modes=("delete",), seconds_per_blob=0.2))
 
     def set_back() -> None:
-        wait_for(lambda: seeded.pruners_alive() == 1 and seeded.verify().orphans_left < ORPHANS)
+        wait_until_deleted(seeded, 1)
+        wait_for(lambda: seeded.pruners_alive() == 1)
         seeded.configure_registry(readOnly=False)
 
     thread = threading.Thread(target=set_back, daemon=True)
     thread.start()
-    run = run_dag(caplog, conf={**ENOUGH, "base_prune": False, "survey": False}, defer_after="0s")
+    run = run_dag(caplog, conf={**UNCHECKED, "survey": False}, defer_after="0s")
     thread.join()
     assert run.tasks["hard_prune"] == "failed"
     assert "somebody set spec.readOnly to false while the delete was at work" in run.errors["hard_prune"]

@@ -15,8 +15,7 @@ from include.registry_prune.names import EXACT_DELETE_POD, NAMESPACE
 from include.registry_prune.window.opening import begin_attempt, require_open_window
 from sandbox.cluster import Sandbox
 from sandbox.registry.faults import PrunerFaults
-from tests.registry_prune.conftest import ORPHANS
-from tests.registry_prune.deletion.detached_pod import wait_for
+from tests.registry_prune.deletion.detached_pod import wait_for, wait_until_deleted
 from tests.registry_prune.documented import blocks, run_as_typed
 from tests.registry_prune.window.test_guard import HOLDER, assert_as_before, leave_window_open
 
@@ -43,7 +42,7 @@ def delete_at_work(seeded: Sandbox, cluster: Cluster) -> str:
     attempt = begin_attempt(cluster, holder=HOLDER, pod=state.ready_pods()[0])
     command = start_command(attempt.name, HOLDER.run, 1 << 20)
     assert run_in_pod(cluster, attempt.pod, command, lambda *_: None, limit_seconds=300).exit_status == 0
-    wait_for(lambda: seeded.verify().orphans_left < ORPHANS)
+    wait_until_deleted(seeded, 1)
     return f"{attempt.pod} {attempt.name}"
 
 

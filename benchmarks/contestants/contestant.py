@@ -12,7 +12,7 @@ from typing import Protocol
 
 import psutil
 
-from benchmarks.read_only.observer import WindowObserver
+from benchmarks.contestants.observer import WindowObserver
 from sandbox.base.names import NAMESPACE
 from sandbox.cluster import Sandbox
 

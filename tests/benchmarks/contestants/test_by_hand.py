@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.read_only.by_hand import DocumentedProcedure, Limit
-from benchmarks.read_only.contestant import MIN_BLOBS
+from benchmarks.contestants.by_hand import DocumentedProcedure, Limit
+from benchmarks.contestants.contestant import MIN_BLOBS
 from benchmarks.read_only.measurement import SLOW, arena, clear_up, median, run_once, slow_storage
 from sandbox.base.names import CLUSTER, CONFIGS
 

@@ -12,7 +12,7 @@ import psutil
 from kubernetes import client, config
 from kubernetes.stream import stream
 
-from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
+from benchmarks.contestants.contestant import MIN_BLOBS, Arena, Kubectl
 from sandbox.assembly.credentials import ADMINISTRATOR
 from sandbox.base.names import NAMESPACE, READ_ONLY_VARIABLE
 

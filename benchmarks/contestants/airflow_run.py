@@ -13,7 +13,7 @@ import psutil
 import yaml
 
 from benchmarks import PROJECT
-from benchmarks.read_only.contestant import MIN_BLOBS, Arena, Kubectl
+from benchmarks.contestants.contestant import MIN_BLOBS, Arena, Kubectl
 from local_airflow.instance import processes
 from local_airflow.instance.airflow_instance import AirflowInstance, free_port
 from local_airflow.instance.environment import AirflowSettings, KubernetesConnection
