@@ -199,7 +199,7 @@ def test_a_window_whose_run_dies_while_another_waits_is_closed_at_the_right_mome
         return found
 
     monkeypatch.setattr(IntegrityBefore, "work", work)
-    run = run_dag(caplog, conf={**ENOUGH, "integrity_check": True})
+    run = run_dag(caplog, conf={**ENOUGH, "integrity_check": True}, moment_wait="0s")
     assert f"The guard closes the window of {HOLDER.run}: its lease ran out" in run.log
     assert run.state == "success", run.errors
     assert run.report["outcome"] == "pruned"
