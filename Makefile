@@ -8,8 +8,8 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that run tests. Two more than the two cores that they are measured on: many tests wait for a rollout or a pruner.
-WORKERS ?= 4
+# Processes that run tests: more than the two cores that they are measured on, as many tests wait for a rollout or a pruner.
+WORKERS ?= 5
 READY := $(VENV)/.ready
 DISTRIBUTED := .venv-distributed
 SBOM := .venv-sbom
