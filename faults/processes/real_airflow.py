@@ -33,7 +33,7 @@ class Api(AirflowApi):
 
     def pause(self, dag_id: str) -> None:
         """Let nothing of the DAG be scheduled any more."""
-        self._request("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": True})
+        self._set_paused(dag_id, paused=True)
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """As the button in the UI: the task is to run again, with its setups and its teardown."""

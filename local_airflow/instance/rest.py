@@ -16,6 +16,7 @@ from local_airflow.errors import LocalAirflowError
 
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
+_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
 
 class ApiUnavailableError(LocalAirflowError):
@@ -155,7 +156,19 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
-        self._request("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": False})
+        self._set_paused(dag_id, paused=False)
+
+    def _set_paused(self, dag_id: str, *, paused: bool) -> None:
+        """Tried again, as it may be done twice: Airflow answers 500 where another process writes to SQLite for long."""
+        for pause_seconds in (*_PAUSES_SECONDS, None):
+            try:
+                self._request("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": paused})
+            except ApiUnavailableError:
+                if pause_seconds is None:
+                    raise
+                time.sleep(pause_seconds)
+            else:
+                return
 
     def trigger(self, dag_id: str, parameters: dict[str, Any]) -> str:
         """Start a run now.

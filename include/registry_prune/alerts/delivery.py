@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from include.registry_prune.alerts.channels import NotSentError, send
-from include.registry_prune.alerts.message import FACTS, Message, Status
+from include.registry_prune.alerts.message import FACTS, Incident, Message, Status
 from include.registry_prune.alerts.noted import Noted, OpenIncident
-from include.registry_prune.settings.alerting import QUIET, AlertChannel, ChannelKind
+from include.registry_prune.settings.alerting import QUIET, AlertChannel, AlertKind, ChannelKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,9 @@ SEND_LIMIT_SECONDS = 10.0
 WHOLE_LIMIT_SECONDS = 25.0
 """For all of it: what is remembered may be in a bucket that does not answer."""
 GIVEN_UP_AFTER = timedelta(hours=24)
+
+_LOUDER = (Incident.RESTORE, Incident.IMAGES)
+"""Whoever was told of one of these knows that its run has failed: one trouble is one alert."""
 
 Outgoing = tuple[Message, AlertChannel]
 
@@ -71,9 +74,10 @@ def _within_limit(work: Callable[[], None], what: str) -> None:
 
 
 def _tell(message: Message, settings: ClusterSettings) -> None:
-    wanting = [channel for channel in settings.channels if _wants(channel, message)]
     noted = Noted(settings)
-    known = _known(noted, message)
+    know_it = _told_by_a_louder_one(noted, message)
+    wanting = [each for each in settings.channels if _wants(each, message) and each.text() not in know_it]
+    known = _known(noted, message.incident) if message.status is Status.FIRING else None
     told = known.told if known else ()
     new = [channel for channel in wanting if channel.channel.updates or channel.text() not in told]
     outgoing = _resolutions(message, settings) + [(message, channel) for channel in new]
@@ -85,13 +89,22 @@ def _tell(message: Message, settings: ClusterSettings) -> None:
         _try_to_note(lambda: noted.open(message.incident, OpenIncident(message=message, told=all_told)))  # type: ignore[arg-type]
 
 
-def _known(noted: Noted, message: Message) -> OpenIncident | None:
-    if message.incident is None or message.status is not Status.FIRING:
+def _told_by_a_louder_one(noted: Noted, message: Message) -> set[str]:
+    """The channels that need not hear that a run has failed: they were told of the same run what is worse."""
+    if message.kind is not AlertKind.RUN_FAILED:
+        return set()
+    louder = [known for incident in _LOUDER if (known := _known(noted, incident)) is not None]
+    return {channel for known in louder if known.message.run_id == message.run_id for channel in known.told}
+
+
+def _known(noted: Noted, incident: Incident | None) -> OpenIncident | None:
+    """The incident, if somebody was told of it and it is not over."""
+    if incident is None:
         return None
     try:
-        return noted.open_incident(message.incident)
+        return noted.open_incident(incident)
     except Exception as error:  # of the storage: told twice is better than not at all
-        log.warning("Whether somebody was told of %s already is not known: %s", message.incident, error)
+        log.warning("Whether somebody was told of %s already is not known: %s", incident, error)
         return None
 
 

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 DELETED_POD_SECONDS = 120.0
 """How long a deleted pod may take to be gone: its grace, and a kubelet that is busy."""
+SILENT_POD_SECONDS = 20.0
+"""The same, where it could not be looked into and has not been ready for a minute: its node does not answer, so that
+the object stays, and somebody has to be told soon."""
 PRUNER_GRACE_SECONDS = 1
 """Grace of a pod that is deleted because a pruner may live in it: its own is 55 s, 25 of them before anything in it is
 told to end. Never 0: that takes the pod's object away at once, whatever still runs on the node."""
@@ -64,7 +67,12 @@ def living_pruners(cluster: Cluster, state: RegistryState) -> list[str]:
 
 
 def _is_gone(cluster: Cluster, pod: PodState) -> bool:
-    return pod.uid not in {each.uid for each in cluster.registry_state().running_pods()}
+    return _now(cluster, pod) is None
+
+
+def _now(cluster: Cluster, pod: PodState) -> PodState | None:
+    """The pod as it is now; None if it is gone."""
+    return next((each for each in cluster.registry_state().running_pods() if each.uid == pod.uid), None)
 
 
 def end_pruners(
@@ -126,11 +134,12 @@ def end_in_pod(cluster: Cluster, pod: str, which: Processes, *, stop_seconds: fl
 
 
 def _wait_until_gone(cluster: Cluster, pod: PodState) -> None:
-    deadline = time.monotonic() + DELETED_POD_SECONDS
-    while not _is_gone(cluster, pod):
-        if time.monotonic() > deadline:
+    began = time.monotonic()
+    while (now := _now(cluster, pod)) is not None:
+        limit = min(SILENT_POD_SECONDS, DELETED_POD_SECONDS) if now.silent() else DELETED_POD_SECONDS
+        if time.monotonic() - began > limit:
             raise PrunerLivesError(
-                f"Pod {pod.name} could neither be searched for a pruner nor deleted within {DELETED_POD_SECONDS:.0f} s."
-                " The registry stays read-only until somebody knows that no pruner lives there: look at the pod's node."
+                f"Pod {pod.name} could neither be searched for a pruner nor deleted within {limit:.0f} s. The registry "
+                "stays read-only until somebody knows that no pruner lives there: look at the pod's node."
             )
         time.sleep(_POLL_SECONDS)

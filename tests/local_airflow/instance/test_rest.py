@@ -112,6 +112,19 @@ def test_unpause_and_mark_failed(server: FakeApiServer, api: AirflowApi) -> None
     assert server.asked[-1][2] == {"state": "failed"}
 
 
+def test_a_dag_is_unpaused_although_the_database_was_locked_for_a_moment(
+    server: FakeApiServer, api: AirflowApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ("PATCH", "/api/v2/dags/registry_prune")
+    server.answers[path] = (500, {"detail": {"reason": "Database error"}})
+    monkeypatch.setattr("time.sleep", lambda seconds: server.answers.update({path: (200, {})}))
+    api.unpause("registry_prune")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    server.answers[path] = (500, {"detail": {"reason": "Database error"}})
+    with pytest.raises(ApiUnavailableError, match="Database error"):
+        api.unpause("registry_prune")
+
+
 def test_the_file_of_a_dag_is_parsed_again(server: FakeApiServer, api: AirflowApi) -> None:
     server.answers[("GET", "/api/v2/dags/registry_prune")] = (200, {"file_token": "a.b-c"})
     server.answers[("PUT", "/api/v2/parseDagFile/a.b-c")] = (201, None)

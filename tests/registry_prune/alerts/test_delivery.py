@@ -12,7 +12,7 @@ import pytest
 
 from include.registry_prune.alerts import delivery
 from include.registry_prune.alerts.delivery import resolve, tell
-from include.registry_prune.alerts.message import Incident, Message
+from include.registry_prune.alerts.message import FACTS, Incident, Message
 from include.registry_prune.settings.alerting import AlertChannel, AlertKind
 from include.registry_prune.settings.clusters import ClusterSettings
 from tests.registry_prune.alerts.conftest import MailReceiver, connect_http, connect_mail
@@ -74,6 +74,26 @@ def test_thirteen_tries_are_one_incident(http: HttpReceiver, settings: Settings,
     assert texts(http, "/apprise") == ["try 0"]
     assert texts(http, "/hook") == [f"try {number}" for number in range(13)]
     assert {body["incident"] for path, body in http.posted if path == "/hook"} == {"restore"}
+
+
+@pytest.mark.parametrize("louder", [AlertKind.RESTORE_FAILED, AlertKind.IMAGE_LOST, AlertKind.IMAGES_BROKEN])
+def test_a_run_whose_louder_alert_somebody_has_is_not_told_to_have_failed_as_well(
+    http: HttpReceiver, settings: Settings, message: MakeMessage, caplog: pytest.LogCaptureFixture, louder: AlertKind
+) -> None:
+    """Whoever did not take the louder one hears of the run; so does everybody of another run, and once it is over."""
+    apprise = AlertChannel(channel="apprise", connection="apprise", kinds=("run failed",))  # type: ignore[arg-type]
+    to = settings("http").model_copy(update={"alert_channels": (*settings("http").alert_channels, apprise)})
+    failed, incident = message(AlertKind.RUN_FAILED, text="it failed"), FACTS[louder].incident
+    assert incident is not None
+    tell(message(louder, text="worse"), to)
+    tell(failed, to)
+    assert (texts(http, "/hook"), texts(http, "/apprise")) == (["worse"], ["it failed"])
+    assert "ALERT run failed" in caplog.text
+    tell(failed.model_copy(update={"run_id": "another"}), to)
+    assert texts(http, "/hook") == ["worse", "it failed"]
+    resolve(message(AlertKind.GUARD, resolves=(incident,)), to)
+    tell(failed, to)
+    assert texts(http, "/hook")[-1] == "it failed"
 
 
 def test_the_end_of_an_incident_goes_to_whoever_was_told_of_it(

@@ -17,6 +17,8 @@ from include.registry_prune.cluster.settling import (
     NotSettledError,
     wait_until_settled,
 )
+from include.registry_prune.deletion.follower import ENDED_PATIENCE_SECONDS
+from include.registry_prune.pruner.processes import SILENT_POD_SECONDS
 from sandbox.base.settings import SandboxSettings
 from tests.registry_prune.cluster.test_registry_state import BEFORE, SETTLED_READ_ONLY, old_pod, pod, state
 
@@ -91,3 +93,5 @@ def test_of_an_operator_or_a_node_that_does_not_answer_somebody_is_told_within_t
     """A pod of a lost node counts as lost so long after its grace, which is the one that the operator gives."""
     assert OPERATOR_SECONDS + LOOK_AGAIN_SECONDS <= 120
     assert SandboxSettings.real().grace + LOST_POD_SECONDS + LOOK_AGAIN_SECONDS <= 120
+    # Of one with the delete's pod: its follower gives it up, and then whoever closes the window.
+    assert LOST_POD_SECONDS + ENDED_PATIENCE_SECONDS + SILENT_POD_SECONDS <= 120

@@ -110,7 +110,7 @@ def test_a_node_that_is_lost_with_the_pod_of_the_delete(
     assert f"the node of pod {pod} does not answer" in run.errors["hard_prune"]
     assert f"Pod {pod} could neither be searched for a pruner nor deleted" in told.text
     assert "look at the pod's node" in told.text
-    assert told.alerts() == ["read-only, firing", "restore failed, firing", "run failed, firing"]
+    assert told.alerts() == ["read-only, firing", "restore failed, firing"]
     assert (
         seeded.call(lambda inside: inside.store.get("configs.imageregistry.operator.openshift.io", "cluster"))["spec"][
             "readOnly"
@@ -155,7 +155,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Sandbox]:
 def test_a_connection_that_is_pointed_elsewhere_in_the_window(
     seeded: Sandbox, elsewhere: Sandbox, caplog: Any, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    """That the window cannot be closed is told at once, and the run's end when it has come."""
+    """That the window cannot be closed is told at once, and that is all."""
     account = elsewhere.service_account_kubeconfig("registry-prune", "registry-prune")
     before(monkeypatch, DryRun, lambda: monkeypatch.setenv(CONNECTION_VARIABLE, connection(account)))
     run_dag(caplog, conf=AT_ONCE, settle_limit=LIMIT, **told.settings)
@@ -163,7 +163,7 @@ def test_a_connection_that_is_pointed_elsewhere_in_the_window(
         assert "points to another cluster than when this run began" in alert["text"]
         assert "point the connection back" in alert["text"]
     assert "end every pruner first, then oc patch configs.imageregistry.operator.openshift.io/cluster" in told.text
-    assert told.alerts() == ["read-only, firing", "restore failed, firing", "run failed, firing"]
+    assert told.alerts() == ["read-only, firing", "restore failed, firing"]
     assert elsewhere.pruner_journal() == []
 
 
@@ -177,7 +177,7 @@ def test_a_delete_that_works_on_what_an_image_names(
     assert "image lost: " in told.text
     assert "push or import that image again" in told.text
     # One incident: at once, and brought up to date when reconcile has held all that was deleted against the Images.
-    assert told.alerts() == sorted([*WINDOW, "image lost, firing", "image lost, firing", "run failed, firing"])
+    assert told.alerts() == sorted([*WINDOW, "image lost, firing", "image lost, firing"])
     assert seeded.verify().orphans_left > 0, "it was ended at once"
 
 
@@ -198,7 +198,7 @@ def test_an_image_that_is_broken_after_the_delete(
     run_dag(caplog, conf={**AT_ONCE, "integrity_check": True}, **told.settings)
     assert "images broken: IMAGES ARE BROKEN THAT WERE WHOLE BEFORE THIS RUN. Push or import them again" in told.text
     assert f'Broken image "{name}"' in told.text
-    assert told.alerts() == sorted([*WINDOW, "images broken, firing", "run failed, firing"])
+    assert told.alerts() == sorted([*WINDOW, "images broken, firing"])
 
 
 def test_a_delete_whose_end_nobody_saw(

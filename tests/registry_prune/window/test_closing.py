@@ -241,6 +241,20 @@ def test_a_pod_of_a_lost_node_keeps_no_window_open_unless_a_delete_may_live_in_i
         assert read_lease(cluster) is None
 
 
+def test_a_deleted_pod_on_a_node_that_does_not_answer_is_not_waited_for_as_long(
+    sandbox: Sandbox, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards who is to be told: the registry is read-only, and nothing but a person helps."""
+    monkeypatch.setattr(registry_state, "LOST_POD_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "SILENT_POD_SECONDS", 2.0)
+    monkeypatch.setattr(processes, "DELETED_POD_SECONDS", 60.0)
+    lost, *_ = cluster.registry_state().ready_pods()
+    nodes = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in sandbox.registry_pods()}
+    sandbox.lose_node(nodes[lost.name])
+    with pytest.raises(PrunerLivesError, match=f"Pod {lost.name} could neither be .* nor deleted within 2 s"):
+        end_pruners(cluster, stop_seconds=1)
+
+
 def test_a_pod_of_which_nothing_is_known_counts_for_more_than_one_that_was_deleted(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
