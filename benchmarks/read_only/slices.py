@@ -24,8 +24,8 @@ ORPHANS = 50_000
 WINDOWS = 5
 _SECONDS_EACH = (SCAN_SECONDS + REMOVAL_SECONDS) / TIMES_AS_FAST
 _LIMITS = {"quick": 22, "real": 118}
-"""Of a window, in seconds: so that one slice deletes about a fifth, on a quick machine a quarter. Both rollouts, what is
-kept for the way back, the tasks between, and the delete."""
+"""Of a window, in seconds: so that one slice deletes about a fifth, on a quick machine a quarter. Both rollouts, what
+is kept for the way back, the tasks between, and the delete."""
 _MOST_RUNS = 3 * WINDOWS
 
 
