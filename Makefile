@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 # Processes that run tests: more than the two cores that they are measured on, as many tests wait for a rollout or a pruner.
-WORKERS ?= 5
+WORKERS ?= 4
 READY := $(VENV)/.ready
 DISTRIBUTED := .venv-distributed
 SBOM := .venv-sbom
