@@ -23,8 +23,9 @@ from benchmarks.contestants.observer import WindowObserver
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.exact_delete.hand_over import LIST_FILE
 from include.registry_prune.exact_delete.keys import blob_key
+from include.registry_prune.exact_pod.hand_over import hand_over
 from include.registry_prune.exact_pod.manifest import exact_delete_pod
-from include.registry_prune.exact_pod.pod import START_SECONDS, Follower, create, hand_over, wait_until_running
+from include.registry_prune.exact_pod.pod import START_SECONDS, Follower, create, wait_until_running
 from include.registry_prune.lists.candidate_list import ListWriter, Seal
 from include.registry_prune.pruner.dockerregistry import LineKind
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod

@@ -28,13 +28,13 @@ from include.registry_prune.exact_delete.events import (
     Keeps,
     Note,
 )
+from include.registry_prune.exact_pod.hand_over import hand_over
 from include.registry_prune.exact_pod.pod import (
     START_SECONDS,
     Follower,
     PodEnd,
     PodGoneError,
     clear_away,
-    hand_over,
     make_pod,
     show_note,
     wait_until_running,

@@ -8,19 +8,20 @@ from typing import Literal, NamedTuple
 
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.exact_delete.events import Begun, Event, Kept, Note
+from include.registry_prune.exact_pod.hand_over import hand_over
 from include.registry_prune.exact_pod.pod import (
     START_SECONDS,
     ExactPodError,
     Follower,
     PodEnd,
     clear_away,
-    hand_over,
     make_pod,
     show_note,
     wait_until_running,
 )
 from include.registry_prune.lists.candidate_list import Seal
 from include.registry_prune.pruner.exact_delete_pod import DELETE, end_exact_pod, exact_pod
+from include.registry_prune.window.in_the_way import require_clear_way
 
 log = logging.getLogger(__name__)
 
@@ -100,3 +101,15 @@ def end_leftover(cluster: Cluster, window: str) -> None:
     found = exact_pod(cluster)
     if found is not None and found.purpose != DELETE and found.window == window:
         end_exact_pod(cluster, found)
+
+
+def make_way(cluster: Cluster, run: str) -> None:
+    """Before an errand outside of a window: end what an earlier try left, and see that nothing else is in the way.
+
+    :param run: whose errand it is.
+    :raises InTheWayError: if something is in the way.
+    :raises PrunerLivesError: if the pod of an earlier try cannot be seen gone.
+    :raises ClusterError: if the cluster does not answer.
+    """
+    end_leftover(cluster, run)
+    require_clear_way(cluster)

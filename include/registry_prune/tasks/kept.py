@@ -57,16 +57,14 @@ def _errand(
     :raises SettingsError: if there is no small image.
     :raises InTheWayError: if something is in the way.
     """
-    from include.registry_prune.exact_pod.errand import end_leftover, run_errand
+    from include.registry_prune.exact_pod.errand import make_way, run_errand
     from include.registry_prune.exact_pod.pod import ExactPodError
     from include.registry_prune.pruner.processes import PrunerLivesError
-    from include.registry_prune.window.in_the_way import require_clear_way
 
     if not run.settings.small_image:
         raise SettingsError(f"A delete by the list needs the setting small_image: {SMALL_IMAGE_NEEDED}")
     try:
-        end_leftover(run.cluster, run.name)
-        require_clear_way(run.cluster)
+        make_way(run.cluster, run.name)
         return run_errand(
             run.cluster,
             purpose,

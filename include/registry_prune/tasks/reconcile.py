@@ -76,16 +76,15 @@ class Reconcile(CandidateList):
         has lost it.
         """
         from include.registry_prune.cluster.error import ClusterError
-        from include.registry_prune.exact_pod.errand import end_leftover
+        from include.registry_prune.exact_pod.errand import make_way
         from include.registry_prune.pruner.processes import PrunerLivesError
         from include.registry_prune.tasks.delete_by_list import NotPutBackError, put_back_what_images_name
-        from include.registry_prune.window.in_the_way import InTheWayError, require_clear_way
+        from include.registry_prune.window.in_the_way import InTheWayError
 
         restored, deleted = run.result("restore_read_write", Settled), str(found.deleted_artifact)
         try:
             if by_list.can_be_undone:
-                end_leftover(run.cluster, run.name)
-                require_clear_way(run.cluster)
+                make_way(run.cluster, run.name)
                 count = put_back_what_images_name(run, by_list, deleted, window=run.name)
                 return found.model_copy(update={"put_back": count})
             held, _ = hold(run, deleted, older_than=restored.closed_at if restored else None)

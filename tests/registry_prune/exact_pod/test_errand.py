@@ -11,8 +11,8 @@ import pytest
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.exec_channels import ExecEnd
 from include.registry_prune.cluster.pod_exec import feed_pod
-from include.registry_prune.exact_pod import pod
-from include.registry_prune.exact_pod.errand import Done, end_leftover, run_errand
+from include.registry_prune.exact_pod import hand_over
+from include.registry_prune.exact_pod.errand import Done, end_leftover, make_way, run_errand
 from include.registry_prune.exact_pod.pod import ExactPodError, Follower, make_pod
 from include.registry_prune.pruner.exact_delete_pod import exact_pod
 from sandbox.base.settings import SandboxSettings
@@ -42,7 +42,7 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Feed], Feed]], 
     """Replaces the exec that hands the list over by what is made of it."""
 
     def replace(change: Callable[[Feed], Feed]) -> None:
-        monkeypatch.setattr(pod, "feed_pod", change(feed_pod))
+        monkeypatch.setattr(hand_over, "feed_pod", change(feed_pod))
 
     return replace
 
@@ -111,6 +111,6 @@ def test_the_pod_of_an_earlier_try_is_ended_and_that_of_another_run_is_not(sandb
     end_leftover(cluster, "registry_prune/another")
     with pytest.raises(ExactPodError, match="never more than one"):
         undo(cluster, [])
-    end_leftover(cluster, RUN)
+    make_way(cluster, RUN)
     assert exact_pod(cluster) is None
     assert undo(cluster, orphans(sandbox)).end.complete

@@ -14,9 +14,10 @@ import pytest
 from include.registry_prune.cluster.cluster import Cluster
 from include.registry_prune.cluster.error import ClusterError
 from include.registry_prune.exact_delete.events import Keeps
-from include.registry_prune.exact_pod import pod
+from include.registry_prune.exact_pod import hand_over as handing
+from include.registry_prune.exact_pod.hand_over import hand_over
 from include.registry_prune.exact_pod.manifest import exact_delete_pod
-from include.registry_prune.exact_pod.pod import ExactPodError, Follower, PodEnd, create, hand_over, wait_until_running
+from include.registry_prune.exact_pod.pod import ExactPodError, Follower, PodEnd, create, wait_until_running
 from include.registry_prune.lists.candidate_list import ListWriter, Seal
 from include.registry_prune.names import EXACT_DELETE_POD
 from include.registry_prune.pruner.dockerregistry import LineKind
@@ -178,7 +179,7 @@ def test_whoever_takes_the_name_ends_the_delete_and_no_late_one_begins(
     assert (held.purpose, held.uid != uid, held.phase) == ("placeholder", True, "Pending")
     with pytest.raises(ExactPodError, match="holds the name"):
         make(cluster, packed([])[0])
-    monkeypatch.setattr(pod, "HAND_OVER_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(handing, "HAND_OVER_PATIENCE_SECONDS", 0.0)
     with pytest.raises(ClusterError):
         hand_over(cluster, held.uid, lambda: [packed(orphans(sandbox))[1]])
     release_name(cluster)

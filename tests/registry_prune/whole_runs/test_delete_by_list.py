@@ -11,7 +11,8 @@ from kubernetes import client
 
 from dags.registry_undo import build_undo
 from include.registry_prune.cluster.cluster import Cluster
-from include.registry_prune.exact_pod import deletion, pod
+from include.registry_prune.exact_pod import deletion
+from include.registry_prune.exact_pod.hand_over import hand_over
 from include.registry_prune.pruner.exact_delete_pod import exact_pod
 from include.registry_prune.settings.clusters import ClusterSettings
 from include.registry_prune.settings.clusters_file import CLUSTERS_FILE_VARIABLE
@@ -148,7 +149,7 @@ Meanwhile = Callable[[Callable[[], object]], None]
 @pytest.fixture
 def before_the_list_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     def order(change: Callable[[], object]) -> None:
-        real = pod.hand_over
+        real = hand_over
 
         def changed(*arguments: Any, **named: Any) -> None:
             change()

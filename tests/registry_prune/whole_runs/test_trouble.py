@@ -203,8 +203,8 @@ def test_a_dry_run_that_fails_is_not_nothing_to_do(seeded: Sandbox, caplog: Any)
 
 
 @pytest.mark.usefixtures("_connected")
-def test_output_that_is_none_of_the_pruner_is_no_success(seeded: Sandbox, caplog: Any) -> None:
-    output = "Segmentation fault\n\x00\xff garbage"
+@pytest.mark.parametrize("output", ["", "Segmentation fault\n", "Would delete 5 blobs\n", "\x00\xff garbage"])
+def test_output_that_is_none_of_the_pruner_is_no_success(seeded: Sandbox, caplog: Any, output: str) -> None:
     seeded.order_pruner(PrunerFaults(modes=("check",), exit_code=0, stdout=output, stderr=""))
     run = run_dag(caplog, conf=WITHOUT_BASE_PRUNE)
     assert_stopped_at(run, "survey", "without the pruner's summary")
